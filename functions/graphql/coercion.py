@@ -1,0 +1,92 @@
+"""Says which variables do not fit, by path and type: never by value, which may be a whole sketch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLError,
+    GraphQLFormattedError,
+    GraphQLInputType,
+    GraphQLScalarType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+    Undefined,
+    is_input_object_type,
+    is_leaf_type,
+    is_list_type,
+    is_non_null_type,
+    is_required_input_field,
+    type_from_ast,
+)
+
+MAX_ERRORS = 10
+MAX_NAME_CHARACTERS = 64
+
+
+def coercion_errors(
+    schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
+) -> list[GraphQLFormattedError]:
+    """Answer at least one error. To be called once graphql-core has refused the variables."""
+    errors: list[GraphQLFormattedError] = []
+    for definition in operation.variable_definitions or ():
+        name = definition.variable.name.value
+        value = variables.get(name, Undefined)
+        if value is Undefined and definition.default_value is not None:
+            continue
+        type_: Any = type_from_ast(schema, definition.type)
+        for misfit in _misfits(value, type_, f"${name}"):
+            errors.append(GraphQLError(misfit, definition).formatted)
+            if len(errors) == MAX_ERRORS:
+                return errors
+    return errors or [{"message": "The variables do not fit the types that the operation declares."}]
+
+
+def _misfits(value: Any, declared: GraphQLInputType, path: str) -> Iterator[str]:
+    """Yield one sentence for each place at or below this path that does not fit."""
+    type_ = declared.of_type if is_non_null_type(declared) else declared
+    if value is None or value is Undefined:
+        if is_non_null_type(declared):
+            yield _misfit(value, declared, path)
+    elif is_list_type(type_):
+        for index, item in enumerate(value if isinstance(value, list) else [value]):
+            yield from _misfits(item, type_.of_type, f"{path}[{index}]")
+    elif is_input_object_type(type_) and isinstance(value, dict):
+        for name, field in type_.fields.items():
+            if name in value or is_required_input_field(field):
+                yield from _misfits(value.get(name, Undefined), field.type, f"{path}.{name}")
+        for name in value.keys() - type_.fields.keys():
+            known = f" '{name}'" if name.isidentifier() and len(name) <= MAX_NAME_CHARACTERS else ""
+            yield f"Variable '{path}' has a field{known} that type '{type_}' does not define."
+    elif not (is_leaf_type(type_) and _is_leaf(value, type_)):
+        yield _misfit(value, declared, path)
+
+
+def _is_leaf(value: Any, type_: GraphQLScalarType | GraphQLEnumType) -> bool:
+    try:
+        return type_.coerce_input_value(value) is not Undefined
+    except Exception:  # whatever a scalar raises, its text repeats the value
+        return False
+
+
+def _misfit(value: Any, type_: GraphQLInputType, path: str) -> str:
+    return f"Variable '{path}' has to be of type '{type_}', found {_kind(value)}."
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+    return "nothing"

@@ -1,0 +1,106 @@
+"""GraphQL over HTTP: one request in, one response out, as the reference audits of `graphql-http` ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+from cors import METHODS, Cors
+from documents import Document, Documents
+from execution import OnFault, execute, internal_error
+from graphql import GraphQLFormattedError, GraphQLSchema, OperationType
+from negotiation import GRAPHQL_RESPONSE, JSON, answer_type
+from parameters import BadRequest, Parameters, from_body, from_query_string
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+PATHS = frozenset({"/", "/graphql"})
+
+
+class Endpoint:
+    """The GraphQL endpoint of this process.
+
+    `context` makes the context value of one operation, `on_fault` logs an unexpected exception and answers
+    its trace id. A GraphQLError with `extensions["code"]`, raised by a resolver, reaches the client as it is.
+    """
+
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        *,
+        introspection: bool,
+        cors_origins: Sequence[str],
+        context: Callable[[Request], Any],
+        on_fault: OnFault,
+    ) -> None:
+        self._schema = schema
+        self._documents = Documents(schema, introspection=introspection)
+        self._cors = Cors(cors_origins)
+        self._context = context
+        self._on_fault = on_fault
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer any request: a fault of the client's is a 4xx or a GraphQL error, none of ours is shown."""
+        try:
+            response = await self._answer(request)
+        except BadRequest as refusal:
+            response = _refused(refusal)
+        except ClientDisconnect:
+            response = Response(status_code=400)  # nobody is there to read it
+        except Exception as error:  # the framework would log the request's texts with it
+            body = orjson.dumps({"errors": [internal_error(self._on_fault(error))]})
+            response = _response(500, body, JSON)
+        response.headers.update(self._cors.headers(request.headers.get("origin")))
+        return response
+
+    async def _answer(self, request: Request) -> Response:
+        if request.scope["path"] not in PATHS:
+            raise BadRequest(404, "There is nothing here. The endpoint is /graphql.")
+        if request.method == "OPTIONS":
+            return self._preflight(request)
+        if request.method not in ("GET", "POST"):
+            raise BadRequest(405, "The endpoint answers GET and POST.", {"allow": METHODS})
+        media_type = answer_type(request.headers.get("accept"))
+        if media_type is None:
+            raise BadRequest(406, f"The endpoint answers {GRAPHQL_RESPONSE} and {JSON}.")
+        if request.method == "POST":
+            parameters = await from_body(request)
+        else:
+            parameters = from_query_string(request)
+        outcome = await self._run(request, parameters)
+        if isinstance(outcome, bytes):
+            return _response(200, outcome, media_type)
+        status = 400 if media_type == GRAPHQL_RESPONSE else 200
+        return _response(status, orjson.dumps({"errors": outcome}), media_type)
+
+    async def _run(self, request: Request, parameters: Parameters) -> bytes | list[GraphQLFormattedError]:
+        """Answer the body of an operation that was executed, or the errors of one that was not."""
+        document = self._documents.load(parameters.query)
+        if not isinstance(document, Document):
+            return document
+        operation = document.operation(parameters.operation_name)
+        if operation is None:
+            return [{"message": "No such operation, or several: 'operationName' has to name one."}]
+        if operation.operation is not OperationType.QUERY and request.method == "GET":
+            raise BadRequest(405, "Mutations are sent by POST.", {"allow": "POST"})
+        return await execute(
+            self._schema, document, operation, parameters.variables, self._context(request), self._on_fault
+        )
+
+    def _preflight(self, request: Request) -> Response:
+        headers = self._cors.preflight_headers(request.headers.get("origin"))
+        return Response(status_code=204, headers={**_COMMON, "allow": METHODS, **headers})
+
+
+_COMMON = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+
+
+def _response(status: int, body: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> Response:
+    content_type = f"{media_type}; charset=utf-8"
+    return Response(body, status, {**_COMMON, "content-type": content_type, **(headers or {})})
+
+
+def _refused(refusal: BadRequest) -> Response:
+    body = orjson.dumps({"errors": [{"message": refusal.message}]})
+    return _response(refusal.status, body, JSON, refusal.headers)

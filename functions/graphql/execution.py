@@ -1,0 +1,83 @@
+"""Executes one operation to bytes, so that no picture outlives its answer and no fault shows its text."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, cast
+
+import orjson
+from coercion import coercion_errors
+from documents import Document
+from graphql import (
+    ExecutionResult,
+    Executor,
+    GraphQLError,
+    GraphQLFormattedError,
+    GraphQLSchema,
+    OperationDefinitionNode,
+)
+
+OnFault = Callable[[Exception], str]
+"""Logs an exception that nobody expected, and answers the trace id by which to find it."""
+
+
+async def execute(
+    schema: GraphQLSchema,
+    document: Document,
+    operation: OperationDefinitionNode,
+    variables: dict[str, Any],
+    context: Any,
+    on_fault: OnFault,
+) -> bytes | list[GraphQLFormattedError]:
+    """Answer the response as JSON, or the errors of variables that do not fit: then nothing was executed."""
+    name = operation.name.value if operation.name else None
+    executor = Executor.build(
+        schema, document.node, None, context, variables, name, max_coercion_errors=1, hide_suggestions=True
+    )
+    if isinstance(executor, list):
+        return coercion_errors(schema, operation, variables)
+    # The coerced copy alone stays: a resolver that drops the sketch from its input has dropped it for good.
+    executor.variable_values.sources.clear()
+    variables.clear()
+    outcome = executor.execute_operation()
+    result = cast("ExecutionResult", await outcome if inspect.isawaitable(outcome) else outcome)
+    try:
+        return _serialized(result, on_fault)
+    finally:
+        _release(executor, result)
+
+
+def _serialized(result: ExecutionResult, on_fault: OnFault) -> bytes:
+    if not result.errors:
+        return orjson.dumps({"data": result.data})
+    return orjson.dumps({"errors": [_presented(error, on_fault) for error in result.errors], "data": result.data})
+
+
+def _presented(error: GraphQLError, on_fault: OnFault) -> GraphQLFormattedError:
+    """Answer an error with a code as it is, and anything else as an internal one."""
+    cause = error.original_error or error
+    if isinstance(cause, GraphQLError):
+        if "code" in (cause.extensions or {}):
+            return error.formatted
+        if cause.message.startswith("Argument '"):
+            # Only a variable with a default that is sent as null gets past validation to here.
+            return {**error.formatted, "message": "An argument does not fit its type."}
+    return {**error.formatted, **internal_error(on_fault(cause))}
+
+
+def internal_error(trace: str) -> GraphQLFormattedError:
+    """Answer what a client is told about a fault of ours."""
+    return {"message": "Internal error", "extensions": {"code": "INTERNAL", "trace": trace}}
+
+
+def _release(executor: Executor[Any], result: ExecutionResult) -> None:
+    """Break the reference cycles: the executor's helpers lead back to it, an error to the frames it passed.
+
+    What they hold would stay until the collector runs: at 1.4 MB an answer, 190 MiB and 29 % of the CPU.
+    """
+    executor.async_helpers = cast("Any", None)
+    for error in result.errors or ():
+        error.__traceback__ = None
+        if error.original_error:
+            error.original_error.__traceback__ = None

@@ -1,0 +1,47 @@
+"""GraphQL over HTTP: hand each request to the endpoint of this instance."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import functions_framework.aio
+from endpoint import Endpoint
+from resolvers import bound_schema, context, on_fault
+from rubydraw import wiring
+from rubydraw.settings import BadSettings, Settings
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+try:
+    SETTINGS = Settings.from_env(os.environ)
+except BadSettings as bad:
+    raise SystemExit(str(bad)) from None
+
+
+@functools.cache
+def parts() -> wiring.Parts:
+    """Connections of this instance: made at the first request, shared by all later ones."""
+    return wiring.parts(SETTINGS)
+
+
+@functools.cache
+def endpoint() -> Endpoint:
+    return Endpoint(
+        bound_schema(wiring.submit(parts()), wiring.watch(parts()), SETTINGS),
+        introspection=SETTINGS.introspection,
+        cors_origins=SETTINGS.cors_origins,
+        context=context,
+        on_fault=on_fault,
+    )
+
+
+@functions_framework.aio.http
+async def graphql(request: Request) -> Response:
+    match request.url.path:
+        case "/up":
+            return JSONResponse({"up": True})
+        case "/ready":
+            ready = await parts().ready()
+            return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
+    return await endpoint()(request)

@@ -1,0 +1,94 @@
+"""Reads the parameters of one GraphQL request from a POST body or a GET query string."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import orjson
+from negotiation import is_json
+from starlette.requests import Request
+
+MAX_BODY_BYTES = 12 * 1024 * 1024
+
+
+class BadRequest(Exception):
+    """The request is refused before its document is looked at."""
+
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers or {}
+
+
+class Parameters(NamedTuple):
+    """What GraphQL over HTTP calls a request. `extensions` are checked, and have no use here."""
+
+    query: str
+    variables: dict[str, Any]
+    operation_name: str | None
+
+
+async def from_body(request: Request) -> Parameters:
+    """Read a POST request.
+
+    Raises BadRequest, and starlette's ClientDisconnect when the client leaves in mid-body.
+    """
+    headers = request.headers
+    if not is_json(headers.get("content-type")):
+        raise BadRequest(415, "The content type has to be application/json, in UTF-8.")
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise BadRequest(415, "The body has to come without a content encoding.")
+    body = _loaded(await _body(request), "body")
+    if isinstance(body, list):
+        raise BadRequest(400, "One operation per request: batches are not supported.")
+    if not isinstance(body, dict):
+        raise BadRequest(400, "The body has to be a JSON object.")
+    return _checked(body)
+
+
+def from_query_string(request: Request) -> Parameters:
+    """Read a GET request, whose variables and extensions are JSON. Raises BadRequest."""
+    given: dict[str, Any] = dict(request.query_params)
+    for name in ("variables", "extensions"):
+        if name in given:
+            given[name] = _loaded(given[name].encode(), f"parameter '{name}'")
+    return _checked(given)
+
+
+async def _body(request: Request) -> bytes:
+    """Collect the body, and stop reading at the first byte too many."""
+    too_large = BadRequest(413, f"The body is larger than {MAX_BODY_BYTES // 1024**2} MiB.", {"connection": "close"})
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
+        raise too_large
+    chunks: list[bytes] = []
+    size_bytes = 0
+    async for chunk in request.stream():
+        size_bytes += len(chunk)
+        if size_bytes > MAX_BODY_BYTES:
+            raise too_large
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _loaded(text: bytes, what: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        # Its message describes the fault and repeats nothing of the text.
+        raise BadRequest(400, f"The {what} is not valid JSON: {error.msg}.") from None
+
+
+def _checked(given: dict[str, Any]) -> Parameters:
+    query, variables, name = given.get("query"), given.get("variables"), given.get("operationName")
+    if not isinstance(query, str):
+        raise BadRequest(400, "The parameter 'query' has to be a string.")
+    if not isinstance(variables, dict | None):
+        raise BadRequest(400, "The parameter 'variables' has to be an object.")
+    if not isinstance(name, str | None):
+        raise BadRequest(400, "The parameter 'operationName' has to be a string.")
+    if not isinstance(given.get("extensions"), dict | None):
+        raise BadRequest(400, "The parameter 'extensions' has to be an object.")
+    return Parameters(query, variables or {}, name)

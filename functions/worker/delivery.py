@@ -1,0 +1,128 @@
+"""One delivery: envelope in, outcome out (Pub/Sub: "Push subscriptions"; a CloudEvent has the same body)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pybase64
+from rubydraw import logs
+from rubydraw.errors import Code, SketchError, StoreUnavailable
+from rubydraw.jobs import Jobs
+from rubydraw.message import JobMessage, Malformed, NewerSchema
+from rubydraw.pubsub import Publisher
+from rubydraw.settings import Settings
+from rubydraw.work import Outcome, Work
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+ACKNOWLEDGED, REDELIVER = 204, 503
+MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_DEAD_LETTER_BYTES = 7_500_000
+"""What fits into a message of 10 MB in base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What Pub/Sub wraps around a message. `attempt`: its delivery attempt, 0 where it does not say."""
+
+    data: bytes
+    attributes: dict[str, str]
+    message_id: str
+    attempt: int
+
+
+class Deliveries:
+    """Takes deliveries until the process ends; no exception leaves it."""
+
+    def __init__(self, work: Work, jobs: Jobs, publisher: Publisher, settings: Settings) -> None:
+        self._work, self._jobs, self._publisher = work, jobs, publisher
+        self._dead_letter_topic = settings.dead_letter_topic
+        self._max_png_bytes = settings.max_png_bytes
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer 204 to acknowledge a delivery, 503 to have it delivered again."""
+        if request.method != "POST":
+            return Response("Pub/Sub pushes by POST.", 405, {"allow": "POST"})
+        try:
+            body = await _body(request)
+            return Response(status_code=await self._deliver(body))
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception as error:  # its text may hold what a client sent; the framework would log it
+            logs.error("delivery.fault", kind=type(error).__name__)
+            return Response(status_code=REDELIVER)
+
+    async def _deliver(self, body: bytes) -> int:
+        envelope = _envelope(body)
+        if envelope is None:
+            return await self._malformed(Envelope(body, {}, "", 0), Malformed("it is not a Pub/Sub envelope"))
+        logs.trace_request(envelope.attributes.get("traceparent", ""))
+        try:
+            job = JobMessage.read(envelope.data, envelope.attributes, max_png_bytes=self._max_png_bytes)
+        except NewerSchema:
+            logs.warning("delivery.newer_schema", message_id=envelope.message_id)
+            return REDELIVER
+        except Malformed as malformed:
+            return await self._malformed(envelope, malformed)
+        outcome, code = await self._work(job)
+        match outcome:
+            case Outcome.SETTLED:
+                return ACKNOWLEDGED
+            case Outcome.GIVEN_UP:
+                return await self._give_up(envelope, code)
+        return REDELIVER
+
+    async def _malformed(self, envelope: Envelope, malformed: Malformed) -> int:
+        """Settle the job if its id can be read, so that nobody waits for it, and keep the message for an operator."""
+        logs.error("delivery.malformed", message_id=envelope.message_id, reason=str(malformed))
+        if malformed.request_id:
+            try:
+                sentence = "The job could not be read; send the sketch again."
+                await self._jobs.reject(malformed.request_id, Code.BAD_INPUT, sentence)
+            except StoreUnavailable:
+                return REDELIVER
+        return await self._give_up(envelope, "MALFORMED")
+
+    async def _give_up(self, envelope: Envelope, code: str) -> int:
+        """Copy a message to the dead-letter topic and acknowledge it; ask for it again if the copy fails."""
+        logs.error(
+            "job.given_up", request_id=envelope.attributes.get("request_id", ""), code=code,
+            message_id=envelope.message_id, kept=bool(self._dead_letter_topic),
+        )  # fmt: skip
+        if not self._dead_letter_topic:
+            return ACKNOWLEDGED
+        attributes = envelope.attributes | {"code": code, "delivery_attempt": str(envelope.attempt)}
+        try:
+            data = envelope.data[:MAX_DEAD_LETTER_BYTES]
+            await self._publisher.publish(self._dead_letter_topic, data, attributes)
+        except SketchError:
+            return REDELIVER
+        return ACKNOWLEDGED
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body, or nothing of one that is larger than any message can be."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            return b""
+    return bytes(body)
+
+
+def _envelope(body: bytes) -> Envelope | None:
+    try:
+        outer: Any = orjson.loads(body)
+        message = outer["message"]
+        attributes = message.get("attributes") or {}
+        data = pybase64.b64decode(message.get("data") or "", validate=True)
+        attempt = outer.get("deliveryAttempt") or 0
+        message_id = message.get("messageId") or message.get("message_id") or ""
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    words = isinstance(attributes, dict) and all(isinstance(value, str) for value in attributes.values())
+    if not words or not isinstance(attempt, int) or not isinstance(message_id, str):
+        return None
+    return Envelope(data, attributes, message_id, attempt)

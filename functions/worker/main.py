@@ -1,0 +1,40 @@
+"""Pub/Sub hands over one job; redraw its sketch. A 2xx answer acknowledges, anything else asks for redelivery."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+import functions_framework.aio
+from delivery import Deliveries
+from rubydraw import wiring
+from rubydraw.settings import BadSettings, Settings
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+try:
+    SETTINGS = Settings.from_env(os.environ)
+except BadSettings as bad:
+    raise SystemExit(str(bad)) from None
+
+
+@functools.cache
+def parts() -> wiring.Parts:
+    """Connections of this instance: made at the first delivery, shared by all later ones."""
+    return wiring.parts(SETTINGS)
+
+
+@functools.cache
+def deliveries() -> Deliveries:
+    return Deliveries(wiring.work(parts()), parts().jobs, parts().publisher, SETTINGS)
+
+
+@functions_framework.aio.http
+async def worker(request: Request) -> Response:
+    match request.url.path:
+        case "/up":
+            return JSONResponse({"up": True})
+        case "/ready":
+            ready = await parts().ready()
+            return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
+    return await deliveries()(request)

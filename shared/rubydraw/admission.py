@@ -1,0 +1,57 @@
+"""What one instance lets through to Gemini: never more than it can hold, and a trickle while Redis is away."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rubydraw.errors import StoreUnavailable, Unavailable
+
+MEAN_SKETCH_BYTES = 1024 * 1024
+"""A call holds 3.8 times its sketch inside the SDK; the bound on bytes is this times the bound on calls."""
+RETRY_AFTER_S = 5.0
+
+
+class Gate:
+    """Bounds the calls in flight and the bytes of their sketches."""
+
+    def __init__(self, max_in_flight: int) -> None:
+        self._max_calls, self._max_bytes = max_in_flight, max_in_flight * MEAN_SKETCH_BYTES
+        self.calls = 0
+        self._held_bytes = 0
+
+    @property
+    def full(self) -> bool:
+        return self.calls >= self._max_calls or self._held_bytes >= self._max_bytes
+
+    @contextmanager
+    def admit(self, sketch_bytes: int) -> Iterator[None]:
+        """Hold a place during a call; raise Unavailable when there is none."""
+        if self.full:
+            raise Unavailable("The service is busy; try again.", retry_after_s=RETRY_AFTER_S)
+        self.calls += 1
+        self._held_bytes += sketch_bytes
+        try:
+            yield
+        finally:
+            self.calls -= 1
+            self._held_bytes -= sketch_bytes
+
+
+class Allowance:
+    """Calls that this instance may make per minute while nothing can be counted for the fleet."""
+
+    def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_minute, self._clock = per_minute, clock
+        self._spent: deque[float] = deque()
+
+    def spend(self) -> None:
+        """Count one call; raise StoreUnavailable when the minute's allowance is used up."""
+        now = self._clock()
+        while self._spent and self._spent[0] <= now - 60:
+            self._spent.popleft()
+        if len(self._spent) >= self._per_minute:
+            raise StoreUnavailable(retry_after_s=60 - (now - self._spent[0]) if self._spent else 60)
+        self._spent.append(now)

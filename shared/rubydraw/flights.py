@@ -1,0 +1,133 @@
+"""Flights: one caller in the whole fleet asks Gemini for a sketch, the others wait for its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rubydraw import keys, logs, results
+from rubydraw.drawing import Drawing
+from rubydraw.errors import REMEMBERED, SketchError, StoreUnavailable, shared_failure
+from rubydraw.results import Results
+from rubydraw.store import Script, Store, raise_first
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """
+    What is known of a sketch, read in one round trip.
+
+    `ours`: the flight is ours. `failure`: what the last caller, or Gemini's refusal of this sketch, answers for.
+    `cooldown_s`: seconds in which nobody should call Gemini. `now_ms`: Redis' clock. `blind`: the results' own
+    Redis cannot be reached, so nothing is known of them.
+    """
+
+    drawing: Drawing | None
+    ours: bool = False
+    taken: bool = False
+    failure: SketchError | None = None
+    cooldown_s: float = 0.0
+    now_ms: int = 0
+    blind: bool = False
+
+
+class Flights:
+    """Raises StoreUnavailable when Redis cannot be reached."""
+
+    def __init__(self, state: Store, results_: Results, *, lease_ms: int, heartbeat_ms: int) -> None:
+        self._state, self._results = state, results_
+        self._lease_ms, self._heartbeat_s = lease_ms, heartbeat_ms / 1000
+        self._renew, self._land, self._cool = Script("renew_flight"), Script("land_flight"), Script("cool_down")
+
+    async def look(self, digest: str, *, token: str = "") -> Look:
+        """
+        Read what is known of a sketch, first taking its flight with `token` if that is given and nobody has it.
+
+        The read comes after the take: whoever wins sees what the previous holder stored.
+        """
+
+        def fill(pipe: Any) -> None:
+            if token:
+                pipe.set(keys.flight(digest), token, nx=True, get=True, px=self._lease_ms)
+            else:
+                pipe.get(keys.flight(digest))
+            pipe.get(keys.refused(digest))
+            pipe.get(keys.COOLDOWN)
+            pipe.time()
+            if self._results.store is self._state:
+                self._results.queue_get(pipe, digest)
+
+        answers = await self._state.pipeline(fill)
+        raise_first(answers[:4])
+        if len(answers) == 5:
+            return _look(answers, token, results.read(answers[4]))
+        try:
+            return _look(answers, token, await self._results.get(digest))
+        except StoreUnavailable:
+            return replace(_look(answers, token, None), blind=True)
+
+    @asynccontextmanager
+    async def hold(self, digest: str, token: str) -> AsyncIterator[None]:
+        """Renew our flight until the end of the block; a renewal that fails does not end the call."""
+        beat = asyncio.create_task(self._beat(digest, token))
+        try:
+            yield
+        finally:
+            beat.cancel()
+
+    async def land(self, digest: str, token: str, failure: SketchError | None = None) -> None:
+        """Let go of our flight; a `failure` is told to everyone who waits, and to who comes in the next 5 s."""
+        code = failure.code if failure else ""
+        retry_ms = max(int((failure.retry_after_s or 0) * 1000), keys.FAILED_FLIGHT_MS) if failure else 0
+        with suppress(StoreUnavailable):  # it lapses by itself
+            await self._state.script(self._land, [keys.flight(digest)], (token, code, keys.FAILED_FLIGHT_MS, retry_ms))
+
+    async def remember_refusal(self, digest: str, failure: SketchError) -> None:
+        """Keep a refusal that depends on the sketch alone, so that asking again costs nothing."""
+        if isinstance(failure, REMEMBERED):
+            with suppress(StoreUnavailable):
+                await self._state.run(lambda redis: redis.set(keys.refused(digest), failure.code, px=keys.REFUSED_MS))
+
+    async def failed_for_s(self, digest: str) -> float:
+        """Return the seconds for which the failure of the last flight is still everyone's answer."""
+        key = keys.flight(digest)
+        holder, life_ms = await self._state.pipeline(lambda pipe: (pipe.get(key), pipe.pttl(key)))
+        return max(life_ms, 0) / 1000 if holder and holder.startswith(b"failed:") else 0.0
+
+    async def cool_down(self, named_s: float | None) -> float:
+        """Have the whole fleet leave Gemini alone, as long as it named or else 15 s, doubling; return the seconds."""
+        args = (int((named_s or 0) * 1000), keys.FIRST_COOLDOWN_MS, keys.LONGEST_COOLDOWN_MS)
+        try:
+            return float(await self._state.script(self._cool, [keys.COOLDOWN], args)) / 1000
+        except StoreUnavailable:
+            return named_s or keys.FIRST_COOLDOWN_MS / 1000
+
+    async def _beat(self, digest: str, token: str) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat_s)
+            try:
+                await self._state.script(self._renew, [keys.flight(digest)], (token, self._lease_ms))
+            except StoreUnavailable:
+                logs.warning("flight.not_renewed", digest=digest)
+
+
+def _look(answers: list[Any], token: str, drawing: Drawing | None) -> Look:
+    holder, refused, cooldown, (seconds, micros) = answers[:4]
+    now_ms = seconds * 1000 + micros // 1000
+    ours = bool(token) and (holder is None or holder == token.encode())
+    failure = shared_failure(refused.decode()) if refused else None
+    if holder and holder.startswith(b"failed:"):
+        _, code, retry_at_ms = holder.decode().split(":")
+        wait_s = (int(retry_at_ms) - now_ms) / 1000 if int(retry_at_ms) else None
+        failure = failure or shared_failure(code, retry_after_s=wait_s and max(wait_s, 0.0))
+    return Look(
+        drawing=drawing,
+        ours=ours,
+        taken=holder is not None and not ours,
+        failure=failure,
+        cooldown_s=max(int(cooldown.split(b":")[0]) - now_ms, 0) / 1000 if cooldown else 0.0,
+        now_ms=now_ms,
+    )

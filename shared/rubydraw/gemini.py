@@ -1,0 +1,241 @@
+"""Gemini: one sketch in, one checked drawing out, and every failure of theirs as one of our errors."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rubydraw import prompt
+from rubydraw.drawing import Drawing, Metadata, read_metadata
+from rubydraw.errors import (
+    BadAnswer,
+    ContentRefused,
+    GeminiBusy,
+    GeminiFailed,
+    Misconfigured,
+    NoImage,
+    NotAccepted,
+    OutOfTime,
+    SketchError,
+)
+from rubydraw.picture import to_png
+from rubydraw.settings import Settings
+from rubydraw.sketch import Sketch
+
+if TYPE_CHECKING:
+    from google.genai import Client
+    from google.genai.errors import APIError
+    from google.genai.types import GenerateContentResponse, Part
+
+QUICK_S = 5.0
+"""A 503 that comes sooner refused the call before any drawing began."""
+
+REFUSING = frozenset(
+    [
+        "IMAGE_SAFETY",
+        "IMAGE_PROHIBITED_CONTENT",
+        "IMAGE_RECITATION",
+        "PROHIBITED_CONTENT",
+        "SAFETY",
+        "RECITATION",
+        "SPII",
+        "BLOCKLIST",
+        "JAILBREAK",
+        "MODEL_ARMOR",
+        "ESCALATION",
+        "PUP_LIMITED_DISABLED",
+    ]
+)
+"""Finish reasons that depend on the sketch alone; any other end without a picture may be tried again."""
+
+
+class Gemini:
+    """
+    Calls through google-genai's async client, each by itself: no retries here or in the SDK.
+
+    The SDK takes half a second to import: that happens in a thread, so that nobody else waits for it.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.model = settings.gemini_model
+        self.prompt_version = prompt.PROMPT_VERSION
+        self._settings = settings
+        self._clock = clock
+        self._client: asyncio.Task[Client] | None = None
+
+    def warm(self) -> asyncio.Task[Client]:
+        """Begin to import the SDK and make the client, unless that has been done."""
+        if self._client is None or (self._client.done() and self._client.exception()):
+            self._client = asyncio.create_task(asyncio.to_thread(_client, self._settings))
+        return self._client
+
+    async def load(self) -> Client:
+        """Return the client; callers before the end of the import wait for the same one."""
+        try:
+            return await asyncio.shield(self.warm())
+        except Exception:  # no ambient credentials, say: their text may name paths and accounts
+            raise Misconfigured from None
+
+    async def draw(self, sketch: Sketch, *, timeout_s: float, now_ms: int) -> Drawing:
+        """Redraw `sketch`, or raise one of our errors. `now_ms` dates the drawing: ms since 1970 at the start."""
+        client = await self.load()
+        began = self._clock()
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await client.aio.models.generate_content(**_request(self.model, sketch))
+        except Exception as error:
+            raise _ours(error, self._clock() - began) from None
+        took_ms = round((self._clock() - began) * 1000)
+        picture, text = _parts(response)
+        metadata = read_metadata(text)
+        said = metadata or Metadata()
+        return Drawing(
+            image=await to_png(picture),
+            title=said.title,
+            style=said.style,
+            palette=said.palette,
+            background=said.background,
+            notes=said.notes,
+            model=self.model,
+            prompt_version=self.prompt_version,
+            provider_ms=took_ms,
+            created_at_ms=now_ms + took_ms,
+            fallback_metadata=metadata is None,
+        )
+
+    async def close(self) -> None:
+        if self._client and self._client.done() and not self._client.exception():
+            await self._client.result().aio.aclose()
+
+
+def _client(settings: Settings) -> Client:
+    import httpx2
+    from google.genai import Client
+    from google.genai.types import HttpOptions
+
+    options = HttpOptions(
+        base_url=settings.gemini_base_url or None,
+        timeout=round(settings.gemini_timeout_s * 1000),
+        # Its default pool would cap calls at 100, and a call that waits for a connection is a call in flight.
+        async_client_args={"limits": httpx2.Limits(max_connections=settings.max_in_flight)},
+    )
+    make = partial(Client, http_options=options)
+    match settings.gemini_mode:
+        case "vertex":
+            return make(vertexai=True, project=settings.gemini_project, location=settings.gemini_location)
+        case "express":
+            return make(vertexai=True, api_key=settings.gemini_api_key)
+        case _:
+            return make(vertexai=False, api_key=settings.gemini_api_key)
+
+
+def _request(model: str, sketch: Sketch) -> dict[str, Any]:
+    from google.genai.types import Content, GenerateContentConfig, Modality, Part
+
+    parts = [Part.from_bytes(data=sketch.png, mime_type="image/png"), Part.from_text(text=prompt.user_text(sketch))]
+    return {
+        "model": model,
+        "contents": [Content(role="user", parts=parts)],
+        "config": GenerateContentConfig(
+            temperature=0.2,
+            system_instruction=prompt.SYSTEM,
+            response_modalities=[Modality.TEXT, Modality.IMAGE],
+        ),
+    }
+
+
+def _parts(response: GenerateContentResponse) -> tuple[bytes, str]:
+    """Return the picture that counts and the text beside it; raise ContentRefused, NoImage or BadAnswer."""
+    try:
+        if response.prompt_feedback and response.prompt_feedback.block_reason:
+            raise ContentRefused
+        candidate = response.candidates[0] if response.candidates else None
+        if candidate is None:
+            raise NoImage
+        if candidate.finish_reason and candidate.finish_reason.name in REFUSING:
+            raise ContentRefused
+        parts = (candidate.content and candidate.content.parts) or []
+    except (AttributeError, TypeError, KeyError):  # {"candidates": "nope"} passes for success in the SDK
+        raise BadAnswer from None
+    pictures = [part for part in parts if part.inline_data and part.inline_data.data]
+    if not pictures:
+        raise NoImage
+    text = "".join(part.text for part in parts if part.text and not part.thought)
+    return _final(pictures), text
+
+
+def _final(pictures: list[Part]) -> bytes:
+    """Return the last picture; those in thought parts are drafts and count only when there is no other."""
+    chosen = [part for part in pictures if not part.thought] or pictures
+    data = chosen[-1].inline_data and chosen[-1].inline_data.data
+    return data or b""
+
+
+def _ours(error: Exception, took_s: float) -> SketchError:
+    """Map what google-genai and its HTTP client raise; their texts repeat upstream's and stay here."""
+    import httpx2
+    from google.genai.errors import APIError
+
+    match error:
+        case APIError():
+            return _from_status(error, took_s)
+        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout():
+            return GeminiFailed(may_be_billed=False)
+        case TimeoutError() | httpx2.TimeoutException():
+            return OutOfTime(may_be_billed=True)
+        case httpx2.HTTPError() | OSError():
+            return GeminiFailed()
+        case json.JSONDecodeError() | ValueError():  # HTML, cut JSON, bad base64
+            return BadAnswer()
+    if type(error).__module__.startswith("google.auth"):
+        return Misconfigured()
+    raise error
+
+
+def _from_status(error: APIError, took_s: float) -> SketchError:
+    match error.code:
+        case 429:
+            return GeminiBusy(retry_after_s=_retry_after_s(error))
+        case 503 if took_s < QUICK_S:
+            return GeminiBusy(retry_after_s=_retry_after_s(error))
+        case 400 if _is_our_setup(error):
+            return Misconfigured()
+        case 400:
+            return NotAccepted()
+        case 408 | 504:
+            return OutOfTime(may_be_billed=True)
+        case 499:
+            return GeminiFailed()
+        case code if 400 <= code < 500:
+            return Misconfigured()
+    return GeminiFailed()
+
+
+def _is_our_setup(error: APIError) -> bool:
+    """Whether a 400 is about the key or the account (API_KEY_INVALID, FAILED_PRECONDITION), not the sketch."""
+    reasons = {detail.get("reason") for detail in _details(error)}
+    return error.status == "FAILED_PRECONDITION" or "API_KEY_INVALID" in reasons
+
+
+def _retry_after_s(error: APIError) -> float | None:
+    """Return the delay that Gemini names: RetryInfo in its body, or the header Retry-After in seconds."""
+    named = [detail["retryDelay"].removesuffix("s") for detail in _details(error) if "retryDelay" in detail]
+    named += [error.response.headers["retry-after"]] if "retry-after" in getattr(error.response, "headers", {}) else []
+    for text in named:
+        try:
+            return min(max(float(text), 0.0), 3600.0)
+        except ValueError:
+            continue
+    return None
+
+
+def _details(error: APIError) -> list[dict[str, Any]]:
+    body = error.details.get("error", error.details) if isinstance(error.details, dict) else {}
+    details = body.get("details", []) if isinstance(body, dict) else []
+    if not isinstance(details, list):
+        return []
+    return [detail for detail in details if isinstance(detail, dict) and isinstance(detail.get("retryDelay", ""), str)]

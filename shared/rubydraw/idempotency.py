@@ -1,0 +1,31 @@
+"""Idempotency keys: which request a caller's key stands for."""
+
+from __future__ import annotations
+
+from rubydraw import keys
+from rubydraw.errors import BadSketch, IdempotencyConflict
+from rubydraw.store import Script, Store
+
+MAX_CHARS = 255
+
+
+class IdempotencyKeys:
+    """Keys of 1 to 255 visible ASCII characters, each bound to one input for 24 h."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._bind = Script("idempotency")
+
+    async def bind(self, owner: str, key: str, request_id: str, content_hash: bytes, *, replaces: str = "") -> str:
+        """
+        Return the request that `key` stands for: an earlier one, or from now on `request_id`.
+
+        `replaces` names an earlier request that may be put aside. Raises BadSketch and IdempotencyConflict.
+        """
+        if not (1 <= len(key) <= MAX_CHARS and all("!" <= char <= "~" for char in key)):
+            raise BadSketch(f"idempotencyKey must have 1 to {MAX_CHARS} visible ASCII characters.")
+        args = (request_id, content_hash, keys.IDEMPOTENCY_MS, replaces)
+        outcome, bound = await self._store.script(self._bind, [keys.idempotency(owner, key)], args)
+        if outcome == b"conflict":
+            raise IdempotencyConflict
+        return str(bound.decode())

@@ -1,0 +1,187 @@
+"""The states of jobs: each transition is one Lua script that checks, writes, sets the life time and announces."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from rubydraw import keys, logs
+from rubydraw.errors import Code, SketchError, StoreUnavailable
+from rubydraw.message import JobMessage, is_request_id
+from rubydraw.store import Script, Store
+
+SETTLED = frozenset({"done", "error"})
+_FIELDS = (
+    "status", "digest", "outcome", "attempt", "code", "message", "retry_at", "created_at", "updated_at",
+    "lease_until_ms", "owner",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """
+    What became of a claim.
+
+    `kind`: `run` (attempt `attempt` is ours), `settled` (as `status`), `busy` (`busy_ms` left of another's lease),
+    `expired` or `exhausted` (just settled as an error with `code`).
+    """
+
+    kind: str
+    attempt: int = 0
+    busy_ms: int = 0
+    status: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """One job as a reader sees it; all times in ms since 1970, 0 where there is none."""
+
+    request_id: str
+    status: str
+    digest: str
+    outcome: str
+    attempt: int
+    code: str
+    message: str
+    retry_at_ms: int
+    created_at_ms: int
+    updated_at_ms: int
+    expires_at_ms: int
+    now_ms: int
+    owner: str
+
+    @property
+    def settled(self) -> bool:
+        return self.status in SETTLED
+
+
+class Jobs:
+    """The job states in Redis; every method raises StoreUnavailable when it cannot be reached."""
+
+    def __init__(self, store: Store, *, lease_ms: int, heartbeat_ms: int, max_attempts: int, max_age_ms: int) -> None:
+        self._store, self._heartbeat_s = store, heartbeat_ms / 1000
+        self._lease_ms, self._max_attempts, self._max_age_ms = lease_ms, max_attempts, max_age_ms
+        self._scripts = {name: Script("job", name) for name in _TRANSITIONS}
+
+    async def submit(
+        self, request_id: str, status: str, *, digest: str, outcome: str, owner: str, trace: str
+    ) -> tuple[str, int]:
+        """Record a job as `queued` or `done`, unless it is there; return its status and created_at in ms."""
+        answer = await self._move("submit", request_id, status, digest, outcome, owner, trace)
+        return _text(answer[0]), int(answer[1])
+
+    async def abandon(self, request_id: str, code: Code, message: str) -> bool:
+        """Settle a job whose publish failed; return False if a worker has it all the same."""
+        return bool(await self._move("abandon", request_id, code, message))
+
+    async def claim(self, job: JobMessage, token: str) -> Claim:
+        """Begin an attempt under a lease; a job that Redis has lost is made again from its message."""
+        answer = await self._move(
+            "claim", job.request_id, token, self._lease_ms, self._max_attempts, self._max_age_ms,
+            job.created_at_ms, job.generation, job.digest, job.owner, job.traceparent,
+        )  # fmt: skip
+        match _text(answer[0]), answer[1:]:
+            case "run", [attempt]:
+                return Claim("run", attempt=int(attempt))
+            case "busy", [busy_ms]:
+                return Claim("busy", busy_ms=int(busy_ms))
+            case "settled", [status, code]:
+                return Claim("settled", status=_text(status), code=_text(code))
+            case "expired", _:
+                return Claim("expired", status="error", code=Code.EXPIRED)
+            case _, [code]:
+                return Claim("exhausted", status="error", code=_text(code))
+        raise AssertionError(answer)
+
+    async def renew(self, request_id: str, token: str) -> bool:
+        """Keep the lease; return False when it is another's."""
+        return bool(await self._move("renew", request_id, token, self._lease_ms))
+
+    async def complete(self, job: JobMessage, token: str, *, digest: str, outcome: str) -> tuple[str, str]:
+        """Settle as `done` unless settled; return the status and code that stand."""
+        answer = await self._move(
+            "complete", job.request_id, token, digest, outcome,
+            job.created_at_ms, job.generation, job.owner, job.traceparent,
+        )  # fmt: skip
+        return _text(answer[0]), _text(answer[1])
+
+    async def fail(self, request_id: str, token: str, error: SketchError) -> tuple[str, bool]:
+        """End an attempt; return the new status (`lost`: another holds the job) and whether attempts are used up."""
+        answer = await self._move(
+            "fail", request_id, token, error.code, error.message, int(error.retryable), int(error.may_be_billed),
+            int((error.retry_after_s or 0) * 1000), self._max_attempts,
+        )  # fmt: skip
+        return _text(answer[0]), _text(answer[1]) == "1"
+
+    async def reject(self, request_id: str, code: Code, message: str) -> None:
+        """Settle a job whose message cannot be read."""
+        await self._move("reject", request_id, code, message)
+
+    @asynccontextmanager
+    async def lease(self, request_id: str, token: str) -> AsyncIterator[None]:
+        """Renew our lease until the end of the block; a renewal that fails does not end the work."""
+        beat = asyncio.create_task(self._beat(request_id, token))
+        try:
+            yield
+        finally:
+            beat.cancel()
+
+    async def read(self, request_id: str) -> JobState | None:
+        """Return the state of a job, settling it first if it has become too old; None if there is none."""
+        if not is_request_id(request_id):
+            return None
+        key = keys.status(request_id)
+        fields, life_ms, (seconds, micros) = await self._store.pipeline(
+            lambda pipe: (pipe.hmget(key, *_FIELDS), pipe.pttl(key), pipe.time())
+        )
+        if fields[0] is None:
+            return None
+        state = _state(request_id, fields, life_ms, seconds * 1000 + micros // 1000)
+        too_old = not state.settled and state.now_ms - state.created_at_ms > self._max_age_ms
+        if too_old and await self._move("expire", request_id, self._max_age_ms):
+            return await self.read(request_id)
+        return state
+
+    async def _beat(self, request_id: str, token: str) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat_s)
+            try:
+                renewed = await self.renew(request_id, token)
+            except StoreUnavailable:
+                renewed = False
+            if not renewed:
+                logs.warning("job.not_renewed", request_id=request_id)
+
+    async def _move(self, transition: str, request_id: str, *args: str | int) -> Any:
+        key, channel = keys.status(request_id), keys.channel(request_id)
+        return await self._store.script(self._scripts[transition], [key], (channel, *args))
+
+
+_TRANSITIONS = ("submit", "abandon", "claim", "renew", "complete", "fail", "expire", "reject")
+
+
+def _text(value: bytes) -> str:
+    return value.decode()
+
+
+def _state(request_id: str, fields: list[bytes | None], life_ms: int, now_ms: int) -> JobState:
+    field = dict(zip(_FIELDS, (value.decode() if value else "" for value in fields), strict=True))
+    return JobState(
+        request_id=request_id,
+        status=field["status"],
+        digest=field["digest"],
+        outcome=field["outcome"],
+        attempt=int(field["attempt"] or 0),
+        code=field["code"],
+        message=field["message"],
+        retry_at_ms=int(field["retry_at"] or 0),
+        created_at_ms=int(field["created_at"] or 0),
+        updated_at_ms=int(field["updated_at"] or 0),
+        expires_at_ms=now_ms + max(life_ms, 0),
+        now_ms=now_ms,
+        owner=field["owner"],
+    )

@@ -1,0 +1,53 @@
+"""Every Redis key and how long it lives, on one page. What stands in braces decides the slot in a cluster."""
+
+from __future__ import annotations
+
+import hashlib
+
+SECOND_MS = 1000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+
+RESULT_MS = 7 * 24 * HOUR_MS
+RESULT_WITH_FALLBACK_METADATA_MS = 65 * MINUTE_MS
+RESULT_OF_A_SETTLED_JOB_MS = 65 * MINUTE_MS
+UNSETTLED_JOB_MS = 24 * HOUR_MS
+SETTLED_JOB_MS = HOUR_MS
+IDEMPOTENCY_MS = 24 * HOUR_MS
+FAILED_FLIGHT_MS = 5 * SECOND_MS
+REFUSED_MS = 10 * MINUTE_MS
+FIRST_COOLDOWN_MS = 15 * SECOND_MS
+LONGEST_COOLDOWN_MS = 120 * SECOND_MS
+
+COOLDOWN = "improve_sketch:cooldown"
+
+
+def result(digest: str) -> str:
+    """A drawing, found by what was drawn; on the results' own Redis if there is one."""
+    return f"improve_sketch:v1:{digest}"
+
+
+def status(request_id: str) -> str:
+    """The state of one job."""
+    return f"improve_sketch:status:{{{request_id}}}"
+
+
+def channel(request_id: str) -> str:
+    """Where each transition of one job is announced."""
+    return f"improve_sketch:{request_id}"
+
+
+def flight(digest: str) -> str:
+    """Who is asking Gemini for this sketch."""
+    return f"improve_sketch:flight:{digest}"
+
+
+def refused(digest: str) -> str:
+    """The code with which Gemini refused this sketch."""
+    return f"improve_sketch:refused:{digest}"
+
+
+def idempotency(owner: str, key: str) -> str:
+    """The request that a caller's idempotency key stands for."""
+    named = hashlib.sha256(f"{len(owner)}:{owner}{key}".encode()).hexdigest()
+    return f"improve_sketch:idempotency:{{{named}}}"

@@ -1,0 +1,79 @@
+"""One JSON object a line on standard output, as Cloud Logging reads it (its page "Structured logging")."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import sys
+from contextvars import ContextVar
+from typing import Any
+
+import orjson
+
+_logger = logging.getLogger("rubydraw")
+_traceparent: ContextVar[str] = ContextVar("traceparent", default="")
+_project = ""
+
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def start(*, level: str, project: str) -> None:
+    """Log from now on; `project` makes traces links. What libraries say is logged by name and severity alone."""
+    global _project
+    _project = project
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_Line())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    _logger.setLevel(level)
+
+
+def trace_request(traceparent: str) -> str:
+    """Bind this task to the trace of `traceparent` (W3C Trace Context), or to a new one; return what to pass on."""
+    if not _TRACEPARENT.fullmatch(traceparent):
+        traceparent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    _traceparent.set(traceparent)
+    return traceparent
+
+
+def traceparent() -> str:
+    return _traceparent.get()
+
+
+def trace_id() -> str:
+    """Return the trace of this task: 32 hex digits, or nothing outside of a request."""
+    return _traceparent.get()[3:35]
+
+
+def info(event: str, **fields: Any) -> None:
+    _log(logging.INFO, event, fields)
+
+
+def warning(event: str, **fields: Any) -> None:
+    _log(logging.WARNING, event, fields)
+
+
+def error(event: str, **fields: Any) -> None:
+    _log(logging.ERROR, event, fields)
+
+
+def _log(level: int, event: str, fields: dict[str, Any]) -> None:
+    if _logger.isEnabledFor(level):
+        _logger.log(level, event, extra={"fields": fields})
+
+
+class _Line(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        ours = record.name == _logger.name
+        line: dict[str, Any] = {
+            "severity": record.levelname,
+            "message": record.getMessage() if ours else "library.said",
+        }
+        line |= record.__dict__.get("fields", {}) if ours else {"logger": record.name}
+        if trace := trace_id():
+            line["trace"] = trace
+            if _project:
+                line["logging.googleapis.com/trace"] = f"projects/{_project}/traces/{trace}"
+        return orjson.dumps(line, default=str).decode()

@@ -1,0 +1,41 @@
+-- queued -> running, or a lapsed lease -> running; without a record the message makes one.
+-- ARGV: channel, token, lease_ms, max_attempts, max_age_ms, created_at, generation, digest, owner, trace
+-- Answers: run, attempt | settled, status, code | expired | busy, ms left of the lease | exhausted, code
+local token, lease_ms, max_attempts, max_age_ms = ARGV[2], number(ARGV[3]), number(ARGV[4]), number(ARGV[5])
+local created_at, generation = number(ARGV[6]), number(ARGV[7])
+local job = read()
+
+if not job.status then
+  local created = string.format('%d', math.min(created_at, NOW))
+  move('queued', {
+    digest = ARGV[8], owner = ARGV[9], trace = ARGV[10],
+    attempt = '0', generation = ARGV[7], created_at = created, updated_at = created,
+  })
+  job = read()
+end
+
+if job.status == 'running' and job.token == token then
+  return { 'run', number(job.attempt) }
+end
+if settled(job.status) or number(job.generation) > generation then
+  return { 'settled', job.status, job.code or '' }
+end
+if leased(job) then
+  return { 'busy', number(job.lease_until_ms) - NOW }
+end
+if NOW - number(job.created_at) > max_age_ms then
+  expire()
+  return { 'expired' }
+end
+if number(job.attempt) >= max_attempts then
+  local code = (job.code and job.code ~= '') and job.code or 'UNAVAILABLE'
+  move('error', { code = code, message = job.message or '', retry_at = '', lease_until_ms = '0' })
+  return { 'exhausted', code }
+end
+
+local attempt = number(job.attempt) + 1
+move('running', {
+  token = token, attempt = string.format('%d', attempt),
+  lease_until_ms = string.format('%d', NOW + lease_ms), retry_at = '',
+})
+return { 'run', attempt }

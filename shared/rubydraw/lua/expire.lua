@@ -1,0 +1,8 @@
+-- queued | running -> error (EXPIRED), when the job is too old and nobody holds it.
+-- ARGV: channel, max_age_ms
+local job = read()
+if job.status and not settled(job.status) and not leased(job) and NOW - number(job.created_at) > number(ARGV[2]) then
+  expire()
+  return 1
+end
+return 0

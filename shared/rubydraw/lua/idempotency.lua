@@ -1,0 +1,12 @@
+-- The request that an idempotency key stands for; `replaces` names the one that may be put aside.
+-- KEYS[1]: the key's hash. ARGV: request id, hash of the input, life in ms, replaces
+local known = redis.call('HMGET', KEYS[1], 'request_id', 'input')
+if known[2] and known[2] ~= ARGV[2] then
+  return { 'conflict', '' }
+end
+if known[1] and known[1] ~= ARGV[4] then
+  return { 'known', known[1] }
+end
+redis.call('HSET', KEYS[1], 'request_id', ARGV[1], 'input', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return { 'new', ARGV[1] }

@@ -1,0 +1,12 @@
+-- The holder lets go: with nothing, the next caller takes over; with a failure, everyone waiting is answered by it.
+-- KEYS[1]: the flight. ARGV: token, failure code or '', its life in ms, ms until a retry makes sense
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+if ARGV[2] == '' then
+  return redis.call('DEL', KEYS[1])
+end
+local time = redis.call('TIME')
+local retry_at = tonumber(ARGV[4]) > 0 and time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[4]) or 0
+redis.call('SET', KEYS[1], string.format('failed:%s:%d', ARGV[2], retry_at), 'PX', ARGV[3])
+return 1

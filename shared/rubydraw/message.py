@@ -1,0 +1,113 @@
+"""A job as its message carries it: the durable copy, from which everything else can be made again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from rubydraw.errors import BadSketch
+from rubydraw.sketch import Sketch
+
+SCHEMA = 1
+
+_REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,15}")
+
+
+class Malformed(ValueError):
+    """Not a message of ours; `request_id` is set where it could be read all the same."""
+
+    def __init__(self, text: str, request_id: str = "") -> None:
+        self.request_id = request_id
+        super().__init__(text)
+
+
+class NewerSchema(ValueError):
+    """Written by a newer revision, which will understand it."""
+
+
+def is_request_id(text: str) -> bool:
+    """Whether `text` is a lower-case UUID v4: nothing else is ever put into a key."""
+    return _REQUEST_ID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class JobMessage:
+    """
+    Who asked for what, and when.
+
+    `created_at_ms`: ms since 1970, by Redis. `digest`: as the sender computed it, for logs only.
+    `generation`: how often an operator had it done again.
+    """
+
+    request_id: str
+    owner: str
+    created_at_ms: int
+    generation: int
+    digest: str
+    traceparent: str
+    sketch: Sketch
+
+    def created_at(self, created_at_ms: int) -> JobMessage:
+        return replace(self, created_at_ms=created_at_ms)
+
+    def data(self) -> bytes:
+        """One line of JSON, a newline, and the raw PNG: one base64 less everywhere."""
+        sketch = self.sketch
+        head = {"schema": SCHEMA, "svg": sketch.svg, "hints": sketch.hints, "variant": sketch.variant}
+        return orjson.dumps(head) + b"\n" + sketch.png
+
+    def attributes(self) -> dict[str, str]:
+        """What is readable without opening the message."""
+        named = {
+            "request_id": self.request_id,
+            "owner": self.owner,
+            "created_at": str(self.created_at_ms),
+            "generation": str(self.generation),
+            "digest": self.digest,
+            "traceparent": self.traceparent,
+        }
+        return {name: value for name, value in named.items() if value}
+
+    @classmethod
+    def read(cls, data: bytes, attributes: Mapping[str, str], *, max_png_bytes: int) -> JobMessage:
+        """Take a message apart and check it as any input; raise Malformed or NewerSchema."""
+        request_id = attributes.get("request_id", "")
+        if not is_request_id(request_id):
+            raise Malformed("the attribute request_id is not a request id")
+        line, newline, png = data.partition(b"\n")
+        head = _head(line, request_id) if newline else {}
+        numbers = [attributes.get("created_at", ""), attributes.get("generation", "")]
+        if not head or not all(map(_WHOLE_NUMBER.fullmatch, numbers)):
+            raise Malformed("its head or an attribute is missing", request_id)
+        try:
+            sketch = Sketch.from_png(png, head["svg"], head["hints"], head["variant"], max_png_bytes=max_png_bytes)
+        except BadSketch as bad:
+            raise Malformed(bad.message, request_id) from None
+        return cls(
+            request_id=request_id,
+            owner=attributes.get("owner", ""),
+            created_at_ms=int(numbers[0]),
+            generation=int(numbers[1]),
+            digest=attributes.get("digest", ""),
+            traceparent=attributes.get("traceparent", ""),
+            sketch=sketch,
+        )
+
+
+def _head(line: bytes, request_id: str) -> dict[str, Any]:
+    try:
+        head = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        raise Malformed("its head is not JSON", request_id) from None
+    schema = head.get("schema") if isinstance(head, dict) else None
+    if type(schema) is int and schema > SCHEMA:
+        raise NewerSchema(f"schema {schema}")
+    types = {"svg": str, "hints": str, "variant": int}
+    if schema != SCHEMA or any(type(head.get(name)) is not kind for name, kind in types.items()):
+        raise Malformed("its head has other fields than this schema", request_id)
+    return dict(head)

@@ -1,0 +1,57 @@
+"""What Gemini sends as a picture: recognised by its bytes, bounded, and made a PNG."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import TYPE_CHECKING
+
+from rubydraw.errors import BadAnswer
+from rubydraw.png import MAX_PIXELS, MAX_SIDE_PX, SIGNATURE, BadPng, read_png
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_PICTURE_BYTES = 16 * 1024 * 1024
+MIN_SIDE_PX = 16
+CONVERSIONS_AT_ONCE = 2
+"""A conversion holds its pixels in memory (160 MB at the worst), and there is one core."""
+
+_conversions = asyncio.Semaphore(CONVERSIONS_AT_ONCE)
+
+
+async def to_png(data: bytes) -> bytes:
+    """Return `data` as a checked PNG of 16 to 8192 pixels a side; raise BadAnswer. The label is not asked: it lies."""
+    if len(data) > MAX_PICTURE_BYTES:
+        raise BadAnswer
+    if not data.startswith(SIGNATURE):
+        async with _conversions:
+            data = await asyncio.to_thread(_converted, data)
+    try:
+        png = read_png(data)
+    except BadPng:
+        raise BadAnswer from None
+    if min(png.width_px, png.height_px) < MIN_SIDE_PX:
+        raise BadAnswer
+    return png.data
+
+
+def _converted(data: bytes) -> bytes:
+    """Decode JPEG or WebP and encode it as PNG."""
+    from PIL import Image  # slow to import, and needed for few answers
+
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "WEBP")) as picture:
+            _check_size(picture)
+            kept = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise BadAnswer from None
+    png = io.BytesIO()
+    kept.save(png, "PNG", compress_level=6)
+    return png.getvalue()
+
+
+def _check_size(picture: Image) -> None:
+    width_px, height_px = picture.size
+    if max(width_px, height_px) > MAX_SIDE_PX or width_px * height_px > MAX_PIXELS:
+        raise BadAnswer

@@ -1,0 +1,99 @@
+"""Pub/Sub over REST: one message out (its reference page "projects.topics.publish")."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pybase64
+
+from rubydraw import logs
+from rubydraw.errors import Misconfigured, SketchError, Unavailable
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient, Response
+
+FIRST_PAUSE_S = 0.1
+ATTEMPT_TIMEOUT_S = 3.0
+PUBLISHES_AT_ONCE = 50
+_TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+
+
+class Publisher:
+    """
+    Publishes to any topic, retrying for `timeout_s` seconds in all.
+
+    With an `http:` address no access token is sent; everything else is the same. A publish that failed may have
+    arrived all the same.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float) -> None:
+        self._url, self._timeout_s = url, timeout_s
+        self._client: AsyncClient | None = None
+        self._credentials: Any = None
+        self._refreshing = asyncio.Lock()
+
+    async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> None:
+        """Hand over one message; raise Unavailable, or Misconfigured where no retry can help."""
+        encoded = {"data": pybase64.b64encode_as_string(data), "attributes": dict(attributes)}
+        body = orjson.dumps({"messages": [encoded]})
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._until_taken(f"{self._url}/v1/{topic}:publish", body)
+        except TimeoutError:
+            raise Unavailable("The job could not be handed over in time; try again.") from None
+
+    async def _until_taken(self, address: str, body: bytes) -> None:
+        pause_s = FIRST_PAUSE_S
+        while (status := await self._attempt(address, body)) != 200:
+            if status not in _TRY_AGAIN:
+                logs.error("publish.refused", status=status)
+                raise _refusal(status)
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
+
+    async def _attempt(self, address: str, body: bytes) -> int:
+        """Return the status of one attempt; 503 stands for a connection that failed."""
+        import httpx2  # a tenth of a second, which a cached answer does not pay
+
+        if self._client is None:
+            limits = httpx2.Limits(max_connections=PUBLISHES_AT_ONCE)
+            self._client = httpx2.AsyncClient(timeout=ATTEMPT_TIMEOUT_S, limits=limits, trust_env=False)
+        headers = {"content-type": "application/json"} | await self._authorization()
+        try:
+            response: Response = await self._client.post(address, content=body, headers=headers)
+        except httpx2.TransportError:
+            return 503
+        return response.status_code
+
+    async def _authorization(self) -> dict[str, str]:
+        if self._url.startswith("http:"):
+            return {}
+        async with self._refreshing:
+            if self._credentials is None or not self._credentials.valid:
+                try:
+                    self._credentials = await asyncio.to_thread(_refreshed, self._credentials)
+                except Exception:  # its text may name accounts and addresses
+                    raise Misconfigured from None
+            return {"authorization": f"Bearer {self._credentials.token}"}
+
+    async def close(self) -> None:
+        if self._client:
+            await self._client.aclose()
+
+
+def _refreshed(credentials: Any) -> Any:
+    """Return the ambient credentials with a fresh access token (Application Default Credentials)."""
+    import google.auth
+    from google.auth.transport.requests import Request
+
+    if credentials is None:
+        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/pubsub"])
+    credentials.refresh(Request())
+    return credentials
+
+
+def _refusal(status: int) -> SketchError:
+    return Unavailable() if status >= 500 else Misconfigured()

@@ -1,0 +1,103 @@
+"""Finished drawings in Redis, one copy each, found by the digest of their sketch."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+
+from rubydraw import keys, logs
+from rubydraw.drawing import Drawing
+from rubydraw.errors import StoreUnavailable
+from rubydraw.png import SIGNATURE
+from rubydraw.store import Store, raise_first
+
+_WORDS = ("title", "style", "background", "notes", "model", "prompt_version")
+_NUMBERS = ("provider_ms", "created_at_ms")
+FIELDS = (*_WORDS, *_NUMBERS, "palette")
+
+
+UNSAVED_S = 60.0
+MAX_UNSAVED = 16
+
+
+class Results:
+    """
+    What is unreadable counts as absent and is written over; StoreUnavailable when Redis cannot be reached.
+
+    A drawing that Redis would not take is held in this process for a minute: it was paid for.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._unsaved: dict[str, Drawing] = {}
+
+    async def save(self, digest: str, drawing: Drawing) -> None:
+        """Store a drawing; where Redis will not take it, hold it here for a minute instead of failing."""
+        try:
+            await self.put(digest, drawing)
+        except StoreUnavailable:
+            logs.warning("result.not_saved", digest=digest[:12])
+            if digest not in self._unsaved and len(self._unsaved) < MAX_UNSAVED:
+                self._unsaved[digest] = drawing
+                asyncio.get_running_loop().call_later(UNSAVED_S, self._unsaved.pop, digest, None)
+
+    async def get(self, digest: str, *, with_image: bool = True) -> Drawing | None:
+        """Return a drawing; without its image (`b""`) the image does not leave Redis."""
+        if held := self._unsaved.get(digest):
+            await self.save(digest, held)
+            return held
+        (answer,) = await self.store.pipeline(lambda pipe: self.queue_get(pipe, digest, with_image))
+        return read(answer)
+
+    def queue_get(self, pipe: Any, digest: str, with_image: bool = True) -> None:
+        """Queue the read of a drawing in a pipeline; `read` takes its answer."""
+        pipe.hmget(keys.result(digest), *FIELDS, *(("image",) if with_image else ()))
+
+    async def keep_for_a_job(self, digest: str) -> bool:
+        """Stretch a drawing's life beyond that of a job that is about to name it; return False if it is gone."""
+
+        def fill(pipe: Any) -> None:
+            pipe.pexpire(keys.result(digest), keys.RESULT_OF_A_SETTLED_JOB_MS, gt=True)
+            pipe.execute_command("HSTRLEN", keys.result(digest), "image")
+            self.queue_get(pipe, digest, with_image=False)
+
+        _, image_bytes, words = await self.store.pipeline(fill)
+        return isinstance(image_bytes, int) and image_bytes > len(SIGNATURE) and read(words) is not None
+
+    async def put(self, digest: str, drawing: Drawing) -> None:
+        """Store a drawing in place of whatever was there."""
+        key = keys.result(digest)
+        life_ms = keys.RESULT_WITH_FALLBACK_METADATA_MS if drawing.fallback_metadata else keys.RESULT_MS
+        fields: dict[str, Any] = {name: getattr(drawing, name) for name in (*_WORDS, *_NUMBERS)}
+        fields |= {"palette": orjson.dumps(drawing.palette), "image": drawing.image}
+
+        def fill(pipe: Any) -> None:
+            pipe.delete(key)
+            pipe.hset(key, mapping=fields)
+            pipe.pexpire(key, life_ms)
+
+        raise_first(await self.store.pipeline(fill, atomic=True))
+        self._unsaved.pop(digest, None)
+
+
+def read(answer: Any) -> Drawing | None:
+    """Return the drawing in the answer to `queue_get`, or None where it is absent, foreign or damaged."""
+    if not isinstance(answer, list) or any(value is None for value in answer):
+        return None
+    *fields, image = answer if len(answer) > len(FIELDS) else [*answer, b""]
+    named = dict(zip(FIELDS, fields, strict=True))
+    try:
+        palette = orjson.loads(named["palette"])
+        words: dict[str, Any] = {name: named[name].decode() for name in _WORDS}
+        numbers: dict[str, Any] = {name: int(named[name]) for name in _NUMBERS}
+    except ValueError:
+        return None
+    if (image and not image.startswith(SIGNATURE)) or not _is_palette(palette):
+        return None
+    return Drawing(image=image, palette=tuple(palette), **words, **numbers)
+
+
+def _is_palette(palette: Any) -> bool:
+    return isinstance(palette, list) and all(isinstance(colour, str) for colour in palette)

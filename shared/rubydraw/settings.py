@@ -1,0 +1,127 @@
+"""The settings: everything that may differ between two deployments, read once from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+
+class BadSettings(ValueError):
+    """The environment cannot be used; the text names every bad variable at once and never shows a value."""
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _redis_url(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://")):
+        raise ValueError("must start with redis:// or rediss://")
+    return value
+
+
+def _http_url(value: str) -> str:
+    if value and not value.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    return value.rstrip("/")
+
+
+def _origin(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if not value.startswith(("http://", "https://")) or value.count("/") != 2 or "*" in value:
+            raise ValueError("must be exact origins such as https://draw.example, separated by commas")
+    return values
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Topic = Annotated[str, Field(pattern=r"^(projects/[^/\s]+/topics/[^/\s]+)?$")]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class Settings(BaseModel):
+    """Every setting, its unit, default and meaning; `docs/reference.md` is generated from here."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
+        description="Redis that holds jobs, flights and updates", repr=False
+    )
+    cache_redis_url: str = Field("", description="Redis that holds results; empty: `REDIS_URL`", repr=False)
+    redis_ca_cert: str = Field("", description="PEM certificates that a `rediss:` address is checked against")
+    pubsub_url: HttpUrl = Field(
+        "https://pubsub.googleapis.com", description="where to publish; with `http:` no access token is sent"
+    )
+    pubsub_topic: Topic = Field("", description="topic of the jobs, `projects/P/topics/T`; empty: no background jobs")
+    dead_letter_topic: Topic = Field("", description="topic for jobs given up; empty: they are logged only")
+    gemini_mode: Literal["api", "vertex", "express"] = Field(
+        "api", description="`api` (Gemini API key), `vertex` (ambient credentials) or `express` (Vertex express key)"
+    )
+    gemini_api_key: str = Field("", description="key for the modes `api` and `express`", repr=False)
+    gemini_base_url: HttpUrl = Field("", description="another address for Gemini; empty: Google's")
+    gemini_model: str = Field("gemini-3.1-flash-image", min_length=1, description="image model; part of the digest")
+    gemini_project: str = Field("", description="Google Cloud project for the mode `vertex`")
+    gemini_location: str = Field("global", min_length=1, description="location for the mode `vertex`")
+    gemini_timeout_s: Seconds = Field(120, description="longest call to Gemini")
+    sync_deadline_s: Seconds = Field(150, description="longest synchronous request")
+    work_deadline_s: Seconds = Field(180, description="longest delivery of one job")
+    lease_ms: int = Field(30_000, ge=100, le=600_000, description="how long a job or a flight is held unless renewed")
+    heartbeat_ms: int = Field(10_000, ge=20, le=300_000, description="how often a held job or flight is renewed")
+    max_attempts: int = Field(3, ge=1, le=10, description="calls to Gemini that one job may cost")
+    job_max_age_s: int = Field(3600, ge=1, le=86_400, description="age at which an unsettled job becomes `EXPIRED`")
+    publish_timeout_s: Seconds = Field(8, description="longest publish, retries included")
+    max_png_bytes: int = Field(5 * 1024 * 1024, ge=1024, le=7 * 1024 * 1024, description="largest sketch")
+    max_in_flight: int = Field(
+        100, ge=1, le=1000, description="calls to Gemini at once per instance, each with 1 MiB of sketch on average"
+    )
+    local_allowance_per_minute: int = Field(
+        10, ge=0, le=10_000, description="calls to Gemini per minute and instance while Redis cannot be reached"
+    )
+    cors_origins: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_origin)] = Field(
+        (), description="exact origins of browsers that may call, separated by commas"
+    )
+    introspection: bool = Field(False, description="whether the GraphQL schema may be read")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severity that is logged")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        wrong = []
+        if self.cache_redis_url and not self.cache_redis_url.startswith(("redis://", "rediss://")):
+            wrong.append("CACHE_REDIS_URL must start with redis:// or rediss://")
+        if self.gemini_mode in ("api", "express") and not self.gemini_api_key:
+            wrong.append(f"GEMINI_API_KEY is missing (GEMINI_MODE is {self.gemini_mode})")
+        if self.gemini_mode == "vertex" and not self.gemini_project:
+            wrong.append("GEMINI_PROJECT is missing (GEMINI_MODE is vertex)")
+        if self.heartbeat_ms * 2 > self.lease_ms:
+            wrong.append("HEARTBEAT_MS must be at most half of LEASE_MS")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Self:
+        """Read the settings from `env`; an empty variable means its default. Raise BadSettings naming all bad ones."""
+        given = {name: env[name.upper()] for name in cls.model_fields if env.get(name.upper())}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise BadSettings("Settings that cannot be used: " + "; ".join(map(_told, error.errors()))) from None
+
+    @property
+    def results_url(self) -> str:
+        return self.cache_redis_url or self.redis_url
+
+    @property
+    def project(self) -> str:
+        """The Google Cloud project, which the topics name; empty when there are none."""
+        topic = self.pubsub_topic or self.dead_letter_topic
+        return topic.split("/")[1] if topic else self.gemini_project
+
+
+def _told(error: Any) -> str:
+    text = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:
+        return str(text)
+    name = str(error["loc"][0]).upper()
+    return f"{name} is missing" if error["type"] == "missing" else f"{name}: {text[:1].lower()}{text[1:]}"

@@ -1,0 +1,114 @@
+"""A sketch: the rough picture and what its author says about it, checked before anything is paid for."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+
+import pybase64
+
+from rubydraw.errors import BadSketch
+from rubydraw.png import BadPng, read_png
+
+KEY_VERSION = "v1"
+MAX_SVG_BYTES = 256 * 1024
+MAX_HINTS_CHARS = 2_000
+MAX_VARIANT = 999
+
+_DATA_URL = "data:image/png;base64,"
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """
+    A checked sketch: exactly what is digested, sent to the worker and shown to Gemini.
+
+    `content_hash`: SHA-256 over variant, svg, hints and the picture, each with its length before it.
+    """
+
+    png: bytes
+    svg: str
+    hints: str
+    variant: int
+    content_hash: bytes
+
+    @classmethod
+    def from_base64(
+        cls, png_base64: str, svg: str | None, hints: str | None, variant: int | None, *, max_png_bytes: int
+    ) -> Sketch:
+        """Check what a client sent; raise BadSketch with one sentence that says what is allowed."""
+        png = _decoded(png_base64, max_png_bytes)
+        return cls.from_png(png, svg or "", hints or "", variant or 0, max_png_bytes=max_png_bytes)
+
+    @classmethod
+    def from_png(cls, png: bytes, svg: str, hints: str, variant: int, *, max_png_bytes: int) -> Sketch:
+        """Check a decoded sketch; raise BadSketch."""
+        if len(png) > max_png_bytes:
+            raise BadSketch(f"The PNG has {len(png)} bytes; at most {max_png_bytes} are allowed.")
+        if not 0 <= variant <= MAX_VARIANT:
+            raise BadSketch(f"variant is {variant}; allowed are 0 to {MAX_VARIANT}.")
+        try:
+            picture = read_png(png)
+        except BadPng as bad:
+            raise BadSketch(f"pngBase64 is not a PNG that can be used: {bad}.") from None
+        svg, hints = _text("svg", svg), _text("hints", hints)
+        if (svg_bytes := len(svg.encode())) > MAX_SVG_BYTES:
+            raise BadSketch(f"svg has {svg_bytes} bytes of UTF-8; at most {MAX_SVG_BYTES} are allowed.")
+        if len(hints) > MAX_HINTS_CHARS:
+            raise BadSketch(f"hints has {len(hints)} characters; at most {MAX_HINTS_CHARS} are allowed.")
+        content = _hash(str(variant).encode(), svg.encode(), hints.encode(), picture.identity)
+        return cls(picture.data, svg, hints, variant, content)
+
+    def digest(self, *, model: str, prompt_version: str) -> str:
+        """Return the hex SHA-256 under which the drawing of this sketch is kept: same digest, same drawing."""
+        return _hash(KEY_VERSION.encode(), model.encode(), prompt_version.encode(), self.content_hash).hex()
+
+
+def _decoded(png_base64: str, max_png_bytes: int) -> bytes:
+    """Return the bytes of strict base64, with or without a data URL before it."""
+    text = png_base64.strip()
+    if text[: len(_DATA_URL)].lower() == _DATA_URL:
+        text = text[len(_DATA_URL) :]
+    if not text:
+        raise BadSketch("pngBase64 is empty; a PNG in base64 is needed.")
+    # Twice the limit leaves room for line breaks; beyond it nothing is decoded at all.
+    if len(text) > max_png_bytes * 2 + 4096:
+        raise BadSketch(f"pngBase64 has {len(text)} characters; the PNG may have at most {max_png_bytes} bytes.")
+    try:
+        return _strict(text)
+    except ValueError:
+        pass
+    try:
+        return _strict("".join(text.split()))
+    except ValueError:
+        raise BadSketch("pngBase64 is not base64; a PNG in standard base64 is needed.") from None
+
+
+def _strict(text: str) -> bytes:
+    decoded: bytes = pybase64.b64decode(text, validate=True)
+    return decoded
+
+
+def _text(name: str, value: str) -> str:
+    """Return `value` in NFC and stripped; refuse control characters."""
+    if found := _CONTROL.search(value):
+        raise BadSketch(
+            f"{name} contains the control character U+{ord(found[0]):04X};"
+            " only tab, line feed and carriage return are allowed."
+        )
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadSketch(f"{name} contains half a surrogate pair; only whole characters are allowed.") from None
+    return unicodedata.normalize("NFC", value).strip()
+
+
+def _hash(*fields: bytes) -> bytes:
+    digest = hashlib.sha256()
+    for field in fields:
+        digest.update(len(field).to_bytes(8, "big"))
+        digest.update(field)
+    return digest.digest()

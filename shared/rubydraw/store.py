@@ -1,0 +1,126 @@
+"""One Redis address: short time-outs, one retry on a fresh connection, and a breaker before them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError, NoScriptError, ReadOnlyError, RedisError, TimeoutError
+
+from rubydraw.errors import StoreUnavailable
+
+COMMAND_TIMEOUT_S = 0.5
+RUN_TIMEOUT_S = 1.2
+"""A command and its retry, connecting included: redis-py's retries are nested there and would multiply."""
+OPEN_S = 2.0
+COMMANDS_AT_ONCE = 32
+"""Commands in progress per address: enough to keep Redis busy, few enough that a burst waits here, where
+no time-out runs, and not on its sockets."""
+
+_OUTAGE = (ConnectionError, TimeoutError, OSError)
+
+
+class Script:
+    """A Lua script of ours, sent by its SHA-1 and whole only where Redis does not know it yet."""
+
+    def __init__(self, *names: str) -> None:
+        """Join the files `names` of `lua/`, in that order."""
+        folder = files("rubydraw") / "lua"
+        self.text = "".join((folder / f"{name}.lua").read_text("utf-8") for name in names)
+        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+class Store:
+    """
+    Commands to one Redis.
+
+    Whatever goes wrong is StoreUnavailable. An outage opens the breaker for 2 s, in which every command fails at
+    once; then one command probes. A refused write (out of memory, read-only) does not: reads still work.
+    """
+
+    def __init__(self, client: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client = client
+        self._clock = clock
+        self._slots = asyncio.Semaphore(COMMANDS_AT_ONCE)
+        self._broken = False
+        self._closed_until = 0.0
+
+    async def run(self, command: Callable[[Redis], Awaitable[Any]]) -> Any:
+        """Run one command, or one pipeline; raise StoreUnavailable after 1.2 s at most."""
+        self._admit()
+        async with self._slots:
+            self._admit()
+            self._closed_until = self._clock() + OPEN_S if self._broken else 0.0
+            try:
+                async with asyncio.timeout(RUN_TIMEOUT_S):
+                    answer = await command(self._client)
+            except _OUTAGE:
+                self._broken, self._closed_until = True, self._clock() + OPEN_S
+                raise StoreUnavailable from None
+            except RedisError:
+                self._broken = False
+                raise StoreUnavailable from None
+            self._broken = False
+            return answer
+
+    async def pipeline(self, fill: Callable[[Any], object], *, atomic: bool = False) -> list[Any]:
+        """Send what `fill` queues in one round trip; an answer that is an error stands in its place."""
+
+        async def send(client: Redis) -> list[Any]:
+            pipe = client.pipeline(transaction=atomic)
+            fill(pipe)
+            answers: list[Any] = await pipe.execute(raise_on_error=False)
+            for answer in answers:
+                if isinstance(answer, _OUTAGE):  # still loading, say
+                    raise answer
+            return answers
+
+        answers: list[Any] = await self.run(send)
+        return answers
+
+    async def script(self, script: Script, keys: list[str], args: Iterable[Any]) -> Any:
+        """Run a script; the caller sees to it that running it twice is as good as once."""
+
+        async def evaluate(client: Redis) -> Any:
+            try:
+                return await client.evalsha(script.sha, len(keys), *keys, *args)
+            except NoScriptError:
+                return await client.eval(script.text, len(keys), *keys, *args)
+
+        return await self.run(evaluate)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    def _admit(self) -> None:
+        """Fail at once while the breaker is open; the one who finds its time over becomes the probe."""
+        if self._broken and self._clock() < self._closed_until:
+            raise StoreUnavailable
+
+
+def connect(url: str, ca_cert: str) -> Store:
+    """Return a Store for a redis: or rediss: address; nothing is opened before the first command."""
+    tls = {"ssl_ca_data": ca_cert} if ca_cert and url.startswith("rediss:") else {}
+    pool = ConnectionPool.from_url(
+        url,
+        max_connections=COMMANDS_AT_ONCE * 4,
+        socket_timeout=COMMAND_TIMEOUT_S,
+        socket_connect_timeout=COMMAND_TIMEOUT_S,
+        # A replica that has just lost its role answers READONLY: a fresh connection finds the new primary.
+        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError, TimeoutError, ReadOnlyError)),
+        **tls,
+    )
+    return Store(Redis(connection_pool=pool))
+
+
+def raise_first(answers: Iterable[Any]) -> None:
+    """Raise StoreUnavailable if Redis refused any part of a pipeline."""
+    if any(isinstance(answer, Exception) for answer in answers):
+        raise StoreUnavailable

@@ -1,0 +1,96 @@
+"""submit: a checked sketch is improved while its caller waits, or becomes a job that a worker will do."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+
+from rubydraw import logs
+from rubydraw.errors import Code, Misconfigured, SketchError
+from rubydraw.idempotency import IdempotencyKeys
+from rubydraw.improve import Improve, Improved
+from rubydraw.jobs import Jobs
+from rubydraw.message import JobMessage
+from rubydraw.pubsub import Publisher
+from rubydraw.results import Results
+from rubydraw.sketch import Sketch
+
+NO_JOBS = "Background jobs are switched off here; send the sketch with async: false."
+
+
+class Submit:
+    """The request side; every method raises our errors."""
+
+    def __init__(
+        self,
+        improve: Improve,
+        results: Results,
+        jobs: Jobs,
+        idempotency_keys: IdempotencyKeys,
+        publisher: Publisher,
+        *,
+        topic: str,
+        sync_deadline_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._improve, self._results, self._jobs = improve, results, jobs
+        self._idempotency_keys, self._publisher, self._topic = idempotency_keys, publisher, topic
+        self._sync_deadline_s, self._clock = sync_deadline_s, clock
+
+    async def now(self, sketch: Sketch, *, with_image: bool = True) -> Improved:
+        """Improve a sketch while the caller waits."""
+        began = self._clock()
+        improved = await self._improve(sketch, deadline=began + self._sync_deadline_s, with_image=with_image)
+        logs.info(
+            "sketch.improved", outcome=improved.outcome, digest=improved.digest[:12],
+            took_ms=round((self._clock() - began) * 1000),
+        )  # fmt: skip
+        return improved
+
+    async def later(self, sketch: Sketch, *, owner: str = "", idempotency_key: str | None = None) -> str:
+        """
+        Record a job and hand it over; return its request id.
+
+        Record first, publish second: a worker may be faster than this. A key that was used for the same sketch
+        answers the same request, and what is queued is published again, which harms nothing.
+        """
+        if not self._topic:
+            raise Misconfigured(NO_JOBS)
+        request_id = str(uuid.uuid4())
+        if idempotency_key is not None:
+            request_id, done_with = await self._bound(sketch, request_id, owner, idempotency_key)
+            if done_with:
+                return request_id
+        digest = self._improve.digest(sketch)
+        status = "done" if await self._results.keep_for_a_job(digest) else "queued"
+        status, created_at_ms = await self._jobs.submit(
+            request_id, status, digest=digest, outcome="HIT" if status == "done" else "", owner=owner,
+            trace=logs.traceparent(),
+        )  # fmt: skip
+        logs.info("job.submitted", request_id=request_id, status=status, digest=digest[:12])
+        if status == "queued":
+            traceparent = logs.traceparent()
+            await self._publish(JobMessage(request_id, owner, created_at_ms, 0, digest, traceparent, sketch))
+        return request_id
+
+    async def _bound(self, sketch: Sketch, request_id: str, owner: str, key: str) -> tuple[str, bool]:
+        """Return the request that `key` stands for, and whether nothing is left to do for it."""
+        bind = self._idempotency_keys.bind
+        bound = await bind(owner, key, request_id, sketch.content_hash)
+        if bound == request_id:
+            return bound, False
+        earlier = await self._jobs.read(bound)
+        if earlier is None or earlier.status == "queued":
+            return bound, False
+        if earlier.status == "error" and Code(earlier.code).retryable:
+            return await bind(owner, key, request_id, sketch.content_hash, replaces=bound), False
+        return bound, True
+
+    async def _publish(self, job: JobMessage) -> None:
+        """Hand the job over; one that cannot be is settled, unless a worker has it all the same."""
+        try:
+            await self._publisher.publish(self._topic, job.data(), job.attributes())
+        except SketchError as error:
+            if await self._jobs.abandon(job.request_id, error.code, error.message):
+                raise

@@ -1,0 +1,109 @@
+"""Wiring: the only place that names concrete parts and opens connections; each function asks for its own half."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from rubydraw import logs
+from rubydraw.admission import Allowance, Gate
+from rubydraw.errors import StoreUnavailable
+from rubydraw.flights import Flights
+from rubydraw.gemini import Gemini
+from rubydraw.idempotency import IdempotencyKeys
+from rubydraw.improve import Improve
+from rubydraw.jobs import Jobs
+from rubydraw.pubsub import Publisher
+from rubydraw.results import Results
+from rubydraw.settings import Settings
+from rubydraw.store import Store, connect
+from rubydraw.submit import Submit
+from rubydraw.watch import Watch
+from rubydraw.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What one instance holds; nothing is opened before it is first used."""
+
+    settings: Settings
+    state: Store
+    results: Results
+    jobs: Jobs
+    gate: Gate
+    improve: Improve
+    gemini: Gemini
+    publisher: Publisher
+
+    async def ready(self) -> bool:
+        """Whether Redis answers."""
+        try:
+            await asyncio.gather(*(store.run(lambda redis: redis.ping()) for store in self._stores()))
+        except StoreUnavailable:
+            return False
+        return True
+
+    def _stores(self) -> set[Store]:
+        return {self.state, self.results.store}
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await asyncio.gather(
+            self.gemini.close(),
+            self.publisher.close(),
+            *(store.close() for store in self._stores()),
+            return_exceptions=True,
+        )
+
+
+def parts(settings: Settings) -> Parts:
+    """Make the parts of one instance; must be called on its event loop."""
+    logs.start(level=settings.log_level, project=settings.project)
+    state = connect(settings.redis_url, settings.redis_ca_cert)
+    split = settings.results_url != settings.redis_url
+    results = Results(connect(settings.results_url, settings.redis_ca_cert) if split else state)
+    flights = Flights(state, results, lease_ms=settings.lease_ms, heartbeat_ms=settings.heartbeat_ms)
+    gemini, gate = Gemini(settings), Gate(settings.max_in_flight)
+    allowance = Allowance(settings.local_allowance_per_minute)
+    return Parts(
+        settings=settings,
+        state=state,
+        results=results,
+        jobs=Jobs(
+            state,
+            lease_ms=settings.lease_ms,
+            heartbeat_ms=settings.heartbeat_ms,
+            max_attempts=settings.max_attempts,
+            max_age_ms=settings.job_max_age_s * 1000,
+        ),
+        gate=gate,
+        improve=Improve(results, flights, gemini, gate, allowance, call_timeout_s=settings.gemini_timeout_s),
+        gemini=gemini,
+        publisher=Publisher(settings.pubsub_url, timeout_s=settings.publish_timeout_s),
+    )
+
+
+def submit(parts: Parts) -> Submit:
+    return Submit(
+        parts.improve,
+        parts.results,
+        parts.jobs,
+        IdempotencyKeys(parts.state),
+        parts.publisher,
+        topic=parts.settings.pubsub_topic,
+        sync_deadline_s=parts.settings.sync_deadline_s,
+    )
+
+
+def watch(parts: Parts) -> Watch:
+    return Watch(parts.jobs, parts.results)
+
+
+def work(parts: Parts) -> Work:
+    return Work(
+        parts.improve,
+        parts.jobs,
+        parts.gate,
+        deadline_s=parts.settings.work_deadline_s,
+        call_timeout_s=parts.settings.gemini_timeout_s,
+    )

@@ -1,0 +1,122 @@
+"""work: a delivered job is claimed, its sketch improved, and the job settled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Callable
+from enum import Enum
+
+from rubydraw import logs
+from rubydraw.admission import Gate
+from rubydraw.errors import Code, GeminiBusy, SketchError, StoreUnavailable
+from rubydraw.improve import AFTER_THE_CALL_S, Improve, Improved
+from rubydraw.jobs import Claim, Jobs
+from rubydraw.message import JobMessage
+
+LONGEST_WAIT_S = 30.0
+SAVE_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 2.0)
+"""A drawing that was paid for is worth some seconds of trying before its job is handed back."""
+
+
+class Outcome(Enum):
+    """What became of a delivery."""
+
+    SETTLED = "settled"
+    GIVEN_UP = "given up"
+    AGAIN = "again"
+
+
+class Work:
+    """The worker side. **At least once: a job may be delivered twice; it is improved once, and it ends.**"""
+
+    def __init__(
+        self,
+        improve: Improve,
+        jobs: Jobs,
+        gate: Gate,
+        *,
+        deadline_s: float,
+        call_timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._improve, self._jobs, self._gate = improve, jobs, gate
+        self._deadline_s, self._call_timeout_s, self._clock = deadline_s, call_timeout_s, clock
+
+    async def __call__(self, job: JobMessage) -> tuple[Outcome, str]:
+        """Do a job as far as it can be done now; return its outcome and, where it ended in an error, the code."""
+        deadline = self._clock() + self._deadline_s
+        try:
+            while True:
+                wait_s, outcome, code = await self._attempt(job, deadline)
+                if not wait_s:
+                    return outcome, code
+                await asyncio.sleep(wait_s)
+        except StoreUnavailable:
+            return Outcome.AGAIN, Code.UNAVAILABLE
+
+    async def _attempt(self, job: JobMessage, deadline: float) -> tuple[float, Outcome, str]:
+        """Claim the job and do it; the first value is how long to wait here before claiming again, or 0."""
+        if self._gate.full:
+            return 0, Outcome.AGAIN, Code.UNAVAILABLE
+        token = uuid.uuid4().hex
+        claim = await self._jobs.claim(job, token)
+        logs.info("job.claimed", request_id=job.request_id, kind=claim.kind, attempt=claim.attempt)
+        if claim.kind == "busy":
+            return self._worth_waiting(claim.busy_ms / 1000, deadline), Outcome.AGAIN, ""
+        if claim.kind != "run":
+            return 0, _ended(claim.status, claim.code), claim.code
+        try:
+            improved = await self._improved(job, claim, token, deadline)
+        except SketchError as error:
+            return await self._failed(job, token, error, deadline)
+        status, code = await self._complete(job, token, improved)
+        logs.info("job.completed", request_id=job.request_id, outcome=improved.outcome, status=status)
+        return 0, _ended(status, code), code
+
+    async def _improved(self, job: JobMessage, claim: Claim, token: str, deadline: float) -> Improved:
+        async with self._jobs.lease(job.request_id, token):
+            if claim.attempt > 1:  # what ended the last attempt must not end this one too
+                await self._improve.outwait_failure(job.sketch)
+            improved = await self._improve(job.sketch, deadline=deadline, with_image=False)
+            if improved.outcome == "HIT" and not await self._improve.keep(improved):
+                improved = await self._improve(job.sketch, deadline=deadline)
+            return improved
+
+    async def _complete(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str]:
+        """Record `done`, the drawing's life stretched first; try for some seconds while Redis is away."""
+        for pause_s in SAVE_PAUSES_S:
+            await asyncio.sleep(pause_s)
+            try:
+                await self._improve.keep(improved)
+                return await self._jobs.complete(job, token, digest=improved.digest, outcome=improved.outcome)
+            except StoreUnavailable:
+                logs.warning("job.not_recorded", request_id=job.request_id)
+        raise StoreUnavailable
+
+    async def _failed(
+        self, job: JobMessage, token: str, error: SketchError, deadline: float
+    ) -> tuple[float, Outcome, str]:
+        status, exhausted = await self._jobs.fail(job.request_id, token, error)
+        logs.warning(
+            "job.failed", request_id=job.request_id, code=error.code, status=status, exhausted=exhausted,
+            billed=error.may_be_billed,
+        )  # fmt: skip
+        if status in ("error", "done"):
+            return 0, _ended(status, error.code), error.code
+        wait_s = error.retry_after_s if status == "queued" and isinstance(error, GeminiBusy) else None
+        return self._worth_waiting(wait_s or 0, deadline), Outcome.AGAIN, error.code
+
+    def _worth_waiting(self, wait_s: float, deadline: float) -> float:
+        """Return `wait_s` if a whole call still fits in afterwards: each 503 slows down the whole subscription."""
+        left_s = deadline - self._clock() - wait_s
+        return wait_s if wait_s <= LONGEST_WAIT_S and left_s >= self._call_timeout_s + AFTER_THE_CALL_S else 0
+
+
+def _ended(status: str, code: str) -> Outcome:
+    """Whether an ended job wants an operator's eye: what its sender did wrong does not."""
+    if status != "error":
+        return Outcome.SETTLED
+    asked_wrong = code in Code.__members__ and not Code(code).retryable and code != Code.MISCONFIGURED
+    return Outcome.SETTLED if asked_wrong else Outcome.GIVEN_UP
