@@ -22,7 +22,7 @@ except BadSettings as bad:
 @functools.cache
 def parts() -> wiring.Parts:
     """Connections of this instance: made at the first request, shared by all later ones."""
-    return wiring.parts(SETTINGS)
+    return wiring.parts(SETTINGS, calls_without_redis_per_minute=SETTINGS.local_allowance_per_minute)
 
 
 @functools.cache

@@ -20,8 +20,8 @@ except BadSettings as bad:
 
 @functools.cache
 def parts() -> wiring.Parts:
-    """Connections of this instance: made at the first delivery, shared by all later ones."""
-    return wiring.parts(SETTINGS)
+    """Connections of this instance: made at the first delivery, shared by all later ones. A job can wait for Redis."""
+    return wiring.parts(SETTINGS, calls_without_redis_per_minute=0)
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from rubydraw.flights import Flights, Look
 from rubydraw.gemini import Gemini
 from rubydraw.results import Results
 from rubydraw.sketch import Sketch
+from rubydraw.stopping import Stop
 
 POLL_S = 0.25
 AFTER_THE_CALL_S = 5.0
@@ -46,12 +47,13 @@ class Improve:
         gemini: Gemini,
         gate: Gate,
         allowance: Allowance,
+        stop: Stop,
         *,
         call_timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._results, self._flights, self._gemini = results, flights, gemini
-        self._gate, self._allowance = gate, allowance
+        self._gate, self._allowance, self._stop = gate, allowance, stop
         self._call_timeout_s, self._clock = call_timeout_s, clock
         self._in_air: dict[str, asyncio.Task[Improved]] = {}
 
@@ -92,7 +94,15 @@ class Improve:
 
     async def outwait_failure(self, sketch: Sketch) -> None:
         """Wait until the failure of this sketch's last call is nobody's answer any more: it was counted already."""
-        await asyncio.sleep(await self._flights.failed_for_s(self.digest(sketch)))
+        await self._stop.sleep(await self._flights.failed_for_s(self.digest(sketch)))
+
+    async def wind_up(self, grace_s: float) -> None:
+        """Let calls end that end within `grace_s`, and have the callers of the others told that we are stopping."""
+        if tasks := list(self._in_air.values()):
+            _, late = await asyncio.wait(tasks, timeout=grace_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _kept(self, digest: str, with_image: bool) -> Drawing | None:
         try:
@@ -101,6 +111,8 @@ class Improve:
             return None
 
     def _take_off(self, digest: str, sketch: Sketch, deadline: float) -> asyncio.Task[Improved]:
+        if self._stop.requested:
+            raise Stopping
         self._gemini.warm()
         task = asyncio.create_task(self._fly(digest, sketch, deadline))
         self._in_air[digest] = task
@@ -169,6 +181,7 @@ class Improve:
     async def _without_redis(self, digest: str, sketch: Sketch, deadline: float) -> Improved:
         """Serve without cache and without the fleet, as far as this instance's allowance goes."""
         self._allowance.spend()
+        logs.warning("gemini.asked_without_redis", digest=digest[:12])
         return await self._call(digest, sketch, round(time.time() * 1000), deadline)
 
     async def _call(self, digest: str, sketch: Sketch, now_ms: int, deadline: float) -> Improved:

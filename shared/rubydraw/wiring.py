@@ -16,6 +16,7 @@ from rubydraw.jobs import Jobs
 from rubydraw.pubsub import Publisher
 from rubydraw.results import Results
 from rubydraw.settings import Settings
+from rubydraw.stopping import Stop
 from rubydraw.store import Store, connect
 from rubydraw.submit import Submit
 from rubydraw.watch import Watch
@@ -31,6 +32,7 @@ class Parts:
     results: Results
     jobs: Jobs
     gate: Gate
+    stop: Stop
     improve: Improve
     gemini: Gemini
     publisher: Publisher
@@ -56,15 +58,17 @@ class Parts:
         )
 
 
-def parts(settings: Settings) -> Parts:
-    """Make the parts of one instance; must be called on its event loop."""
+def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
+    """Make the parts of one instance; must be called on the event loop of its main thread."""
     logs.start(level=settings.log_level, project=settings.project)
     state = connect(settings.redis_url, settings.redis_ca_cert)
     split = settings.results_url != settings.redis_url
     results = Results(connect(settings.results_url, settings.redis_ca_cert) if split else state)
     flights = Flights(state, results, lease_ms=settings.lease_ms, heartbeat_ms=settings.heartbeat_ms)
-    gemini, gate = Gemini(settings), Gate(settings.max_in_flight)
-    allowance = Allowance(settings.local_allowance_per_minute)
+    gemini, gate, stop = Gemini(settings), Gate(settings.max_in_flight), Stop()
+    allowance = Allowance(calls_without_redis_per_minute)
+    improve = Improve(results, flights, gemini, gate, allowance, stop, call_timeout_s=settings.gemini_timeout_s)
+    stop.chain(improve.wind_up)
     return Parts(
         settings=settings,
         state=state,
@@ -77,7 +81,8 @@ def parts(settings: Settings) -> Parts:
             max_age_ms=settings.job_max_age_s * 1000,
         ),
         gate=gate,
-        improve=Improve(results, flights, gemini, gate, allowance, call_timeout_s=settings.gemini_timeout_s),
+        stop=stop,
+        improve=improve,
         gemini=gemini,
         publisher=Publisher(settings.pubsub_url, timeout_s=settings.publish_timeout_s),
     )
@@ -104,6 +109,7 @@ def work(parts: Parts) -> Work:
         parts.improve,
         parts.jobs,
         parts.gate,
+        parts.stop,
         deadline_s=parts.settings.work_deadline_s,
         call_timeout_s=parts.settings.gemini_timeout_s,
     )

@@ -14,6 +14,7 @@ from rubydraw.errors import Code, GeminiBusy, SketchError, StoreUnavailable
 from rubydraw.improve import AFTER_THE_CALL_S, Improve, Improved
 from rubydraw.jobs import Claim, Jobs
 from rubydraw.message import JobMessage
+from rubydraw.stopping import Stop
 
 LONGEST_WAIT_S = 30.0
 SAVE_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 2.0)
@@ -36,12 +37,13 @@ class Work:
         improve: Improve,
         jobs: Jobs,
         gate: Gate,
+        stop: Stop,
         *,
         deadline_s: float,
         call_timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._improve, self._jobs, self._gate = improve, jobs, gate
+        self._improve, self._jobs, self._gate, self._stop = improve, jobs, gate, stop
         self._deadline_s, self._call_timeout_s, self._clock = deadline_s, call_timeout_s, clock
 
     async def __call__(self, job: JobMessage) -> tuple[Outcome, str]:
@@ -52,13 +54,13 @@ class Work:
                 wait_s, outcome, code = await self._attempt(job, deadline)
                 if not wait_s:
                     return outcome, code
-                await asyncio.sleep(wait_s)
+                await self._stop.sleep(wait_s)
         except StoreUnavailable:
             return Outcome.AGAIN, Code.UNAVAILABLE
 
     async def _attempt(self, job: JobMessage, deadline: float) -> tuple[float, Outcome, str]:
         """Claim the job and do it; the first value is how long to wait here before claiming again, or 0."""
-        if self._gate.full:
+        if self._gate.full or self._stop.requested:
             return 0, Outcome.AGAIN, Code.UNAVAILABLE
         token = uuid.uuid4().hex
         claim = await self._jobs.claim(job, token)

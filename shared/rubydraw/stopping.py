@@ -1,0 +1,64 @@
+"""A graceful stop: SIGTERM ends what can end within seconds, then the server's own handler ends the server."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from types import FrameType
+from typing import Any
+
+from rubydraw import logs
+
+GRACE_S = 6.0
+"""For calls that are already paid for. Cloud Run kills 10 s after SIGTERM, and settling takes up to 2 s."""
+
+
+class Stop:
+    """
+    Whether this instance is going away.
+
+    functions-framework has no lifespan hook, and while requests run its server waits longer than the platform does.
+    So the first request puts this before the server's handler; nothing new is begun from the signal on.
+    """
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._ending: asyncio.Task[None] | None = None
+
+    @property
+    def requested(self) -> bool:
+        return self._event.is_set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep, but not beyond a stop."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            pass
+
+    def chain(self, wind_up: Callable[[float], Awaitable[None]]) -> None:
+        """On SIGTERM await `wind_up(GRACE_S)`, then do what would have been done; call on the main thread's loop."""
+        loop, server = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self._begin, wind_up, server, number, frame)
+
+        signal.signal(signal.SIGTERM, on_signal)
+
+    def _begin(self, wind_up: Callable[[float], Awaitable[None]], server: Any, number: int, frame: Any) -> None:
+        if not self.requested:
+            self._event.set()
+            self._ending = asyncio.create_task(self._end(wind_up, server, number, frame))
+
+    async def _end(self, wind_up: Callable[[float], Awaitable[None]], server: Any, number: int, frame: Any) -> None:
+        logs.info("instance.stopping")
+        try:
+            await wind_up(GRACE_S)
+        finally:
+            if callable(server):
+                server(number, frame)
+            else:
+                signal.signal(number, server)
+                signal.raise_signal(number)
