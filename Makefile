@@ -1,21 +1,44 @@
-# Every command of the project. `make help` lists them.
+# Every command of the project; `make help` lists them.
 PYTHON ?= python3
 VENV ?= .venv
+WITH ?=
 BIN := $(VENV)/bin
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+PACKAGES := shared/rubydraw emulator infra docs bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock reference examples clean
+.PHONY: help run test check format lock docs clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/ready ## start everything on this machine: PORT=8080 INSTANCES=1
+	@exec $(BIN)/python -m emulator
+
+test: $(VENV)/ready ## run the tests; WITH="node browser terraform bundle google_pubsub" adds groups that need more
+	@$(BIN)/python -m pytest --with="$(WITH)" $(ARGS)
+
+check: $(VENV)/ready ## lint, formatting, types, and whether the generated pages are in step
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && $(BIN)/python docs/generate.py --check
+	@$(BIN)/mypy $(PACKAGES)
+	@for each in graphql worker; do $(BIN)/mypy functions/$$each || exit 1; done
+
+format: $(VENV)/ready ## put the code into the form that `make check` asks for
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+docs: $(VENV)/ready ## write the generated pages anew
+	@$(BIN)/python docs/generate.py
+
+lock: $(VENV)/ready ## compile the hashed requirements from pyproject.toml
+	@$(BIN)/python -m pip install --quiet uv==0.13.9
+	@$(COMPILE) --extra graphql -o functions/graphql/requirements.txt && $(COMPILE) -o functions/worker/requirements.txt
+	@$(COMPILE) --extra graphql --group dev -o requirements-dev.txt
+
+clean: ## remove what the commands above have made
+	@rm -rf $(VENV) build .mypy_cache .ruff_cache .hypothesis tests/node/node_modules tests/browser/node_modules
 
 $(VENV)/ready: requirements-dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: set PYTHON=python3.13, say")'
-	@$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with PYTHON=python3.13" if sys.version_info < (3, 11) else 0)'
+	@echo "setting up $(VENV) (once, about a minute)" && $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . && touch $@
-
-lock: ## compile the hashed requirements from pyproject.toml
-	$(BIN)/python -m pip install --quiet uv==0.13.9
-	$(COMPILE) --extra graphql -o functions/graphql/requirements.txt && $(COMPILE) -o functions/worker/requirements.txt
-	$(COMPILE) --extra graphql --group dev -o requirements-dev.txt

@@ -12,6 +12,7 @@ from execution import OnFault, execute, internal_error
 from graphql import GraphQLFormattedError, GraphQLSchema, OperationType
 from negotiation import GRAPHQL_RESPONSE, JSON, answer_type
 from parameters import BadRequest, Parameters, from_body, from_query_string
+from rubydraw.errors import SketchError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -51,6 +52,14 @@ class Endpoint:
         except Exception as error:  # the framework would log the request's texts with it
             body = orjson.dumps({"errors": [internal_error(self._on_fault(error))]})
             response = _response(500, body, JSON)
+        response.headers.update(self._cors.headers(request.headers.get("origin")))
+        return response
+
+    def full(self, request: Request, error: SketchError) -> Response:
+        """Answer 503 to a request whose body has not been read, because there is no room for it now."""
+        body = orjson.dumps({"errors": [{"message": error.message, "extensions": {"code": error.code}}]})
+        headers = {"retry-after": str(round(error.retry_after_s or 1))}
+        response = _response(503, body, JSON, headers)
         response.headers.update(self._cors.headers(request.headers.get("origin")))
         return response
 

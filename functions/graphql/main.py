@@ -9,6 +9,7 @@ import functions_framework.aio
 from endpoint import Endpoint
 from resolvers import bound_schema, context, on_fault
 from rubydraw import wiring
+from rubydraw.errors import Unavailable
 from rubydraw.settings import BadSettings, Settings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -44,4 +45,8 @@ async def graphql(request: Request) -> Response:
         case "/ready":
             ready = await parts().ready()
             return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
-    return await endpoint()(request)
+    try:
+        with parts().intake.admit(request.headers.get("content-length", "0" if request.method == "GET" else None)):
+            return await endpoint()(request)
+    except Unavailable as full:
+        return endpoint().full(request, full)

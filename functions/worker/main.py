@@ -8,6 +8,7 @@ import os
 import functions_framework.aio
 from delivery import Deliveries
 from rubydraw import wiring
+from rubydraw.errors import Unavailable
 from rubydraw.settings import BadSettings, Settings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -37,4 +38,8 @@ async def worker(request: Request) -> Response:
         case "/ready":
             ready = await parts().ready()
             return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
-    return await deliveries()(request)
+    try:
+        with parts().intake.admit(request.headers.get("content-length")):
+            return await deliveries()(request)
+    except Unavailable:
+        return Response(status_code=503)

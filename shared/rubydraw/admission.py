@@ -11,7 +11,32 @@ from rubydraw.errors import StoreUnavailable, Unavailable
 
 MEAN_SKETCH_BYTES = 1024 * 1024
 """A call holds 3.8 times its sketch inside the SDK; the bound on bytes is this times the bound on calls."""
+BODY_PER_SKETCH = 1.4  # base64, and the JSON around it
+LONGEST_BODY_BYTES = 16 * 1024 * 1024
+"""What a body counts as that does not say its length; a longer one is refused while it is read."""
 RETRY_AFTER_S = 5.0
+BUSY = "The service is busy; try again."
+
+
+class Intake:
+    """Bounds the bytes of request bodies that this instance holds, before any of them is read."""
+
+    def __init__(self, max_in_flight: int) -> None:
+        self._max_bytes = round(max_in_flight * MEAN_SKETCH_BYTES * BODY_PER_SKETCH)
+        self._held_bytes = 0
+
+    @contextmanager
+    def admit(self, content_length: str | None) -> Iterator[None]:
+        """Hold room for a body until it is answered; raise Unavailable when there is none. A lone one always fits."""
+        announced = int(content_length) if content_length and content_length.isdecimal() else LONGEST_BODY_BYTES
+        size = min(announced, LONGEST_BODY_BYTES)
+        if self._held_bytes and self._held_bytes + size > self._max_bytes:
+            raise Unavailable(BUSY, retry_after_s=RETRY_AFTER_S)
+        self._held_bytes += size
+        try:
+            yield
+        finally:
+            self._held_bytes -= size
 
 
 class Gate:
@@ -30,7 +55,7 @@ class Gate:
     def admit(self, sketch_bytes: int) -> Iterator[None]:
         """Hold a place during a call; raise Unavailable when there is none."""
         if self.full:
-            raise Unavailable("The service is busy; try again.", retry_after_s=RETRY_AFTER_S)
+            raise Unavailable(BUSY, retry_after_s=RETRY_AFTER_S)
         self.calls += 1
         self._held_bytes += sketch_bytes
         try:

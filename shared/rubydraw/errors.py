@@ -185,6 +185,6 @@ _BY_CODE: dict[Code, type[SketchError]] = {
 
 
 def shared_failure(code: str, *, retry_after_s: float | None = None) -> SketchError:
-    """Return the failure that another caller met for the same sketch, as ours; nothing was billed to us."""
+    """Return the failure of another caller's call for the same sketch as ours: the call counts for both."""
     kind = _BY_CODE.get(Code(code) if code in Code.__members__ else Code.UNAVAILABLE, Unavailable)
-    return kind(retry_after_s=retry_after_s, may_be_billed=False)
+    return kind(retry_after_s=retry_after_s, may_be_billed=kind.may_be_billed or kind is OutOfTime)

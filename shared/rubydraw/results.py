@@ -86,7 +86,8 @@ def read(answer: Any) -> Drawing | None:
     """Return the drawing in the answer to `queue_get`, or None where it is absent, foreign or damaged."""
     if not isinstance(answer, list) or any(value is None for value in answer):
         return None
-    *fields, image = answer if len(answer) > len(FIELDS) else [*answer, b""]
+    with_image = len(answer) > len(FIELDS)
+    *fields, image = answer if with_image else [*answer, b""]
     named = dict(zip(FIELDS, fields, strict=True))
     try:
         palette = orjson.loads(named["palette"])
@@ -94,7 +95,7 @@ def read(answer: Any) -> Drawing | None:
         numbers: dict[str, Any] = {name: int(named[name]) for name in _NUMBERS}
     except ValueError:
         return None
-    if (image and not image.startswith(SIGNATURE)) or not _is_palette(palette):
+    if (with_image and not image.startswith(SIGNATURE)) or not _is_palette(palette):
         return None
     return Drawing(image=image, palette=tuple(palette), **words, **numbers)
 

@@ -132,7 +132,7 @@ def connect(url: str, ca_cert: str) -> Store:
         retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError, ReadOnlyError)),
         **tls,
     )
-    return Store(Redis(connection_pool=pool))
+    return Store(Redis.from_pool(pool))
 
 
 def raise_first(answers: Iterable[Any]) -> None:

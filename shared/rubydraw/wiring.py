@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from rubydraw import logs
-from rubydraw.admission import Allowance, Gate
+from rubydraw.admission import Allowance, Gate, Intake
 from rubydraw.errors import StoreUnavailable
 from rubydraw.flights import Flights
 from rubydraw.gemini import Gemini
@@ -31,6 +31,7 @@ class Parts:
     state: Store
     results: Results
     jobs: Jobs
+    intake: Intake
     gate: Gate
     stop: Stop
     improve: Improve
@@ -80,6 +81,7 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
             max_attempts=settings.max_attempts,
             max_age_ms=settings.job_max_age_s * 1000,
         ),
+        intake=Intake(settings.max_in_flight),
         gate=gate,
         stop=stop,
         improve=improve,

@@ -1,0 +1,175 @@
+"""Writes `docs/reference.md` from the code and its template; `--check` says whether the page is stale instead."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import PydanticUndefined
+from rubydraw import keys, png, sketch
+from rubydraw.errors import Code
+from rubydraw.idempotency import MAX_CHARS
+from rubydraw.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "reference.md"
+TEMPLATE = ROOT / "docs" / "reference.template.md"
+SOURCES = (ROOT / "shared" / "rubydraw", ROOT / "functions" / "graphql", ROOT / "functions" / "worker")
+
+UNITS = {"_s": "s", "_ms": "ms", "_bytes": "bytes", "_attempts": "calls", "_flight": "calls", "_minute": "calls"}
+
+TO_DO = {
+    Code.BAD_INPUT: "Change what the message names; the same input is refused again.",
+    Code.IDEMPOTENCY_CONFLICT: "Use a new key for the new sketch.",
+    Code.CONTENT_REFUSED: "Have the user change the sketch or the hints.",
+    Code.MISCONFIGURED: "Nothing; the operator is needed.",
+    Code.CANCELED: "Nothing, or submit anew.",
+    Code.NO_IMAGE: "Submit again, or ask for another `variant`.",
+    Code.BAD_ANSWER: "Submit again.",
+    Code.TIMEOUT: "Submit again, better with `async: true`.",
+    Code.PROVIDER_OVERLOADED: "Submit again after `retryAfterSeconds`.",
+    Code.PROVIDER_FAILED: "Submit again.",
+    Code.UNAVAILABLE: "Submit again after `retryAfterSeconds`, or ask for the status again.",
+    Code.RATE_LIMITED: "Wait `retryAfterSeconds`.",
+    Code.BUDGET_EXCEEDED: "Wait `retryAfterSeconds`; drawings made before are still served.",
+    Code.RESULT_EXPIRED: "Submit the same sketch again.",
+    Code.EXPIRED: "Submit the same sketch again.",
+}
+
+EVENTS = {
+    "delivery.fault": "an exception nobody expected; the message will be delivered again",
+    "delivery.malformed": "a message that is no job",
+    "delivery.newer_schema": "a message for a newer revision; it will be delivered again",
+    "flight.not_renewed": "the lock on a sketch could not be renewed; the call goes on",
+    "gemini.answered": "a drawing came",
+    "gemini.asked": "a call begins; each one may be billed",
+    "gemini.asked_without_redis": "a call begins that nobody else can share, out of `LOCAL_ALLOWANCE_PER_MINUTE`",
+    "gemini.failed": "a call ended without a drawing",
+    "instance.stopping": "SIGTERM came; nothing new is begun",
+    "job.claimed": "a delivery asked for its job; `kind` is `run`, `settled`, `busy`, `expired` or `exhausted`",
+    "job.completed": "a job ended with a drawing",
+    "job.failed": "an attempt ended without a drawing; `status` is what the job is now",
+    "job.given_up": "a job wants an operator's eye; `kept`: copied to the dead-letter topic",
+    "job.not_recorded": "a drawing is there but Redis would not take `done`; it is tried again for some seconds",
+    "job.not_renewed": "the lease on a job could not be renewed; the work goes on",
+    "job.submitted": "a job was accepted",
+    "publish.refused": "Pub/Sub will not take a message, and trying again would not help",
+    "request.fault": "an exception nobody expected; its client was told the trace id",
+    "result.not_saved": "Redis would not take a drawing; this instance holds it for a minute",
+    "sketch.improved": "a synchronous request was answered with a drawing",
+}
+
+
+def settings_table() -> str:
+    """Return the settings as they stand in the class: variable, default, unit and meaning."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        unit = next((unit for ending, unit in UNITS.items() if name.endswith(ending)), "")
+        rows.append((f"`{name.upper()}`", _default(field.default), unit, field.description))
+    return _table(("variable", "default", "unit", "meaning"), rows)
+
+
+def errors_table() -> str:
+    """Return every code with its sentence, and what a client does about it."""
+    rows = ((f"`{code}`", "yes" if code.retryable else "no", code.sentence, TO_DO[code]) for code in Code)
+    return _table(("code", "retryable", "sentence, unless there is a more exact one", "what a client does"), rows)
+
+
+def events_table() -> str:
+    """Return every event that the code logs, with its severity and fields as the code has them."""
+    rows = ((f"`{name}`", severity, _fields(fields), EVENTS[name]) for name, severity, fields in sorted(logged()))
+    return _table(("event", "severity", "fields", "what happened"), rows)
+
+
+def logged() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Yield event, severity and fields of every call of `logs.info`, `logs.warning` and `logs.error` in the code."""
+    for path in sorted(path for folder in SOURCES for path in folder.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            match node:
+                case ast.Call(
+                    func=ast.Attribute(value=ast.Name(id="logs"), attr="info" | "warning" | "error" as severity),
+                    args=[ast.Constant(value=str(event))],
+                    keywords=fields,
+                ):
+                    yield event, severity.upper(), tuple(field.arg or "**" for field in fields)
+
+
+def limits() -> dict[str, str]:
+    """Return the figures that the template names, each from where the code has it."""
+    endpoint = ROOT / "functions" / "graphql"
+    if str(endpoint) not in sys.path:
+        sys.path.append(str(endpoint))  # last, as functions-framework does
+    complexity, cors, documents, parameters, resolvers = map(
+        importlib.import_module, ("complexity", "cors", "documents", "parameters", "resolvers")
+    )
+    return {
+        "body": _bytes(parameters.MAX_BODY_BYTES),
+        "document": _bytes(documents.MAX_DOCUMENT_BYTES),
+        "literal": f"{documents.MAX_LITERAL_CHARACTERS:,} characters",
+        "tokens": f"{documents.MAX_TOKENS:,}",
+        "depth": str(complexity.MAX_DEPTH),
+        "aliases": str(complexity.MAX_ALIASES),
+        "repeats": str(complexity.MAX_REPEATS),
+        "selections": f"{complexity.MAX_SELECTIONS:,}",
+        "cors_methods": cors.METHODS,
+        "cors_headers": cors.HEADERS,
+        "png": _bytes(Settings.model_fields["max_png_bytes"].default),
+        "side": f"{png.MAX_SIDE_PX:,}",
+        "pixels": f"{png.MAX_PIXELS // 1_000_000}",
+        "svg": _bytes(sketch.MAX_SVG_BYTES),
+        "hints": f"{sketch.MAX_HINTS_CHARS:,}",
+        "variant": str(sketch.MAX_VARIANT),
+        "key_chars": str(MAX_CHARS),
+        "mutation_id_chars": str(resolvers.MAX_CLIENT_MUTATION_ID_CHARS),
+        "key_hours": str(keys.IDEMPOTENCY_MS // keys.HOUR_MS),
+    }
+
+
+def page() -> str:
+    """Return the whole page."""
+    text = TEMPLATE.read_text("utf-8")
+    tables = {"settings": settings_table(), "errors": errors_table(), "events": events_table()}
+    for name, value in (tables | limits()).items():
+        if "{{" + name + "}}" not in text:
+            raise KeyError(f"the template does not show {name}")
+        text = text.replace("{{" + name + "}}", value)
+    return text
+
+
+def _default(value: Any) -> str:
+    if value is PydanticUndefined:
+        return "**needed**"
+    text = str(value).lower() if isinstance(value, bool) else str(value or "") if value != 0 else "0"
+    return f"`{text}`" if text else ""
+
+
+def _fields(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _bytes(number: int) -> str:
+    return f"{number // 1024**2} MiB" if number >= 1024**2 else f"{number // 1024} KiB"
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str | None]]) -> str:
+    lines = [list(head), *([cell or "" for cell in row] for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def main(arguments: list[str]) -> str | None:
+    """Write the page, or with `--check` return what is wrong with it."""
+    text = page()
+    if arguments != ["--check"]:
+        PAGE.write_text(text, "utf-8")
+    elif not PAGE.exists() or PAGE.read_text("utf-8") != text:
+        return "docs/reference.md is stale: run `make docs`."
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,178 @@
+"""Which parts a laptop runs, at which addresses and with which environment; the shell's variables decide."""
+
+import functools
+import itertools
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from emulator import probe, topics, valkey
+from emulator.parts import ROOT, CannotStart, Part
+
+_HOST = "127.0.0.1"
+_MACHINE = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
+# What the shell may set under its own name: every setting of the functions that is no address and no secret.
+_SETTINGS = (
+    *("GEMINI_MODEL", "GEMINI_TIMEOUT_S", "SYNC_DEADLINE_S", "WORK_DEADLINE_S", "PUBLISH_TIMEOUT_S"),
+    *("LEASE_MS", "HEARTBEAT_MS", "MAX_ATTEMPTS", "JOB_MAX_AGE_S", "MAX_PNG_BYTES", "MAX_IN_FLIGHT"),
+    *("LOCAL_ALLOWANCE_PER_MINUTE", "CORS_ORIGINS", "INTROSPECTION", "LOG_LEVEL"),
+)
+_REAL_GEMINI = ("GEMINI_API_KEY", "GEMINI_MODE", "GEMINI_PROJECT", "GEMINI_LOCATION")
+_FUNCTIONS, _STAND_INS, _STORE = range(3)  # in which order they are ended
+
+Shell = Mapping[str, str]
+Placed = tuple[Part, dict[str, str]]
+"""A part, and the settings by which the functions find it."""
+
+
+def layout(shell: Shell) -> list[Part]:
+    """All parts, in the order in which they are told.
+
+    Raises CannotStart for what can be known before anything runs.
+    """
+    port, instances = _number(shell, "PORT", 8080, 65534), _number(shell, "INSTANCES", 1, 9)
+    if not _free(port):
+        raise CannotStart(f"port {port} is in use: end what runs there, or set PORT to another one")
+    ports = _free_ports(port + 2)  # the one between is the sketch pad's
+    workers = [_url(next(ports)) for _ in range(instances)]
+    graphqls = [_url(port), *(_url(next(ports)) for _ in range(instances - 1))]
+    placed = [_redis(shell, ports), _pubsub(shell, ports, workers), _gemini(shell, ports)]
+    environment = (
+        _machine(shell)
+        | {"CORS_ORIGINS": _origins(3000, 5173, port + 1), "INTROSPECTION": "true", "LOG_LEVEL": "INFO"}
+        | {name: shell[name] for name in _SETTINGS if name in shell}
+        | {name: value for _, settings in placed for name, value in settings.items()}
+    )
+    functions = [
+        _function(target, number, url, environment)
+        for target, urls in (("worker", workers), ("graphql", graphqls))
+        for number, url in enumerate(urls, 1)
+    ]
+    return [part for part, _ in placed] + functions
+
+
+def _redis(shell: Shell, ports: Iterator[int]) -> Placed:
+    if shell.get("REDIS_URL"):
+        settings = {name: shell[name] for name in ("REDIS_URL", "REDIS_CA_CERT") if name in shell}
+        return _foreign_redis(shell["REDIS_URL"]), settings
+    port = next(ports)
+    url = f"redis://{_HOST}:{port}/0"
+    answers = functools.partial(valkey.answers, port)
+    part = Part("redis", url, answers, valkey.command(port), _machine(shell), stage=_STORE, quiet=True)
+    return part, {"REDIS_URL": url}
+
+
+def _foreign_redis(url: str) -> Part:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or 6379
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("redis", "rediss"):
+        raise CannotStart("REDIS_URL must look like redis://host:6379/0 or rediss://host:6379/0")
+    # Told without user and query: either may hold the password.
+    address = f"{parts.scheme}://{host}:{port}{parts.path}"
+    return Part("redis", address, functools.partial(probe.accepts_connections, host, port))
+
+
+def _pubsub(shell: Shell, ports: Iterator[int], workers: Sequence[str]) -> Placed:
+    google = shell.get("PUBSUB_EMULATOR_HOST")
+    if google:
+        host, _, port = google.rpartition(":")
+        if not host or not port.isdigit():
+            raise CannotStart(f"PUBSUB_EMULATOR_HOST must look like 127.0.0.1:8085, not {google!r}")
+        url = f"http://{google}"
+        prepare = functools.partial(topics.set_up, url, f"{workers[0]}/")  # it knows one endpoint a subscription
+        part = Part("pubsub", url, functools.partial(probe.accepts_connections, host, int(port)), prepare=prepare)
+    else:
+        url = _url(next(ports))
+        prepare = functools.partial(topics.set_up, url, ",".join(f"{worker}/" for worker in workers))
+        part = _stand_in("pubsub", url, "/stats", _machine(shell), prepare)
+    settings = {"PUBSUB_TOPIC": topics.TOPIC, "DEAD_LETTER_TOPIC": topics.DEAD_LETTER_TOPIC}
+    return part, {"PUBSUB_URL": url, **settings}
+
+
+def _gemini(shell: Shell, ports: Iterator[int]) -> Placed:
+    if shell.get("GEMINI_API_KEY"):
+        settings = {name: shell[name] for name in _REAL_GEMINI if name in shell}
+        return Part("gemini", "REAL, billed", _always), {"GEMINI_MODE": "api", **settings}
+    url = _url(next(ports))
+    delay = {name: shell[name] for name in ("GEMINI_DELAY_S",) if name in shell}
+    part = _stand_in("gemini", url, "/calls", _machine(shell) | delay)
+    return part, {"GEMINI_MODE": "api", "GEMINI_API_KEY": "laptop", "GEMINI_BASE_URL": url}
+
+
+def _stand_in(
+    name: str,
+    url: str,
+    path: str,
+    environment: Mapping[str, str],
+    prepare: Callable[[], Awaitable[None]] | None = None,
+) -> Part:
+    command = [sys.executable, "-m", f"emulator.{name}", "--port", _port(url)]
+    answers = functools.partial(probe.answers, url, path)
+    return Part(name, url, answers, command, environment, prepare, _STAND_INS)
+
+
+def _function(target: str, number: int, url: str, environment: Mapping[str, str]) -> Part:
+    framework = Path(sys.executable).with_name("functions-framework")
+    if not framework.exists():
+        raise CannotStart(f"functions-framework is not installed beside {sys.executable}")
+    source = ROOT / "functions" / target / "main.py"
+    return Part(
+        target if number == 1 else f"{target}-{number}",
+        url,
+        functools.partial(probe.answers, url, "/up"),
+        command=[
+            *(str(framework), "--target", target, "--source", str(source)),
+            *("--host", _HOST, "--port", _port(url)),
+        ],
+        environment=environment,
+        stage=_FUNCTIONS,
+    )
+
+
+async def _always() -> bool:
+    return True
+
+
+def _machine(shell: Shell) -> dict[str, str]:
+    """What any program of this machine needs, and nothing else of the shell's."""
+    needed = {name: shell[name] for name in shell if name in _MACHINE or name.startswith("PYTHON")}
+    return {**needed, "PYTHONUNBUFFERED": "1"}
+
+
+def _number(shell: Shell, name: str, default: int, most: int) -> int:
+    text = shell.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
+        raise CannotStart(f"{name} must be a number from 1 to {most}, not {text!r}")
+    return int(text)
+
+
+def _origins(*ports: int) -> str:
+    return ",".join(f"http://{host}:{port}" for port in ports for host in ("localhost", _HOST))
+
+
+def _url(port: int) -> str:
+    return f"http://{_HOST}:{port}"
+
+
+def _port(url: str) -> str:
+    return url.rpartition(":")[2]
+
+
+def _free_ports(first: int) -> Iterator[int]:
+    """Ports that nobody listens on, from `first` upwards."""
+    return (port for port in itertools.chain(range(first, 65536), range(20000, first - 2)) if _free(port))
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do
+        try:
+            attempt.bind((_HOST, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,111 @@
+# The two functions, from one map: what differs between them stands in it, what does not stands below.
+
+locals {
+  functions = {
+    graphql = {
+      description      = "Answers improveSketch and its status."
+      ingress_settings = "ALLOW_ALL"
+      timeout_s        = 600 # streams of updates reconnect after it
+      size             = var.graphql
+    }
+    worker = {
+      description      = "Takes one job from Pub/Sub and redraws its sketch."
+      ingress_settings = "ALLOW_INTERNAL_ONLY" # Pub/Sub of this project counts as internal
+      timeout_s        = 240                   # a job has 180 s, and 30 s more to wait out another's lease
+      size             = var.worker
+    }
+  }
+
+  # Each name here, in local.secrets and in the keys that var.settings allows is a field of rubydraw/settings.py, and
+  # each field is one of them: tests/infra compares. Defaults live in the code.
+  environment = merge(
+    {
+      DEAD_LETTER_TOPIC = google_pubsub_topic.dead_letters.id
+      GEMINI_LOCATION   = var.gemini.location
+      GEMINI_MODE       = var.gemini.mode
+      GEMINI_PROJECT    = var.project_id
+      REDIS_CA_CERT     = local.redis_ca_cert
+    },
+    var.background_enabled ? { PUBSUB_TOPIC = google_pubsub_topic.jobs.id } : {},
+    var.cache_enabled ? {} : { CACHE_REDIS_URL = "redis://127.0.0.1:1/0" }, # nobody listens there
+    length(var.cors_origins) == 0 ? {} : { CORS_ORIGINS = join(",", var.cors_origins) },
+    var.settings,
+  )
+}
+
+resource "google_service_account" "function" {
+  for_each = local.functions
+
+  account_id   = "${var.name}-${each.key}"
+  display_name = "Runs the function ${each.key} of ${var.name}"
+  depends_on   = [time_sleep.apis]
+}
+
+# The resource has no argument for start-up CPU boost: Cloud Functions switches it on by itself.
+resource "google_cloudfunctions2_function" "this" {
+  #checkov:skip=CKV_GCP_124:The GraphQL endpoint is called by browsers; the worker's ingress is internal, and a postcondition keeps it so.
+  for_each = local.functions
+
+  name        = "${var.name}-${each.key}"
+  location    = var.region
+  description = each.value.description
+
+  build_config {
+    runtime           = "python313"
+    entry_point       = each.key
+    service_account   = google_service_account.build.id
+    docker_repository = google_artifact_registry_repository.images.id
+
+    source {
+      storage_source {
+        bucket = google_storage_bucket.bundles.name
+        object = google_storage_bucket_object.bundle[each.key].name
+      }
+    }
+  }
+
+  service_config {
+    available_cpu                    = tostring(each.value.size.cpu)
+    available_memory                 = "${each.value.size.memory_mb}Mi"
+    direct_vpc_egress                = "VPC_EGRESS_PRIVATE_RANGES_ONLY" # Gemini is reached directly
+    environment_variables            = local.environment
+    ingress_settings                 = each.value.ingress_settings
+    max_instance_count               = each.value.size.max_instances
+    max_instance_request_concurrency = each.value.size.concurrency
+    min_instance_count               = each.value.size.min_instances
+    service_account_email            = google_service_account.function[each.key].email
+    timeout_seconds                  = each.value.timeout_s
+
+    direct_vpc_network_interface {
+      network    = google_compute_network.this.id
+      subnetwork = google_compute_subnetwork.functions.id
+      tags       = [local.network_tag]
+    }
+
+    dynamic "secret_environment_variables" {
+      for_each = local.secrets
+      content {
+        key        = secret_environment_variables.key
+        project_id = var.project_id
+        secret     = google_secret_manager_secret.this[secret_environment_variables.key].secret_id
+        version    = local.secret_versions[secret_environment_variables.key]
+      }
+    }
+  }
+
+  lifecycle {
+    postcondition {
+      condition     = each.key == "graphql" || self.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
+      error_message = "The worker spends money on whatever it is sent: its ingress must be ALLOW_INTERNAL_ONLY."
+    }
+  }
+
+  # What an instance needs before it can start: its secrets readable, its image built.
+  depends_on = [
+    google_artifact_registry_repository_iam_member.build_writer,
+    google_project_iam_member.build_logs,
+    google_project_iam_member.build_source_reader,
+    google_secret_manager_secret_iam_member.reader,
+    google_storage_bucket_iam_member.build_reader,
+  ]
+}

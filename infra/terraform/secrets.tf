@@ -1,0 +1,69 @@
+# What the functions may know and the state may not: write-only arguments never reach it.
+
+locals {
+  # Setting of the functions, and how its secret's name ends.
+  secrets = merge(
+    { REDIS_URL = "redis-url" },
+    var.results_redis == null ? {} : { CACHE_REDIS_URL = "cache-redis-url" },
+    var.gemini.mode == "vertex" ? {} : { GEMINI_API_KEY = "gemini-api-key" },
+  )
+
+  # Setting, and the instance whose address it is.
+  redis_settings = merge({ REDIS_URL = "state" }, var.results_redis == null ? {} : { CACHE_REDIS_URL = "results" })
+
+  secret_versions = merge(
+    { for setting, version in google_secret_manager_secret_version.redis_url : setting => version.version },
+    { for version in google_secret_manager_secret_version.gemini_api_key : "GEMINI_API_KEY" => var.gemini.api_key_version },
+  )
+}
+
+resource "google_secret_manager_secret" "this" {
+  for_each = local.secrets
+
+  secret_id           = "${var.name}-${each.value}"
+  deletion_protection = var.deletion_protection
+
+  replication {
+    user_managed {
+      replicas {
+        location = var.region
+      }
+    }
+  }
+
+  depends_on = [time_sleep.apis]
+}
+
+# Redis' password is in the state all the same, as an attribute of the instance: the provider gives no choice.
+resource "google_secret_manager_secret_version" "redis_url" {
+  for_each = local.redis_settings
+
+  secret                 = google_secret_manager_secret.this[each.key].id
+  secret_data_wo         = local.redis_urls[each.value]
+  secret_data_wo_version = nonsensitive(sha256(local.redis_urls[each.value]))
+  deletion_policy        = "ABANDON" # instances of the old revision still start while a new one is made
+}
+
+# Written once, when the secret is made. Later keys are added with gcloud and chosen by gemini.api_key_version.
+resource "google_secret_manager_secret_version" "gemini_api_key" {
+  count = var.gemini.mode == "vertex" ? 0 : 1
+
+  secret                 = google_secret_manager_secret.this["GEMINI_API_KEY"].id
+  secret_data_wo         = coalesce(var.gemini_api_key, "not-set")
+  secret_data_wo_version = "1"
+
+  lifecycle {
+    ignore_changes = [enabled] # an operator disables it after a rotation
+  }
+}
+
+resource "google_secret_manager_secret_iam_member" "reader" {
+  for_each = {
+    for pair in setproduct(keys(local.functions), keys(local.secrets)) :
+    "${pair[0]}/${pair[1]}" => { function = pair[0], setting = pair[1] }
+  }
+
+  secret_id = google_secret_manager_secret.this[each.value.setting].id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.function[each.value.function].member
+}

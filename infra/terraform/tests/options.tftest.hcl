@@ -1,0 +1,160 @@
+# What the variables change: a second Redis, Vertex, switches, and what they refuse.
+
+mock_provider "time" {}
+
+mock_provider "google" {
+  source          = "./tests/mocks"
+  override_during = plan
+}
+
+variables {
+  bundle_dir = "tests/bundles"
+  project_id = "demo-project"
+  region     = "europe-west4"
+}
+
+run "results_in_a_redis_of_their_own" {
+  command = plan
+
+  variables {
+    redis         = { high_availability = true }
+    results_redis = { memory_gb = 10 }
+  }
+
+  assert {
+    condition     = { for key, redis in google_redis_instance.this : key => redis.redis_configs["maxmemory-policy"] } == { results = "allkeys-lru", state = "noeviction" }
+    error_message = "Results may all be evicted, state never."
+  }
+  assert {
+    condition     = { for key, redis in google_redis_instance.this : key => redis.tier } == { results = "BASIC", state = "STANDARD_HA" }
+    error_message = "Each has a tier of its own."
+  }
+  assert {
+    condition     = alltrue([for redis in google_redis_instance.this : redis.auth_enabled && redis.transit_encryption_mode == "SERVER_AUTHENTICATION"])
+    error_message = "Both ask for a password and speak TLS."
+  }
+  assert {
+    condition     = [for s in google_cloudfunctions2_function.this["graphql"].service_config[0].secret_environment_variables : s.key] == ["CACHE_REDIS_URL", "GEMINI_API_KEY", "REDIS_URL"]
+    error_message = "The second address is a secret too."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.this["worker"].service_config[0].environment_variables["REDIS_CA_CERT"] == "CERTIFICATE\nCERTIFICATE"
+    error_message = "The functions trust the authorities of both."
+  }
+}
+
+run "vertex_has_no_key_at_all" {
+  command = plan
+
+  variables {
+    gemini = { location = "europe-west4", mode = "vertex" }
+  }
+
+  assert {
+    condition     = keys(google_secret_manager_secret.this) == ["REDIS_URL"] && length(google_secret_manager_secret_version.gemini_api_key) == 0
+    error_message = "There is no secret for a key."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.this["worker"].service_config[0].environment_variables["GEMINI_MODE"] == "vertex" && google_cloudfunctions2_function.this["worker"].service_config[0].environment_variables["GEMINI_LOCATION"] == "europe-west4"
+    error_message = "The functions are told so."
+  }
+  assert {
+    condition     = keys(google_project_iam_member.gemini_caller) == ["graphql", "worker"] && google_project_iam_custom_role.gemini_caller[0].permissions == toset(["aiplatform.endpoints.predict"])
+    error_message = "Their accounts may ask a model, and nothing else of Vertex."
+  }
+  assert {
+    condition     = contains(keys(google_project_service.this), "aiplatform.googleapis.com")
+    error_message = "The service is switched on."
+  }
+}
+
+run "a_first_key_is_not_in_the_plan" {
+  command = plan
+
+  variables {
+    gemini_api_key = "canary-key"
+  }
+
+  assert {
+    condition     = google_secret_manager_secret_version.gemini_api_key[0].secret_data_wo == null
+    error_message = "The key goes to Secret Manager and is forgotten."
+  }
+}
+
+run "a_key_is_chosen_by_its_version" {
+  command = plan
+
+  variables {
+    gemini = { api_key_version = "2" }
+  }
+
+  assert {
+    condition     = { for s in google_cloudfunctions2_function.this["worker"].service_config[0].secret_environment_variables : s.key => s.version }["GEMINI_API_KEY"] == "2"
+    error_message = "The functions read the version that is named."
+  }
+}
+
+run "background_off_takes_no_new_jobs_and_finishes_the_old" {
+  command = plan
+
+  variables {
+    background_enabled = false
+  }
+
+  assert {
+    condition     = !contains(keys(google_cloudfunctions2_function.this["graphql"].service_config[0].environment_variables), "PUBSUB_TOPIC")
+    error_message = "Without a topic, async requests are refused."
+  }
+  assert {
+    condition     = google_pubsub_subscription.jobs.push_config[0].push_endpoint == "https://worker.run.app"
+    error_message = "What is queued is still delivered."
+  }
+}
+
+run "cache_off_points_at_no_redis" {
+  command = plan
+
+  variables {
+    background_enabled = false
+    cache_enabled      = false
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.this["graphql"].service_config[0].environment_variables["CACHE_REDIS_URL"] == "redis://127.0.0.1:1/0"
+    error_message = "Nobody listens where results would be kept."
+  }
+}
+
+run "cache_off_needs_background_off" {
+  command = plan
+
+  variables {
+    cache_enabled = false
+  }
+
+  expect_failures = [var.cache_enabled]
+}
+
+run "settings_reach_both_functions" {
+  command = plan
+
+  variables {
+    cors_origins = ["https://draw.example", "http://localhost:5173"]
+    settings     = { LOG_LEVEL = "DEBUG" }
+  }
+
+  assert {
+    condition     = alltrue([for f in google_cloudfunctions2_function.this : f.service_config[0].environment_variables["LOG_LEVEL"] == "DEBUG" && f.service_config[0].environment_variables["CORS_ORIGINS"] == "https://draw.example,http://localhost:5173"])
+    error_message = "Both see the same settings."
+  }
+}
+
+run "secrets_are_no_settings" {
+  command = plan
+
+  variables {
+    settings = { GEMINI_API_KEY = "in plain sight" }
+  }
+
+  expect_failures = [var.settings]
+}

@@ -1,0 +1,274 @@
+variable "background_enabled" {
+  description = "Whether async requests are accepted. When not, they answer MISCONFIGURED, and what is queued is still worked off."
+  type        = bool
+  default     = true
+}
+
+variable "bundle_dir" {
+  description = "Folder of graphql.zip and worker.zip, relative to this one; `make bundle` writes it."
+  type        = string
+  default     = "build"
+}
+
+variable "cache_enabled" {
+  description = "Whether results are kept. When not, each request is a billed call, LOCAL_ALLOWANCE_PER_MINUTE (see settings) bounds them per instance, and async requests must be off too."
+  type        = bool
+  default     = true
+
+  validation {
+    condition     = var.cache_enabled || !var.background_enabled
+    error_message = "cache_enabled = false needs background_enabled = false: a background job hands its result over in the cache."
+  }
+  validation {
+    condition     = var.cache_enabled || var.results_redis == null
+    error_message = "cache_enabled = false needs results_redis = null: there would be nothing to store in it."
+  }
+}
+
+variable "cors_origins" {
+  description = "Exact origins of the browsers that may call, such as https://draw.example."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for origin in var.cors_origins : can(regex("^https?://[^/*,\\s]+$", origin))])
+    error_message = "cors_origins allows exact origins: a scheme and a host, perhaps a port, no path and no star (https://draw.example)."
+  }
+}
+
+variable "deletion_protection" {
+  description = "Whether Terraform refuses to destroy Redis and the secrets. Apply it as false before `make destroy`."
+  type        = bool
+  default     = true
+}
+
+variable "gemini" {
+  description = <<-EOT
+    How Gemini is called. `mode`: api (key of the Gemini API), express (key of Vertex express) or vertex (no key: the
+    functions' own accounts). `location` is used by vertex. `api_key_version` is the version of the secret that the
+    functions read: latest, or a number, which makes a new key a change that can be planned and taken back.
+  EOT
+  type = object({
+    api_key_version = optional(string, "latest")
+    location        = optional(string, "global")
+    mode            = optional(string, "api")
+  })
+  default = {}
+
+  validation {
+    condition     = contains(["api", "express", "vertex"], var.gemini.mode)
+    error_message = "gemini.mode allows api, express or vertex."
+  }
+  validation {
+    condition     = can(regex("^(latest|[1-9][0-9]*)$", var.gemini.api_key_version))
+    error_message = "gemini.api_key_version allows latest or the number of a version."
+  }
+  validation {
+    condition     = can(regex("^(global|[a-z]+-[a-z]+[0-9]+)$", var.gemini.location))
+    error_message = "gemini.location allows global or a region such as europe-west4."
+  }
+}
+
+variable "gemini_api_key" {
+  description = "The first key, from TF_VAR_gemini_api_key: written to Secret Manager when the secret is made, to the state never. Without it, add one with the command in the output add_gemini_api_key."
+  type        = string
+  default     = null
+  ephemeral   = true
+  sensitive   = true
+}
+
+variable "graphql" {
+  description = "Size of the GraphQL function. max_instances times the setting MAX_IN_FLIGHT bounds the calls that may be billed at once."
+  type = object({
+    concurrency   = optional(number, 80)
+    cpu           = optional(number, 1)
+    max_instances = optional(number, 10)
+    memory_mb     = optional(number, 1024)
+    min_instances = optional(number, 0)
+  })
+  default = {}
+
+  validation {
+    condition     = var.graphql.concurrency >= 1 && var.graphql.concurrency <= 1000 && floor(var.graphql.concurrency) == var.graphql.concurrency
+    error_message = "graphql.concurrency allows 1 to 1000 requests at once per instance."
+  }
+  validation {
+    condition     = contains([1, 2, 4, 8], var.graphql.cpu)
+    error_message = "graphql.cpu allows 1, 2, 4 or 8: less than one cannot serve several requests at once."
+  }
+  validation {
+    condition     = var.graphql.memory_mb >= 512 && var.graphql.memory_mb <= 32768
+    error_message = "graphql.memory_mb allows 512 to 32768."
+  }
+  validation {
+    condition     = var.graphql.min_instances >= 0 && var.graphql.min_instances <= var.graphql.max_instances && var.graphql.max_instances >= 1 && var.graphql.max_instances <= 100
+    error_message = "graphql allows 1 to 100 max_instances, and min_instances from 0 up to as many."
+  }
+}
+
+variable "graphql_invokers" {
+  description = "Who may call the GraphQL function. The default is everybody, as browsers need; IAM members make it private."
+  type        = set(string)
+  default     = ["allUsers"]
+
+  validation {
+    condition     = alltrue([for member in var.graphql_invokers : can(regex("^(allUsers|allAuthenticatedUsers|(user|group|serviceAccount):[^:@\\s]+@[^:@\\s]+|domain:[^:@\\s]+)$", member))])
+    error_message = "graphql_invokers allows allUsers, allAuthenticatedUsers, and user:, group:, serviceAccount: or domain: members."
+  }
+}
+
+variable "labels" {
+  description = "Labels on everything that can carry them, beside app and managed_by."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for key, value in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", key)) && can(regex("^[a-z0-9_-]{0,63}$", value))])
+    error_message = "labels allows keys and values of at most 63 lower-case letters, digits, _ and -, keys beginning with a letter."
+  }
+}
+
+variable "name" {
+  description = "What the names of all resources begin with; another one makes a second deployment in the same project."
+  type        = string
+  default     = "improve-sketch"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,20}[a-z0-9]$", var.name))
+    error_message = "name allows 3 to 22 lower-case letters, digits and -, beginning with a letter and not ending in -."
+  }
+}
+
+variable "project_id" {
+  description = "Google Cloud project to deploy into."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project_id))
+    error_message = "project_id allows a project's id: 6 to 30 lower-case letters, digits and -, beginning with a letter (not its number or title)."
+  }
+}
+
+variable "redis" {
+  description = "The Redis that holds the state, and the results unless results_redis is set. The maintenance window is an hour, in UTC, for both."
+  type = object({
+    high_availability    = optional(bool, false)
+    maintenance_day      = optional(string, "SUNDAY")
+    maintenance_hour_utc = optional(number, 3)
+    memory_gb            = optional(number, 1)
+  })
+  default = {}
+
+  validation {
+    condition     = contains(["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"], var.redis.maintenance_day)
+    error_message = "redis.maintenance_day allows MONDAY to SUNDAY, in capitals."
+  }
+  validation {
+    condition     = contains(range(24), var.redis.maintenance_hour_utc)
+    error_message = "redis.maintenance_hour_utc allows 0 to 23."
+  }
+  validation {
+    condition     = contains(range(1, 301), var.redis.memory_gb)
+    error_message = "redis.memory_gb allows 1 to 300."
+  }
+}
+
+variable "region" {
+  description = "Region of everything, such as europe-west4."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region allows the name of a region (europe-west4), not of a zone (europe-west4-a)."
+  }
+}
+
+variable "results_redis" {
+  description = "A second Redis for the results alone, so that no burst of pictures can push out a job; null: one holds both."
+  type = object({
+    high_availability = optional(bool, false)
+    memory_gb         = optional(number, 5)
+  })
+  default = null
+
+  validation {
+    condition     = try(contains(range(1, 301), var.results_redis.memory_gb), var.results_redis == null)
+    error_message = "results_redis.memory_gb allows 1 to 300."
+  }
+}
+
+variable "settings" {
+  description = "Settings of the functions that differ from their defaults (docs/reference.md), as { LOG_LEVEL = \"DEBUG\" }."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition = length(setsubtract(keys(var.settings), [
+      "GEMINI_BASE_URL",
+      "GEMINI_MODEL",
+      "GEMINI_TIMEOUT_S",
+      "HEARTBEAT_MS",
+      "INTROSPECTION",
+      "JOB_MAX_AGE_S",
+      "LEASE_MS",
+      "LOCAL_ALLOWANCE_PER_MINUTE",
+      "LOG_LEVEL",
+      "MAX_ATTEMPTS",
+      "MAX_IN_FLIGHT",
+      "MAX_PNG_BYTES",
+      "PUBLISH_TIMEOUT_S",
+      "PUBSUB_URL",
+      "SYNC_DEADLINE_S",
+      "WORK_DEADLINE_S",
+    ])) == 0
+    error_message = "settings allows GEMINI_BASE_URL, GEMINI_MODEL, GEMINI_TIMEOUT_S, HEARTBEAT_MS, INTROSPECTION, JOB_MAX_AGE_S, LEASE_MS, LOCAL_ALLOWANCE_PER_MINUTE, LOG_LEVEL, MAX_ATTEMPTS, MAX_IN_FLIGHT, MAX_PNG_BYTES, PUBLISH_TIMEOUT_S, PUBSUB_URL, SYNC_DEADLINE_S and WORK_DEADLINE_S; the others have variables of their own."
+  }
+  validation {
+    condition     = try(tonumber(lookup(var.settings, "WORK_DEADLINE_S", "180")) <= 200, false)
+    error_message = "settings allows a WORK_DEADLINE_S of at most 200: the worker is stopped after 240 s, and may wait 30 s before it begins."
+  }
+  validation {
+    condition     = try(tonumber(lookup(var.settings, "SYNC_DEADLINE_S", "150")) <= 580, false)
+    error_message = "settings allows a SYNC_DEADLINE_S of at most 580: the GraphQL function is stopped after 600 s."
+  }
+}
+
+variable "subnet_cidr" {
+  description = "Addresses for the functions' instances; Cloud Run takes about two per instance, and more while a revision is replaced."
+  type        = string
+  default     = "10.8.0.0/24"
+
+  validation {
+    condition     = can(cidrhost(var.subnet_cidr, 0)) && try(tonumber(split("/", var.subnet_cidr)[1]) <= 26, false)
+    error_message = "subnet_cidr allows an IPv4 range of at least 64 addresses (10.8.0.0/26)."
+  }
+}
+
+variable "worker" {
+  description = "Size of the worker. max_instances times concurrency bounds the background calls that may be billed at once."
+  type = object({
+    concurrency   = optional(number, 16)
+    cpu           = optional(number, 1)
+    max_instances = optional(number, 10)
+    memory_mb     = optional(number, 1024)
+    min_instances = optional(number, 0)
+  })
+  default = {}
+
+  validation {
+    condition     = var.worker.concurrency >= 1 && var.worker.concurrency <= 1000 && floor(var.worker.concurrency) == var.worker.concurrency
+    error_message = "worker.concurrency allows 1 to 1000 jobs at once per instance."
+  }
+  validation {
+    condition     = contains([1, 2, 4, 8], var.worker.cpu)
+    error_message = "worker.cpu allows 1, 2, 4 or 8: less than one cannot serve several jobs at once."
+  }
+  validation {
+    condition     = var.worker.memory_mb >= 512 && var.worker.memory_mb <= 32768
+    error_message = "worker.memory_mb allows 512 to 32768."
+  }
+  validation {
+    condition     = var.worker.min_instances >= 0 && var.worker.min_instances <= var.worker.max_instances && var.worker.max_instances >= 1 && var.worker.max_instances <= 100
+    error_message = "worker allows 1 to 100 max_instances, and min_instances from 0 up to as many."
+  }
+}

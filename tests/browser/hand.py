@@ -1,0 +1,63 @@
+"""What a person does at the pad, and what they look at."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+Page = Any
+
+
+def draw(page: Page, shift_px: int = 0) -> None:
+    """A roof and a wall, two strokes with the mouse."""
+    box = page.locator("#paper").bounding_box()
+    for corners in ([(60, 200), (160, 80), (260, 200)], [(80, 200), (80, 300), (240, 300), (240, 200)]):
+        (x, y), *rest = [(box["x"] + shift_px + x, box["y"] + y) for x, y in corners]
+        page.mouse.move(x, y)
+        page.mouse.down()
+        for x, y in rest:
+            page.mouse.move(x, y, steps=6)
+        page.mouse.up()
+
+
+def draw_anew(page: Page) -> None:
+    """A sketch that nobody sent before: the hint is part of what makes it the same one."""
+    draw(page)
+    page.get_by_label("Hints").fill(f"House {uuid.uuid4()}")
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def finished(page: Page) -> str:
+    """The title of the drawing, once it is there and its pixels have been read."""
+    page.locator("#panel[data-state=done]").wait_for()
+    page.wait_for_function("document.querySelector('.after').naturalWidth > 0")
+    title: str = page.locator("#title").inner_text()
+    return title
+
+
+def failed(page: Page) -> str:
+    page.locator("#panel[data-state=error]").wait_for()
+    sentence: str = page.locator("#sorry").inner_text()
+    return sentence
+
+
+def origin(page: Page) -> str:
+    text: str = page.locator("#origin").inner_text()
+    return text
+
+
+def inked(page: Page) -> int:
+    """How many pixels of the pad are not empty, once what was asked for is painted."""
+    count: int = page.evaluate(
+        """() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => {
+          const { width, height } = document.querySelector('#paper');
+          const copy = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true });
+          copy.drawImage(document.querySelector('#paper'), 0, 0);
+          const { data } = copy.getImageData(0, 0, width, height);
+          resolve(data.filter((value, i) => i % 4 === 3 && value > 0).length);
+        })))"""
+    )
+    return count

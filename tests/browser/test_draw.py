@@ -1,0 +1,100 @@
+"""The pad itself: mouse, touch, pen and keyboard, and the way back."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.browser import hand
+from tests.browser.conftest import OpenPad
+
+pytestmark = pytest.mark.browser
+
+
+def test_undo_redo_and_clear_move_along_what_was_done(open_pad: OpenPad) -> None:
+    """Each step back and forth shows the pad as it was then."""
+    page = open_pad()
+    hand.draw(page)
+    both = hand.inked(page)
+    hand.press(page, "Undo (Ctrl+Z)")
+    one = hand.inked(page)
+    assert 0 < one < both
+    hand.press(page, "Redo (Ctrl+Shift+Z)")
+    assert hand.inked(page) == both
+    hand.press(page, "Clear the pad")
+    assert hand.inked(page) == 0
+    page.keyboard.press("Control+z")
+    assert hand.inked(page) == both
+
+
+def test_an_empty_pad_is_not_sent(open_pad: OpenPad) -> None:
+    """With nothing drawn, or nothing but rubbing out, the page asks for a drawing first."""
+    page = open_pad()
+    page.get_by_role("radio", name="Eraser").check()
+    hand.draw(page)
+    hand.press(page, "Improve now")
+    assert page.get_by_role("alert").inner_text() == "Draw something first, or load an image."
+
+
+def test_a_file_that_is_no_image_is_refused_by_name(open_pad: OpenPad) -> None:
+    """A wrong file is a sentence with its name in it, and the drawing stays."""
+    page = open_pad()
+    hand.draw(page)
+    before = hand.inked(page)
+    page.locator("#file").set_input_files({"name": "notes.txt", "mimeType": "text/plain", "buffer": b"hello"})
+    page.get_by_text("“notes.txt” is not an image").wait_for()
+    assert hand.inked(page) == before
+
+
+def test_the_keyboard_alone_is_enough(open_pad: OpenPad) -> None:
+    """Tab, arrows, space and enter draw a corner, send it, look at both sides and leave the settings again."""
+    page = open_pad()
+    press = page.keyboard.press
+    for _ in range(10):
+        press("Tab")
+        if page.evaluate("document.activeElement.id") == "paper":
+            break
+    press("Space")
+    for key in ["Shift+ArrowRight"] * 6 + ["Shift+ArrowDown"] * 6:
+        press(key)
+    press("Space")
+    assert hand.inked(page) > 500
+    press("Control+Enter")
+    hand.finished(page)
+    page.locator("#compare input").focus()
+    press("End")
+    assert page.locator("#compare").get_attribute("style") == "--border: 100%;"
+    page.get_by_role("button", name="Settings").focus()
+    press("Enter")
+    assert page.get_by_role("dialog").is_visible()
+    press("Escape")
+    assert page.evaluate("document.activeElement.id") == "open-settings"
+
+
+def test_a_pen_presses_and_a_finger_draws(open_pad: OpenPad) -> None:
+    """A pen's pressure changes the width of its line; a finger draws as a mouse does."""
+    page = open_pad(has_touch=True)
+    box = page.locator("#paper").bounding_box()
+    devtools = page.context.new_cdp_session(page)
+
+    def pen(kind: str, x: int, force: float) -> None:
+        at = {"x": box["x"] + x, "y": box["y"] + 100, "button": "left", "buttons": 1}
+        event = {"type": kind, "pointerType": "pen", "force": force, "clickCount": 1, **at}
+        devtools.send("Input.dispatchMouseEvent", event)
+
+    pen("mousePressed", 50, 0.1)
+    for x in range(60, 300, 10):
+        pen("mouseMoved", x, x / 300)
+    pen("mouseReleased", 300, 1)
+    by_pen = hand.inked(page)
+    assert by_pen > 500
+    points = [{"x": box["x"] + x, "y": box["y"] + 300} for x in range(50, 300, 10)]
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": points[:1]})
+    for point in points[1:]:
+        devtools.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert hand.inked(page) > by_pen + 500
+    page.get_by_label("Hints").fill("pressure")
+    with page.expect_request("**/graphql") as request:
+        hand.press(page, "Improve now")
+    assert request.value.post_data_json["variables"]["input"]["svg"].count("<path") > 5
+    hand.finished(page)

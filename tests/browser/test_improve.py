@@ -1,0 +1,153 @@
+"""A sketch is drawn, sent and seen, both ways, and whatever goes wrong is told and can be mended."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.browser import hand
+from tests.browser.conftest import Laptop, OpenPad, wait_for
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_sketch_is_improved_now(open_pad: OpenPad) -> None:
+    """A drawn sketch becomes a picture with title, palette and notes; the same one again comes from the cache."""
+    page = open_pad()
+    hand.draw_anew(page)
+    hand.press(page, "Improve now")
+    assert hand.finished(page) != ""
+    assert page.locator("#palette li").count() >= 1
+    assert page.locator("#notes").inner_text() != ""
+    assert hand.origin(page).startswith("Newly drawn · ")
+    hand.press(page, "Improve now")
+    page.get_by_text("Seen before: taken from the cache").wait_for()
+
+
+def test_a_sketch_is_improved_in_the_background_across_a_reload(open_pad: OpenPad, laptop: Laptop) -> None:
+    """A background job shows that it runs, survives a reload of the page, and ends with its picture."""
+    laptop.plays({"kind": "hold"})
+    page = open_pad()
+    hand.draw_anew(page)
+    hand.press(page, "In the background")
+    page.locator("#doing", has_text="Drawing").wait_for()
+    page.reload()
+    page.locator("#strip li[data-state=working]").wait_for()
+    wait_for(lambda: laptop.waiting() == 1)
+    laptop.release()
+    page.locator("#strip li[data-state=done] button.pick").click()
+    assert hand.finished(page) != ""
+
+
+def test_a_failure_that_may_pass_can_be_retried(open_pad: OpenPad, laptop: Laptop) -> None:
+    """An overloaded Gemini is a sentence and a button that counts down; pressed then, it brings the picture."""
+    laptop.plays({"kind": "status", "status": 429, "retry_after_s": 6})
+    page = open_pad()
+    hand.draw_anew(page)
+    hand.press(page, "Improve now")
+    assert hand.failed(page).endswith(".")
+    retry = page.get_by_role("button", name="Try again in ")
+    assert retry.get_attribute("aria-disabled") == "true"
+    retry.dispatch_event("click")
+    assert page.locator("#panel").get_attribute("data-state") == "error"
+    hand.press(page, "Try again")
+    assert hand.finished(page) != ""
+
+
+def test_a_refusal_offers_no_retry(open_pad: OpenPad, laptop: Laptop) -> None:
+    """What asking again cannot change has a sentence, and the sketch to change, but no button to ask again."""
+    laptop.plays({"kind": "refuse"})
+    page = open_pad()
+    hand.draw_anew(page)
+    hand.press(page, "In the background")
+    assert hand.failed(page).endswith(".")
+    assert not page.locator("#retry").is_visible()
+    assert page.get_by_role("button", name="Edit this sketch").is_visible()
+
+
+def test_an_endpoint_that_is_not_there_is_told(open_pad: OpenPad) -> None:
+    """A wrong address in the settings reads as a sentence; the key goes where the address says, as a bearer."""
+    page = open_pad()
+    sent: list[str | None] = []
+
+    def answer(route: object) -> None:
+        sent.append(route.request.headers.get("authorization"))  # type: ignore[attr-defined]
+        route.fulfill(json={"data": {"__typename": "Query"}})  # type: ignore[attr-defined]
+
+    page.route("https://endpoint.example/graphql", answer)
+    hand.press(page, "Settings")
+    page.get_by_label("Endpoint").fill("https://endpoint.example/graphql")
+    page.get_by_label("API key").fill("a-key")
+    hand.press(page, "Check")
+    page.get_by_text("The endpoint answers.").wait_for()
+    page.unroute("https://endpoint.example/graphql")
+    page.route("https://endpoint.example/graphql", lambda route: route.fulfill(body="<h1>Hello</h1>"))
+    hand.press(page, "Save")
+    hand.draw(page)
+    hand.press(page, "Improve now")
+    assert hand.failed(page) == "What answers at this address is not the endpoint."
+    assert sent == ["Bearer a-key"]
+
+
+def test_another_variant_is_another_sketch_in_the_strip(open_pad: OpenPad) -> None:
+    """Another variant asks for the next one of the same sketch; both can be looked at, downloaded, forgotten."""
+    page = open_pad()
+    hand.draw_anew(page)
+    hand.press(page, "Improve now")
+    hand.finished(page)
+    hand.press(page, "Another variant")
+    page.get_by_text("variant 1").wait_for()
+    assert page.locator("#strip li").count() == 2
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download PNG").click()
+    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+    page.reload()
+    page.locator("#strip li").nth(1).wait_for()
+    hand.press(page, "Forget all")
+    page.locator("#strip li").first.wait_for(state="detached")
+    page.reload()
+    page.get_by_role("radio", name="Ink").wait_for()
+    assert page.locator("#earlier").is_hidden()
+
+
+def test_markup_in_an_answer_is_text(open_pad: OpenPad, laptop: Laptop) -> None:
+    """A title, notes and colours with markup in them are shown letter by letter, and run nothing."""
+    evil = "<img src=x onerror='document.title=`gotcha`'><script>document.title='gotcha'</script>"
+    page = open_pad()
+
+    def poison(route: object) -> None:
+        answer = route.fetch().json()  # type: ignore[attr-defined]
+        result = answer["data"]["improveSketch"]["result"]
+        result |= {"title": evil, "notes": evil, "palette": [evil, "url(https://endpoint.example/)"]}
+        route.fulfill(json=answer)  # type: ignore[attr-defined]
+
+    page.route(laptop.endpoint, poison)
+    hand.draw_anew(page)
+    hand.press(page, "Improve now")
+    assert hand.finished(page) == evil
+    assert page.locator("#notes").inner_text() == evil
+    assert page.title() == "RubyDraw sketch pad"
+    assert page.locator("#palette img, #palette script").count() == 0
+
+
+def test_what_is_sent_is_the_drawing_and_its_strokes(open_pad: OpenPad, laptop: Laptop) -> None:
+    """A drawn sketch goes with its SVG; one that lies on a loaded image goes as pixels alone."""
+    page = open_pad()
+    hand.draw(page)
+    with page.expect_request(laptop.endpoint) as first:
+        hand.press(page, "Improve now")
+    hand.finished(page)
+    drawn = json.loads(first.value.post_data)["variables"]["input"]
+    assert drawn["svg"].count("<path") == 2
+    assert drawn["pngBase64"].startswith("iVBORw0KGgo")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download PNG").click()
+    page.locator("#file").set_input_files(download.value.path())
+    page.wait_for_function("document.querySelector('#ask-note').textContent === ''")
+    hand.draw(page, shift_px=30)
+    with page.expect_request(laptop.endpoint) as second:
+        hand.press(page, "Improve now")
+    loaded = json.loads(second.value.post_data)["variables"]["input"]
+    assert loaded["svg"] is None
+    hand.finished(page)

@@ -1,0 +1,80 @@
+"""How the page fares on small screens, in both themes, for those who do not see it, and on a slow line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulator.site import WEB
+from tests.browser import hand
+from tests.browser.conftest import Laptop, OpenPad
+
+AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
+MAX_PAGE_BYTES = 60_000
+
+
+def serious(page: Any) -> list[str]:
+    """What axe finds that keeps people out."""
+    page.evaluate(AXE.read_text())
+    found = page.evaluate("axe.run().then(({ violations }) => violations)")
+    return [
+        f"{rule['id']} at {rule['nodes'][0]['target']}" for rule in found if rule["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(open_pad: OpenPad, laptop: Laptop, scheme: str) -> None:
+    """Empty, waiting, done, failed and with the settings open, the page keeps nobody out."""
+    if not AXE.exists():
+        pytest.skip("axe-core is absent: run npm ci --prefix tests/browser")
+    page = open_pad(color_scheme=scheme)
+    assert serious(page) == []
+    laptop.plays({"kind": "hold"}, {"kind": "refuse"})
+    hand.draw_anew(page)
+    hand.press(page, "Improve now")
+    page.locator("#doing", has_text="Drawing").wait_for()
+    assert serious(page) == []
+    laptop.release()
+    hand.finished(page)
+    assert serious(page) == []
+    hand.draw_anew(page)
+    hand.press(page, "Improve now")
+    hand.failed(page)
+    assert serious(page) == []
+    hand.press(page, "Settings")
+    assert serious(page) == []
+
+
+@pytest.mark.browser
+def test_a_phone_has_room_for_everything(open_pad: OpenPad) -> None:
+    """At 360 pixels nothing sticks out, targets are large enough, and the drawing comes into view by itself."""
+    page = open_pad(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    hand.draw_anew(page)
+    hand.press(page, "Improve now")
+    hand.finished(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    page.wait_for_function("document.querySelector('#stage').getBoundingClientRect().bottom <= innerHeight")
+    sizes = page.evaluate(
+        """() => [...document.querySelectorAll('button, label:has(input), .button')]
+          .map((each) => each.getBoundingClientRect()).filter(({ width }) => width)
+          .map(({ width, height }) => Math.min(width, height))"""
+    )
+    assert min(sizes) >= 24
+
+
+@pytest.mark.browser
+def test_the_first_paint_is_quick(open_pad: OpenPad, record_property: Any) -> None:
+    """The page paints before half a second is over, four times that where the machine is busy."""
+    page = open_pad()
+    page.reload()
+    first_ms = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    record_property("first_paint_ms", first_ms)
+    assert first_ms < 2000
+
+
+def test_the_page_is_small() -> None:
+    """All files of the page together stay under 60 KB, before any compression."""
+    assert sum(file.stat().st_size for file in WEB.iterdir()) < MAX_PAGE_BYTES

@@ -1,0 +1,105 @@
+"""How a background job is followed: by stream where there is one, else by asking, found out once a session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.browser import hand
+from tests.browser.conftest import Laptop, OpenPad
+
+pytestmark = pytest.mark.browser
+
+# The smallest PNG there is.
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+ID = "11111111-1111-4111-8111-111111111111"
+UNKNOWN_FIELD = {"errors": [{"message": "Cannot query field 'etaMs' on type 'ImproveSketchStatus'."}]}
+STREAM = "text/event-stream; charset=utf-8"
+ENDS = ("\n", "\r\n")
+NO_SUBSCRIPTIONS = {"errors": [{"message": "Schema is not configured to execute subscription operation."}]}
+
+
+def events(answers: Sequence[object]) -> str:
+    """As distinct connections have it: a comment, the answers with either kind of line ending, and the end."""
+    told = [f"event: next{end}data: {json.dumps(answer)}{end}{end}" for answer, end in zip(answers, ENDS, strict=False)]
+    return ":\n\n" + "".join(told) + "event: complete\ndata:\n\n"
+
+
+class Endpoint:
+    """An endpoint played by the browser's own routing: a job that is done after three looks at it."""
+
+    def __init__(self, *, streams: bool, rich: bool) -> None:
+        self.streams = streams
+        self.rich = rich
+        self.asked: list[str] = []
+
+    def handle(self, route: Any) -> None:
+        query: str = route.request.post_data_json["query"]
+        kind = query.split(" ", 1)[0]
+        if kind == "mutation":
+            self.asked.append("improve")
+            route.fulfill(json={"data": {"improveSketch": {"requestId": ID, "errors": [], "problem": None}}})
+        elif "result" in query:
+            self.asked.append("drawing")
+            route.fulfill(json={"data": {"improveSketchStatus": {"result": self._result()}}})
+        else:
+            self._tell(route, kind, "rich" if "etaMs" in query else "plain")
+
+    def _tell(self, route: Any, kind: str, fields: str) -> None:
+        self.asked.append(f"{kind} {fields}")
+        known = self.rich or fields == "plain"
+        if kind == "query":
+            state = {"data": {"improveSketchStatus": self._state(len(self.asked) > 6)}}
+            route.fulfill(json=state if known else UNKNOWN_FIELD)
+        elif self.streams:
+            states = [{"data": {"improveSketchStatus": self._state(done)}} for done in (False, True)]
+            route.fulfill(content_type=STREAM, body=events(states if known else [UNKNOWN_FIELD]))
+        else:
+            route.fulfill(json=NO_SUBSCRIPTIONS)
+
+    def _state(self, done: bool) -> dict[str, object]:
+        state = {"status": "done" if done else "running", "attempt": 1, "maxAttempts": 3}
+        return state | ({"etaMs": 900, "pollAfterMs": 20} if self.rich else {})
+
+    def _result(self) -> dict[str, object]:
+        provenance = {"cache": "COALESCED", "model": "m"}
+        facts = {"title": "House", "palette": [], "notes": "", "provenance": provenance}
+        return {"imageBase64": PIXEL, "mimeType": "image/png", **facts}
+
+
+def improved_by(endpoint: Endpoint, open_pad: OpenPad, laptop: Laptop) -> Any:
+    page = open_pad(lambda page: page.route(laptop.endpoint, endpoint.handle))
+    hand.draw(page)
+    hand.press(page, "In the background")
+    assert hand.finished(page) == "House"
+    assert hand.origin(page).startswith("Shared with the same sketch")
+    return page
+
+
+def test_a_stream_is_enough(open_pad: OpenPad, laptop: Laptop) -> None:
+    """Where the endpoint streams, the job is followed to its end without asking for its state even once."""
+    endpoint = Endpoint(streams=True, rich=True)
+    improved_by(endpoint, open_pad, laptop)
+    assert endpoint.asked == ["improve", "subscription rich", "drawing"]
+
+
+def test_an_endpoint_without_streams_or_newer_fields_is_asked_plainly(open_pad: OpenPad, laptop: Laptop) -> None:
+    """What an endpoint lacks is tried once, quietly, and not again in this session."""
+    endpoint = Endpoint(streams=False, rich=False)
+    page = improved_by(endpoint, open_pad, laptop)
+    assert endpoint.asked[:4] == ["improve", "subscription rich", "query rich", "query plain"]
+    assert set(endpoint.asked[4:-1]) == {"query plain"}
+    endpoint.asked.clear()
+    hand.press(page, "In the background")
+    page.locator("#strip li[data-state=done]").nth(1).wait_for()
+    assert set(endpoint.asked) == {"improve", "query plain", "drawing"}
+
+
+def test_a_stream_of_an_older_schema_is_opened_plainly(open_pad: OpenPad, laptop: Laptop) -> None:
+    """A stream that knows no newer fields is opened again without them."""
+    endpoint = Endpoint(streams=True, rich=False)
+    improved_by(endpoint, open_pad, laptop)
+    assert endpoint.asked == ["improve", "subscription rich", "subscription plain", "drawing"]

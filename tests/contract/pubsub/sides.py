@@ -1,0 +1,167 @@
+"""The two sides of Pub/Sub for its contract tests: a client of the broker, and a receiver of pushes."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+ROOT = Path(__file__).resolve().parents[3]
+WAIT_S = 10.0
+DATA = base64.b64encode(b"a sketch").decode()
+
+
+@dataclass
+class Push:
+    """One push as it arrived."""
+
+    at_s: float
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def message_id(self) -> str:
+        return str(self.body["message"]["messageId"])
+
+
+@dataclass
+class Receiver:
+    """Takes pushes, and answers with the statuses asked for (None: never), then with 204."""
+
+    url: str = ""
+    statuses: deque[int | None] = field(default_factory=deque)
+    pushes: list[Push] = field(default_factory=list)
+
+    @contextlib.asynccontextmanager
+    async def listening(self, port: int = 0) -> AsyncIterator[None]:
+        """Listen on this port or any."""
+        connections: set[asyncio.StreamWriter] = set()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connections.add(writer)
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    await self._take(reader, writer)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", port)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        try:
+            yield
+        finally:
+            server.close()
+            for writer in connections:
+                writer.close()
+            with contextlib.suppress(ConnectionError):
+                await asyncio.gather(*(writer.wait_closed() for writer in connections))
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        body = json.loads(await reader.readexactly(int(headers["content-length"])))
+        self.pushes.append(Push(time.monotonic(), headers, body))
+        status = self.statuses.popleft() if self.statuses else 204
+        if status is not None:
+            writer.write(f"HTTP/1.1 {status} -\r\nContent-Length: 0\r\n\r\n".encode())
+
+
+@dataclass
+class Broker:
+    """The service under test, and names of one test's own."""
+
+    client: httpx2.AsyncClient
+    topic: str
+    subscription: str
+    dead_topic: str
+    dead_subscription: str
+
+    async def put(self, name: str, body: object) -> httpx2.Response:
+        return await self.client.put(f"/v1/{name}", json=body)
+
+    async def push_to(self, *receivers: Receiver, **fields: object) -> None:
+        """Create the topic and a push subscription with quick redelivery."""
+        (await self.put(self.topic, {})).raise_for_status()
+        body = {
+            "topic": self.topic,
+            "pushConfig": {"pushEndpoint": ",".join(receiver.url for receiver in receivers)},
+            "retryPolicy": {"minimumBackoff": "0.05s", "maximumBackoff": "0.4s"},
+            **fields,
+        }
+        (await self.put(self.subscription, body)).raise_for_status()
+
+    async def bury(self) -> dict[str, object]:
+        """Create a dead-letter topic that retains, and answer the policy that uses it."""
+        (await self.put(self.dead_topic, {})).raise_for_status()
+        (await self.put(self.dead_subscription, {"topic": self.dead_topic})).raise_for_status()
+        return {"deadLetterPolicy": {"deadLetterTopic": self.dead_topic, "maxDeliveryAttempts": 5}}
+
+    async def publish(self, data: str = DATA, **attributes: str) -> httpx2.Response:
+        messages = [{"data": data, "attributes": attributes}]
+        return await self.client.post(f"/v1/{self.topic}:publish", json={"messages": messages})
+
+    async def pull(self, name: str, most: int = 10, *, wait: bool = True) -> list[dict[str, Any]]:
+        body = {"maxMessages": most, "returnImmediately": not wait}
+        answer = await self.client.post(f"/v1/{name}:pull", json=body)
+        received: list[dict[str, Any]] = answer.raise_for_status().json().get("receivedMessages", [])
+        return received
+
+    async def pull_all(self, name: str, count: int) -> list[dict[str, Any]]:
+        """So many messages, however many pulls they take."""
+        received: list[dict[str, Any]] = []
+        async with asyncio.timeout(WAIT_S):
+            while len(received) < count:
+                received += await self.pull(name)
+        return received
+
+    async def script(self, *faults: dict[str, object]) -> None:
+        (await self.client.post("/faults", json=faults)).raise_for_status()
+
+    async def until_counted(self, name: str, least: int) -> dict[str, int]:
+        """The statistics, once this one has reached so much."""
+        async with asyncio.timeout(WAIT_S):
+            while (found := await self.stats())[name] < least:  # noqa: ASYNC110 -- another process counts
+                await asyncio.sleep(0.01)
+        return found
+
+    async def stats(self) -> dict[str, int]:
+        found: dict[str, int] = (await self.client.get("/stats")).json()
+        return found
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll to a deadline."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():  # noqa: ASYNC110 -- what is awaited happens in another process
+            await asyncio.sleep(0.01)
+
+
+@contextlib.contextmanager
+def running(*options: str) -> Iterator[str]:
+    """The stand-in as a process; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen([sys.executable, "-m", "emulator.pubsub", "--port", str(port), *options], cwd=ROOT)
+    try:
+        end_s = time.monotonic() + WAIT_S
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                assert process.poll() is None
+                assert time.monotonic() < end_s
+                time.sleep(0.02)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()

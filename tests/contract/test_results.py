@@ -1,0 +1,190 @@
+"""Drawings on a real Valkey: one copy each, and whatever is not one of ours is no drawing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import redis.asyncio
+from rubydraw import keys
+from rubydraw.drawing import Drawing
+from rubydraw.errors import StoreUnavailable
+from rubydraw.results import Results
+from rubydraw.store import Store, connect
+
+from tests.servers import free_port
+from tests.sketches import HOUR_MS, drawing, png
+
+DIGEST = "0123456789abcdef"
+KEY = keys.result(DIGEST)
+WEEK_MS = 7 * 24 * HOUR_MS
+LIFE_FOR_A_JOB_MS = 65 * 60 * 1000
+
+
+@pytest.fixture
+def results(store: Store) -> Results:
+    return Results(store)
+
+
+async def test_drawing_comes_back_as_it_was_put(results: Results, raw: redis.asyncio.Redis) -> None:
+    """Its image is kept as raw bytes, for seven days."""
+    kept = drawing()
+    await results.put(DIGEST, kept)
+    assert kept == await results.get(DIGEST)
+    assert kept.image == await raw.hget(KEY, "image")
+    assert WEEK_MS - 5000 < await raw.pttl(KEY) <= WEEK_MS
+
+
+async def test_drawing_with_fallback_metadata_lives_for_65_minutes(results: Results, raw: redis.asyncio.Redis) -> None:
+    """The next call may bring better words."""
+    await results.put(DIGEST, drawing(fallback_metadata=True))
+    assert LIFE_FOR_A_JOB_MS - 5000 < await raw.pttl(KEY) <= LIFE_FOR_A_JOB_MS
+
+
+async def test_unknown_digest_is_a_miss(results: Results) -> None:
+    """Neither a drawing nor something for a job."""
+    assert None is await results.get(DIGEST)
+    assert not await results.keep_for_a_job(DIGEST)
+
+
+async def test_image_stays_in_redis_unless_asked_for(results: Results, raw: redis.asyncio.Redis) -> None:
+    """A hundred reads of the words move less than one image of a megabyte."""
+    kept = drawing(image=png() + bytes(1024 * 1024))
+    await results.put(DIGEST, kept)
+    before = (await raw.info("stats"))["total_net_output_bytes"]
+    for _ in range(50):
+        assert b"" == (await results.get(DIGEST, with_image=False) or kept).image
+        assert await results.keep_for_a_job(DIGEST)
+    assert (await raw.info("stats"))["total_net_output_bytes"] - before < 1024 * 1024
+    assert kept == await results.get(DIGEST)
+
+
+@pytest.mark.parametrize(
+    ("life_ms", "stretched_ms"),
+    [(10_000, LIFE_FOR_A_JOB_MS), (LIFE_FOR_A_JOB_MS + HOUR_MS, LIFE_FOR_A_JOB_MS + HOUR_MS), (WEEK_MS, WEEK_MS)],
+    ids=["stretched", "left", "left for a week"],
+)
+async def test_life_is_stretched_for_a_job_and_never_cut(
+    results: Results, raw: redis.asyncio.Redis, life_ms: int, stretched_ms: int
+) -> None:
+    """It outlives the job that is about to name it."""
+    await results.put(DIGEST, drawing())
+    await raw.pexpire(KEY, life_ms)
+    assert await results.keep_for_a_job(DIGEST)
+    assert stretched_ms - 5000 < await raw.pttl(KEY) <= stretched_ms
+
+
+async def test_new_drawing_takes_the_place_of_the_old(results: Results, raw: redis.asyncio.Redis) -> None:
+    """Nothing of the old one is left beside it."""
+    await results.put(DIGEST, drawing(title="old"))
+    await raw.hset(KEY, "foreign", "field")
+    await results.put(DIGEST, drawing(title="new", palette=()))
+    found = await results.get(DIGEST)
+    assert ("new", ()) == (found and (found.title, found.palette))
+    assert not await raw.hexists(KEY, "foreign")
+
+
+BROKEN: dict[str, dict[Any, Any]] = {
+    "image is no PNG": {"image": b"GIF89a and so on"},
+    "image is cut to its signature's half": {"image": b"\x89PN"},
+    "image is empty": {"image": b""},
+    "palette is no JSON": {"palette": b"red, green"},
+    "palette is no list": {"palette": b'{"a": 1}'},
+    "palette holds numbers": {"palette": b"[1, 2]"},
+    "time is no number": {"created_at_ms": b"yesterday"},
+    "duration is no number": {"provider_ms": b""},
+    "title is no UTF-8": {"title": b"\xff\xfe"},
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+async def test_damaged_drawing_is_a_miss_and_written_over(
+    results: Results, raw: redis.asyncio.Redis, broken: dict[Any, Any]
+) -> None:
+    """A reader never fails over it, and a job never names it."""
+    await results.put(DIGEST, drawing())
+    await raw.hset(KEY, mapping=broken)
+    assert None is await results.get(DIGEST)
+    assert not ("palette" in broken and await results.keep_for_a_job(DIGEST))
+    await _written_over(results)
+
+
+@pytest.mark.parametrize("field", ["image", "title", "palette", "model", "created_at_ms"])
+async def test_drawing_without_a_field_is_a_miss(results: Results, raw: redis.asyncio.Redis, field: str) -> None:
+    """Half a drawing is none."""
+    await results.put(DIGEST, drawing())
+    await raw.hdel(KEY, field)
+    assert None is await results.get(DIGEST)
+    assert not await results.keep_for_a_job(DIGEST)
+    await _written_over(results)
+
+
+async def test_image_that_a_job_could_not_show_is_not_kept_for_it(results: Results, raw: redis.asyncio.Redis) -> None:
+    """An empty image is found out without moving it."""
+    await results.put(DIGEST, drawing())
+    await raw.hset(KEY, "image", b"")
+    assert not await results.keep_for_a_job(DIGEST)
+
+
+@pytest.mark.parametrize("kind", ["string", "list", "set"])
+async def test_foreign_value_under_the_key_is_a_miss(results: Results, raw: redis.asyncio.Redis, kind: str) -> None:
+    """Whoever wrote it, it is written over."""
+    match kind:
+        case "string":
+            await raw.set(KEY, "a pickle, say")
+        case "list":
+            await raw.rpush(KEY, "a", "b")
+        case "set":
+            await raw.sadd(KEY, "a")
+    assert None is await results.get(DIGEST)
+    assert not await results.keep_for_a_job(DIGEST)
+    await _written_over(results)
+
+
+async def _written_over(results: Results) -> None:
+    fresh = drawing(title="fresh")
+    await results.put(DIGEST, fresh)
+    assert fresh == await results.get(DIGEST)
+
+
+async def test_drawing_that_redis_refuses_is_held_and_written_later(
+    results: Results, store: Store, raw: redis.asyncio.Redis
+) -> None:
+    """It was paid for: this process serves it while memory is short, and stores it when there is room."""
+    await raw.config_set("maxmemory-policy", "noeviction")
+    await raw.config_set("maxmemory", "1")
+    paid_for = drawing()
+    with pytest.raises(StoreUnavailable):
+        await results.put(DIGEST, paid_for)
+    await results.save(DIGEST, paid_for)
+    assert paid_for == await results.get(DIGEST)
+    assert None is await Results(store).get(DIGEST)
+    await raw.config_set("maxmemory", "256mb")
+    assert paid_for == await results.get(DIGEST)
+    assert paid_for == await Results(store).get(DIGEST)
+
+
+@pytest.fixture
+async def cut_off() -> AsyncIterator[Results]:
+    """Results whose Redis does not run."""
+    store = connect(f"redis://127.0.0.1:{free_port()}/0", "")
+    yield Results(store)
+    await store.close()
+
+
+async def test_without_redis_a_read_says_so(cut_off: Results) -> None:
+    """Unknown is not the same as absent."""
+    with pytest.raises(StoreUnavailable):
+        await cut_off.get(DIGEST)
+    with pytest.raises(StoreUnavailable):
+        await cut_off.keep_for_a_job(DIGEST)
+
+
+async def test_without_redis_a_saved_drawing_is_served_from_here(cut_off: Results) -> None:
+    """Only the one that was paid for here."""
+    paid_for: Drawing = drawing()
+    await cut_off.save(DIGEST, paid_for)
+    assert paid_for == await cut_off.get(DIGEST)
+    with pytest.raises(StoreUnavailable):
+        await cut_off.get("another")

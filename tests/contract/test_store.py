@@ -1,0 +1,239 @@
+"""The Store on a real Valkey, with a network between them that fails as networks do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import redis.asyncio
+from rubydraw.errors import Code, GeminiBusy, StoreUnavailable
+from rubydraw.jobs import Jobs
+from rubydraw.store import Script, Store, connect, raise_first
+
+from tests.contract.job_record import JobRecord
+from tests.contract.wire_proxy import WireProxy
+from tests.servers import Server, free_port
+from tests.sketches import HOUR_MS, job
+
+
+@pytest.fixture
+async def wire(valkey: Server, raw: redis.asyncio.Redis) -> AsyncIterator[WireProxy]:
+    proxy = WireProxy(valkey.port)
+    async with proxy.listening():
+        yield proxy
+
+
+@pytest.fixture
+async def far(wire: WireProxy) -> AsyncIterator[Store]:
+    """A Store at the far end of the wire."""
+    store = connect(f"redis://127.0.0.1:{wire.address}/0", "")
+    yield store
+    await store.close()
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def clocked(wire: WireProxy, clock: Clock) -> AsyncIterator[Store]:
+    """A Store at the far end of the wire whose breaker goes by `clock`."""
+    store = Store(redis.asyncio.Redis(host="127.0.0.1", port=wire.address, socket_timeout=0.5), clock=clock)
+    yield store
+    await store.close()
+
+
+async def ping(store: Store) -> bool:
+    return bool(await store.run(lambda client: client.ping()))
+
+
+async def outcomes(store: Store, count: int) -> list[str]:
+    """What became of so many commands at once, sorted."""
+    answers = await asyncio.gather(*(ping(store) for _ in range(count)), return_exceptions=True)
+    return sorted(type(answer).__name__ for answer in answers)
+
+
+# scripts and pipelines
+
+
+async def test_script_is_sent_whole_only_where_it_is_unknown(store: Store, raw: redis.asyncio.Redis) -> None:
+    """By its SHA-1 first, in full once, by its SHA-1 from then on."""
+    await raw.script_flush()
+    await raw.config_resetstat()
+    for _ in range(3):
+        assert 0 == await store.script(Script("renew_flight"), ["a-key"], ("token", 1000))
+    stats = await raw.info("commandstats")
+    assert (3, 1) == (stats["cmdstat_evalsha"]["calls"], stats["cmdstat_eval"]["calls"])
+
+
+async def test_error_in_a_pipeline_stands_in_its_place(store: Store, raw: redis.asyncio.Redis) -> None:
+    """The other answers are there, and `raise_first` makes it ours."""
+    await raw.set("text", "no number")
+    answers = await store.pipeline(lambda pipe: (pipe.get("text"), pipe.incr("text"), pipe.set("other", 1)))
+    assert [b"no number", True] == [answers[0], answers[2]]
+    raise_first(answers[:1])
+    with pytest.raises(StoreUnavailable):
+        raise_first(answers)
+
+
+async def test_cancelled_command_leaves_nothing_behind(store: Store) -> None:
+    """The next one gets its own answer, not that of the one before."""
+
+    async def block(client: redis.asyncio.Redis) -> Any:
+        return await client.blpop(["never"], timeout=5)
+
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await store.run(block)
+        assert b"pong" == await store.run(lambda client: client.echo("pong"))
+
+
+async def test_hundreds_of_commands_share_a_few_connections(store: Store, raw: redis.asyncio.Redis) -> None:
+    """They wait their turn where no time-out runs."""
+    assert ["bool"] * 500 == await outcomes(store, 500)
+    assert len(await raw.client_list()) <= 32 + 2
+
+
+async def test_closed_store_has_no_connection_left(redis_url: str, raw: redis.asyncio.Redis) -> None:
+    """Redis counts none but the test's own."""
+    store = connect(redis_url, "")
+    await outcomes(store, 5)
+    await store.close()
+    async with asyncio.timeout(5):
+        while len(await raw.client_list()) != 1:  # noqa: ASYNC110 -- the server notices by itself
+            await asyncio.sleep(0.01)
+
+
+# outages
+
+
+async def test_redis_that_does_not_run_fails_at_once() -> None:
+    """As our error, without a word of the address."""
+    store = connect(f"redis://user:secret@127.0.0.1:{free_port()}/0", "")
+    began_s = time.monotonic()
+    with pytest.raises(StoreUnavailable) as caught:
+        await ping(store)
+    assert time.monotonic() - began_s < 1
+    assert (Code.UNAVAILABLE, None, True) == (
+        caught.value.code, caught.value.__cause__, caught.value.__suppress_context__,
+    )  # fmt: skip
+    assert "secret" not in str(caught.value)
+    await store.close()
+
+
+async def test_silent_redis_costs_little_and_then_nothing(far: Store, wire: WireProxy) -> None:
+    """A command gives up after two tries of half a second; while the breaker is open none is sent."""
+    wire.silent = True
+    began_s = time.monotonic()
+    assert ["StoreUnavailable"] * 20 == await outcomes(far, 20)
+    assert time.monotonic() - began_s < 2
+    before, began_s = wire.connections, time.monotonic()
+    assert ["StoreUnavailable"] * 100 == await outcomes(far, 100)
+    assert time.monotonic() - began_s < 0.3
+    assert before == wire.connections
+
+
+async def test_exactly_one_command_probes_after_two_seconds(clocked: Store, clock: Clock, wire: WireProxy) -> None:
+    """The others fail at once until its answer closes the breaker."""
+    wire.drop = 100
+    assert ["StoreUnavailable"] == await outcomes(clocked, 1)
+    wire.drop = 0
+    clock.now_s += 1.9
+    assert ["StoreUnavailable"] * 10 == await outcomes(clocked, 10)
+    clock.now_s += 0.2
+    assert ["StoreUnavailable"] * 9 + ["bool"] == await outcomes(clocked, 10)
+    assert ["bool"] * 10 == await outcomes(clocked, 10)
+
+
+async def test_failed_probe_opens_the_breaker_again(clocked: Store, clock: Clock, wire: WireProxy) -> None:
+    """For another two seconds."""
+    wire.drop = 1000
+    await outcomes(clocked, 1)
+    clock.now_s += 2.1
+    await outcomes(clocked, 1)
+    wire.drop = 0
+    assert ["StoreUnavailable"] == await outcomes(clocked, 1)
+    clock.now_s += 2.1
+    assert ["bool"] == await outcomes(clocked, 1)
+
+
+async def test_broken_connection_is_retried_on_a_fresh_one(far: Store, wire: WireProxy) -> None:
+    """The caller notices nothing."""
+    wire.drop = 1
+    assert await ping(far)
+    assert 2 == wire.connections
+
+
+async def test_restarted_redis_is_found_again_at_once(far: Store, wire: WireProxy) -> None:
+    """Connections that died while nobody used them are replaced."""
+    assert ["bool"] * 5 == await outcomes(far, 5)
+    wire.hang_up()
+    assert ["bool"] * 5 == await outcomes(far, 5)
+
+
+async def test_lost_answers_count_nothing_twice(far: Store, wire: WireProxy, raw: redis.asyncio.Redis) -> None:
+    """Each transition of a job is sent again with the same token, and has happened once."""
+    jobs = Jobs(far, lease_ms=60_000, heartbeat_ms=1000, max_attempts=3, max_age_ms=HOUR_MS)
+    message = job()
+    record = JobRecord(raw, message.request_id)
+    await ping(far)
+    async with record.announced() as heard:
+        wire.lose = 1
+        await jobs.submit(message.request_id, "queued", digest="d1", outcome="", owner="", trace="")
+        for token in ("t1", "t2"):
+            wire.lose = 1
+            assert ("run", 1) == await _run(jobs, message, token)
+            wire.lose = 1
+            assert ("queued", False) == await jobs.fail(message.request_id, token, GeminiBusy())
+        await jobs.claim(message, "t3")
+        wire.lose = 1
+        assert ("done", "") == await jobs.complete(message, "t3", digest="d1", outcome="MISS")
+    assert 0 == wire.lose
+    assert ["queued", "running", "queued", "running", "queued", "running", "done"] == heard
+    assert ("1", "7") == await record.named("attempt", "version")
+
+
+async def _run(jobs: Jobs, message: Any, token: str) -> tuple[str, int]:
+    claim = await jobs.claim(message, token)
+    return claim.kind, claim.attempt
+
+
+# refused writes
+
+
+async def test_full_redis_refuses_writes_and_still_reads(store: Store, raw: redis.asyncio.Redis) -> None:
+    """The breaker stays closed: what is cached is served."""
+    await raw.set("kept", "value")
+    await raw.config_set("maxmemory-policy", "noeviction")
+    await raw.config_set("maxmemory", "1")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await store.run(lambda client: client.set("new", "value"))
+        assert b"value" == await store.run(lambda client: client.get("kept"))
+
+
+async def test_replica_refuses_writes_and_still_reads(store: Store, raw: redis.asyncio.Redis) -> None:
+    """A primary that has just lost its role; once it has it back, writes work again at once."""
+    await raw.set("kept", "value")
+    await raw.replicaof("127.0.0.1", str(free_port()))
+    try:
+        with pytest.raises(StoreUnavailable):
+            await store.run(lambda client: client.set("new", "value"))
+        assert b"value" == await store.run(lambda client: client.get("kept"))
+    finally:
+        await raw.replicaof("NO", "ONE")
+    assert await store.run(lambda client: client.set("new", "value"))

@@ -1,0 +1,72 @@
+"""A network between a client and its server on loopback, which can lose what a real one loses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+
+@dataclass
+class WireProxy:
+    """
+    Forwards to `port`, except what it is told to spoil.
+
+    `drop`: so many connections are closed at their first request, which does not arrive. `lose`: so many answers
+    are swallowed and their connections closed. `silent`: no answer comes back at all.
+    """
+
+    port: int
+    drop: int = 0
+    lose: int = 0
+    silent: bool = False
+    connections: int = 0
+    address: int = 0
+    _open: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    @contextlib.asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.address = server.sockets[0].getsockname()[1]
+        try:
+            yield
+        finally:
+            server.close()
+            self.hang_up()
+            await asyncio.sleep(0)
+
+    def hang_up(self) -> None:
+        """Close every connection, as a server does that starts again."""
+        for writer in self._open:
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self._open |= {writer, server_writer}
+        with contextlib.suppress(ConnectionError):
+            await asyncio.gather(self._up(reader, server_writer), self._down(server_reader, writer, server_writer))
+        for each in (writer, server_writer):
+            each.close()
+            self._open.discard(each)
+
+    async def _up(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if self.drop:
+                self.drop -= 1
+                raise ConnectionResetError
+            server.write(data)
+        server.close()
+
+    async def _down(
+        self, reader: asyncio.StreamReader, client: asyncio.StreamWriter, server: asyncio.StreamWriter
+    ) -> None:
+        while data := await reader.read(65536):
+            if self.lose:
+                self.lose -= 1
+                server.close()
+                break
+            if not self.silent:
+                client.write(data)
+        client.close()

@@ -1,0 +1,142 @@
+"""The whole laptop as its user runs it: `python -m emulator` in a process, with an environment of its own."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+WAIT_S = 30.0
+
+
+class Laptop:
+    """A running emulator: what it told, where its parts are, which processes it has."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self.process = process
+        self._folder = folder
+
+    @property
+    def lines(self) -> list[str]:
+        """What it told on stdout so far, whole lines only."""
+        return (self._folder / "stdout").read_text().rpartition("\n")[0].splitlines()
+
+    @property
+    def logs(self) -> list[str]:
+        """What went to stderr so far: the parts' own output, each line after the part's name."""
+        return (self._folder / "stderr").read_text().rpartition("\n")[0].splitlines()
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The address of each part by its name."""
+        told = self.lines[: next(n for n, line in enumerate(self.lines) if line.startswith("ready "))]
+        return {line.split()[0]: line.split(maxsplit=1)[1] for line in told}
+
+    @property
+    def endpoint(self) -> str:
+        """The GraphQL endpoint."""
+        return self.line("ready ").removeprefix("ready ")
+
+    def line(self, start: str) -> str:
+        """The first line that starts like this, waited for."""
+        self.until(lambda: any(line.startswith(start) for line in self.lines))
+        return next(line for line in self.lines if line.startswith(start))
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Poll to a deadline, or until the emulator ends."""
+        end_s = time.monotonic() + WAIT_S
+        while not condition():
+            assert self.process.poll() is None, f"the emulator ended: {self.logs[-1:]}"
+            assert time.monotonic() < end_s, f"waited {WAIT_S} s in vain; told: {self.lines}"
+            time.sleep(0.02)
+
+    def processes(self, containing: str = "", *, generations: int = 4) -> set[int]:
+        """The ids of its children (and theirs) with this in their command line."""
+        listed = [line.split(maxsplit=3) for line in _ps("pid=,ppid=,stat=,args=")]
+        family = {self.process.pid}
+        for _ in range(generations):
+            family |= {int(pid) for pid, parent, *_ in listed if int(parent) in family}
+        family.discard(self.process.pid)
+        return {int(p) for p, _, s, args in listed if int(p) in family and s[0] != "Z" and containing in args}
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for its end; the exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(WAIT_S)
+
+
+def _ps(columns: str) -> list[str]:
+    command = ["ps", "-eww", "-o", columns]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def alive(pids: set[int]) -> set[int]:
+    """Those of these processes that still run."""
+    return {int(pid) for pid, stat in map(str.split, _ps("pid=,stat=")) if int(pid) in pids and stat[0] != "Z"}
+
+
+def free_port() -> int:
+    """A port with free ones above it, below those that the kernel gives to outgoing connections."""
+    while True:
+        first = random.randrange(20000, 32000)
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + 12):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return first
+
+
+@contextmanager
+def laptop(folder: Path, *command: str, **settings: str) -> Iterator[Laptop]:
+    """Start it with these settings and nothing else of this process's environment; end it afterwards.
+
+    `command` starts it in another way.
+    """
+    environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    environment["MAKELEVEL"] = "1"  # so that it ends with this process, however that ends
+    with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+        process = subprocess.Popen(
+            command or [sys.executable, "-m", "emulator"],
+            cwd=ROOT,
+            env=environment | {"PORT": str(free_port())} | settings,
+            stdout=stdout,
+            stderr=stderr,
+        )
+    try:
+        yield Laptop(process, folder)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(WAIT_S)
+
+
+StartLaptop = Callable[..., Laptop]
+
+
+@pytest.fixture
+def start_laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartLaptop]:
+    """Starts one with settings of the test's own; ended after the test."""
+    with ExitStack() as stack:
+
+        def start(*command: str, **settings: str) -> Laptop:
+            return stack.enter_context(laptop(tmp_path_factory.mktemp("laptop"), *command, **settings))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def shared_laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """One for all tests that leave it as they found it: ready, with every setting at its default."""
+    with laptop(tmp_path_factory.mktemp("laptop")) as running:
+        assert running.endpoint
+        yield running

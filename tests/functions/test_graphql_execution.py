@@ -1,0 +1,159 @@
+"""What comes of an operation that is executed: variables judged, faults masked, nothing kept."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import Any
+
+import pytest
+
+from tests.functions.tiny_graphql import GRAPHQL_RESPONSE, IMPROVE, ORIGIN, TinyService, messages
+
+TYPENAME = {"query": "{ __typename }"}
+CANARY = "canary-0123456789"
+
+
+@pytest.fixture
+def service() -> TinyService:
+    return TinyService()
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"input": CANARY}, ["Variable '$input' has to be of type 'ImproveSketchInput!', found a string."]),
+        (
+            {"input": {"svg": CANARY}},
+            ["Variable '$input.pngBase64' has to be of type 'String!', found nothing."],
+        ),
+        (
+            {"input": {"pngBase64": [CANARY], "variant": CANARY, "async": CANARY}},
+            [
+                "Variable '$input.pngBase64' has to be of type 'String!', found a list.",
+                "Variable '$input.async' has to be of type 'Boolean', found a string.",
+                "Variable '$input.variant' has to be of type 'Int', found a string.",
+            ],
+        ),
+        (
+            {"input": {"pngBase64": "", "variant": 2**40}},
+            ["Variable '$input.variant' has to be of type 'Int', found a number."],
+        ),
+        (
+            {"input": {"pngBase64": "", "png": CANARY}},
+            ["Variable '$input' has a field 'png' that type 'ImproveSketchInput' does not define."],
+        ),
+        (
+            {"input": {"pngBase64": "", CANARY + "x" * 100_000: 1}},
+            ["Variable '$input' has a field that type 'ImproveSketchInput' does not define."],
+        ),
+    ],
+)
+async def test_a_variable_that_does_not_fit_is_named_by_path_and_type(
+    service: TinyService, variables: dict[str, Any], expected: list[str]
+) -> None:
+    """Coercion errors say where and what, and repeat nothing of the value."""
+    response = await service.post({"query": IMPROVE, "variables": variables})
+    assert (200, expected) == (response.status_code, messages(response))
+    assert CANARY not in response.text
+
+
+async def test_no_more_than_ten_misfits_are_listed(service: TinyService) -> None:
+    """A thousand wrong fields make a short answer."""
+    variables = {"input": {"pngBase64": "", **{f"field{number}": 0 for number in range(1_000)}}}
+    assert 10 == len(messages(await service.post({"query": IMPROVE, "variables": variables})))
+
+
+async def test_a_null_for_a_variable_with_a_default_is_the_callers_fault(service: TinyService) -> None:
+    """The one misfit that only execution finds is no internal error, and is not echoed either."""
+    query = """mutation ($png: String = "", $svg: String) {
+      improveSketch(input: {pngBase64: $png, svg: $svg}) { requestId }
+    }"""
+    response = await service.post({"query": query, "variables": {"png": None, "svg": CANARY}})
+    assert ["An argument does not fit its type."] == messages(response)
+    assert (False, []) == (CANARY in response.text, service.faults)
+
+
+async def test_a_fault_is_masked_and_found_by_its_trace(service: TinyService) -> None:
+    """An unexpected exception shows a code and a trace id, and is logged once."""
+    variables = {"input": {"pngBase64": CANARY, "hints": "crash"}}
+    response = await service.post({"query": IMPROVE, "variables": variables}, accept=GRAPHQL_RESPONSE)
+    [error] = response.json()["errors"]
+    assert ("Internal error", {"code": "INTERNAL", "trace": "trace-1"}) == (
+        error["message"],
+        error["extensions"],
+    )
+    assert (200, {"improveSketch": None}) == (response.status_code, response.json()["data"])
+    assert (False, 1) == (CANARY in response.text, len(service.faults))
+
+
+async def test_a_value_that_breaks_the_schema_is_masked(service: TinyService) -> None:
+    """A resolver's answer that the schema does not allow is a fault of ours, and is not echoed."""
+    query = '{ improveSketchStatus(requestId: "a") { createdAt maxAttempts status error result { title } } }'
+    async with service.client() as client:
+        service.endpoint._schema.query_type.fields["improveSketchStatus"].resolve = lambda *_, **__: {  # type: ignore[union-attr]
+            "status": CANARY
+        }
+        response = await client.get("/graphql", params={"query": query})
+    assert ["Internal error"] == messages(response)
+    assert CANARY not in response.text
+
+
+async def test_an_error_with_a_code_passes_as_it_is(service: TinyService) -> None:
+    """What a resolver says on purpose reaches the client unmasked."""
+    variables = {"input": {"pngBase64": "", "hints": "refuse"}}
+    response = await service.post({"query": IMPROVE, "variables": variables})
+    [error] = response.json()["errors"]
+    assert ("Redis is away.", {"code": "UNAVAILABLE", "trace": "t"}) == (
+        error["message"],
+        error["extensions"],
+    )
+    assert [] == service.faults
+
+
+async def test_a_fault_outside_the_resolvers_is_a_masked_500(service: TinyService) -> None:
+    """Even a context that cannot be made is logged by its trace and answered in JSON."""
+
+    def broken(_request: object) -> None:
+        raise RuntimeError(CANARY)
+
+    service.endpoint._context = broken
+    response = await service.post(TYPENAME, origin=ORIGIN)
+    assert 500 == response.status_code
+    assert {"code": "INTERNAL", "trace": "trace-1"} == response.json()["errors"][0]["extensions"]
+    assert (False, ORIGIN) == (CANARY in response.text, response.headers["access-control-allow-origin"])
+
+
+@pytest.mark.parametrize("hints", ["", "crash"])
+async def test_nothing_of_a_request_outlives_its_answer(service: TinyService, hints: str) -> None:
+    """The context, and so the pictures, are freed without the collector's help."""
+    gc.disable()
+    try:
+        for _ in range(2):
+            await service.post({"query": IMPROVE, "variables": {"input": {"pngBase64": "", "hints": hints}}})
+        assert [None, None] == [context() for context in service.contexts]
+    finally:
+        gc.enable()
+
+
+async def test_a_sketch_that_a_resolver_drops_is_gone(service: TinyService) -> None:
+    """While a drawing is awaited, nothing else holds the text that the sketch came in."""
+    references: list[int] = []
+
+    async def drop(_source: object, _info: object, input: dict[str, Any]) -> None:
+        sketch = input.pop("pngBase64")
+        references.append(sys.getrefcount(sketch))
+
+    schema = service.endpoint._schema
+    assert schema.mutation_type
+    schema.mutation_type.fields["improveSketch"].resolve = drop
+    await service.post({"query": IMPROVE, "variables": {"input": {"pngBase64": CANARY}}})
+    assert references <= [2]  # the name in `drop` and the argument of `getrefcount`
+
+
+async def test_an_explicit_null_arrives_as_none_and_an_absent_field_as_its_default(
+    service: TinyService,
+) -> None:
+    """The resolver sees what the schema promises."""
+    await service.post({"query": IMPROVE, "variables": {"input": {"pngBase64": "a", "variant": None}}})
+    assert [{"pngBase64": "a", "async": False, "variant": None}] == service.inputs

@@ -1,0 +1,86 @@
+"""What the variables refuse, asked of Terraform itself: their file alone needs no provider and no network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+VARIABLES = Path(__file__).resolve().parents[2] / "infra" / "terraform" / "variables.tf"
+GIVEN = {"project_id": "demo-project", "region": "europe-west4"}
+
+REFUSED = [
+    ("cache_enabled", False, "cache_enabled = false needs background_enabled = false"),
+    ("cors_origins", ["*"], "cors_origins allows exact origins"),
+    ("cors_origins", ["https://draw.example/"], "cors_origins allows exact origins"),
+    ("gemini", {"api_key_version": "newest"}, "gemini.api_key_version allows latest or"),
+    ("gemini", {"location": "Belgium"}, "gemini.location allows global or a region"),
+    ("gemini", {"mode": "openai"}, "gemini.mode allows api, express or vertex"),
+    ("graphql", {"concurrency": 0}, "graphql.concurrency allows 1 to 1000"),
+    ("graphql", {"cpu": 0.5}, "graphql.cpu allows 1, 2, 4 or 8"),
+    ("graphql", {"memory_mb": 128}, "graphql.memory_mb allows 512 to 32768"),
+    ("graphql", {"min_instances": 11}, "graphql allows 1 to 100 max_instances"),
+    ("graphql_invokers", ["everybody"], "graphql_invokers allows allUsers"),
+    ("labels", {"Team": "draw"}, "labels allows keys and values of"),
+    ("name", "Sketch", "name allows 3 to 22 lower-case letters"),
+    ("project_id", "123456789012", "project_id allows a project's id"),
+    ("redis", {"maintenance_day": "sunday"}, "redis.maintenance_day allows MONDAY to SUNDAY"),
+    ("redis", {"maintenance_hour_utc": 24}, "redis.maintenance_hour_utc allows 0 to 23"),
+    ("redis", {"memory_gb": 0.5}, "redis.memory_gb allows 1 to 300"),
+    ("region", "europe-west4-a", "region allows the name of a region"),
+    ("results_redis", {"memory_gb": 0}, "results_redis.memory_gb allows 1 to 300"),
+    ("settings", {"GEMINI_API_KEY": "in plain sight"}, "settings allows GEMINI_BASE_URL"),
+    ("settings", {"SYNC_DEADLINE_S": "600"}, "settings allows a SYNC_DEADLINE_S of at most 580"),
+    ("settings", {"WORK_DEADLINE_S": "long"}, "settings allows a WORK_DEADLINE_S of at most 200"),
+    ("subnet_cidr", "10.8.0.0/28", "subnet_cidr allows an IPv4 range of at least 64"),
+    ("worker", {"concurrency": 1.5}, "worker.concurrency allows 1 to 1000"),
+    ("worker", {"cpu": 3}, "worker.cpu allows 1, 2, 4 or 8"),
+    ("worker", {"max_instances": 0}, "worker allows 1 to 100 max_instances"),
+    ("worker", {"memory_mb": 65536}, "worker.memory_mb allows 512 to 32768"),
+]
+
+ACCEPTED = {
+    "background_enabled": False,
+    "cache_enabled": False,
+    "cors_origins": ["https://draw.example", "http://localhost:5173"],
+    "gemini": {"api_key_version": "2", "location": "europe-west4", "mode": "vertex"},
+    "gemini_api_key": "throw-away",
+    "graphql_invokers": ["domain:example.com", "group:team@example.com"],
+    "labels": {"team": "draw"},
+    "results_redis": None,
+    "settings": {"LOG_LEVEL": "DEBUG", "WORK_DEADLINE_S": "150"},
+    "subnet_cidr": "10.9.0.0/26",
+}
+
+pytestmark = [
+    pytest.mark.terraform,
+    pytest.mark.skipif(not shutil.which("terraform"), reason="terraform is not installed"),
+]
+
+
+def planned(folder: Path, **variables: object) -> tuple[int, str]:
+    """Plan the variables alone; return the status and, in one line, what Terraform says."""
+    shutil.copy(VARIABLES, folder)
+    (folder / "terraform.tfvars.json").write_text(json.dumps(GIVEN | variables))
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "CHECKPOINT_DISABLE": "1"}
+    command = ["terraform", "plan", "-input=false", "-no-color", "-lock=false"]
+    told = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    return told.returncode, " ".join(told.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(("name", "value", "sentence"), REFUSED, ids=[f"{n}={v}" for n, v, _ in REFUSED])
+def test_a_wrong_value_is_told_what_is_allowed(name: str, value: object, sentence: str, tmp_path: Path) -> None:
+    """A plan with a wrong value fails, and the sentence says what is allowed."""
+    status, told = planned(tmp_path, **{name: value})
+    assert 1 == status
+    assert sentence in told
+
+
+def test_right_values_are_taken(tmp_path: Path) -> None:
+    """A plan with a project, a region and every kind of right value goes through."""
+    assert (0, "") == planned(tmp_path, **ACCEPTED)
+    assert (0, "") == planned(tmp_path)

@@ -1,0 +1,155 @@
+"""Servers of the tests: each a process of its own with an explicit environment, gone when the tests are."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+
+from emulator import valkey
+from emulator.lifeline import die_with_parent
+
+ROOT = Path(__file__).resolve().parent.parent
+WAIT_S = 30.0
+POLL_S = 0.02
+
+# Waits at the end of a pipe, and kills a whole group once the tests are gone: gunicorn's worker is a grandchild.
+_GUARD = 'read -r group; cat; kill -s KILL -- "-$group"'
+
+
+class Server:
+    """A running process, its address and what it has written."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, output: Path) -> None:
+        self.process, self.port, self._output = process, port, output
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def lines(self) -> list[str]:
+        """What it wrote so far, standard error too."""
+        return self._output.read_text().splitlines()
+
+    def kill(self) -> None:
+        """End it at once, with its children."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def machine() -> dict[str, str]:
+    """What any program of this machine needs, and nothing else of the shell's."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
+    return {**kept, "PYTHONUNBUFFERED": "1"}
+
+
+def poll(condition: Callable[[], bool], what: str, *, within_s: float = WAIT_S) -> None:
+    """Return as soon as `condition` holds; fail with `what` after `within_s`."""
+    end_s = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end_s, what
+        time.sleep(POLL_S)
+
+
+@contextmanager
+def running(
+    command: Sequence[str], port: int, answers: Callable[[Server], bool], environment: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Start `command`, wait until it answers, and end it with all its children afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "output"
+        with output.open("wb") as written:
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**machine(), **(environment or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=written,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )
+        server, guard = Server(process, port, output), _guard(process.pid)
+        try:
+            poll(lambda: process.poll() is not None or answers(server), f"{command[0]} does not answer")
+            assert process.poll() is None, "\n".join(server.lines)
+            yield server
+        finally:
+            if guard.stdin:
+                guard.stdin.close()
+            guard.wait()
+            process.wait()
+
+
+def _guard(group: int) -> subprocess.Popen[bytes]:
+    guard = subprocess.Popen(
+        ["/bin/sh", "-c", _GUARD], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    assert guard.stdin
+    guard.stdin.write(f"{group}\n".encode())
+    guard.stdin.flush()
+    return guard
+
+
+def a_valkey() -> Iterator[Server]:
+    """A real Valkey server, set up as the cloud's Memorystore is."""
+    port = free_port()
+    with running(valkey.command(port), port, _pongs) as server:
+        yield server
+
+
+def a_stand_in(name: str, *options: str) -> Iterator[Server]:
+    """One of the emulator's stand-ins."""
+    port, path = free_port(), {"gemini": "/calls", "pubsub": "/stats"}[name]
+    command = [sys.executable, "-m", f"emulator.{name}", "--port", str(port), *options]
+    with running(command, port, lambda server: _answers(server, path)) as server:
+        yield server
+
+
+def function_command(name: str, port: int) -> list[str]:
+    """Start a function as the platform does."""
+    return [
+        str(Path(sys.executable).with_name("functions-framework")),
+        *("--target", name, "--source", str(ROOT / "functions" / name / "main.py")),
+        *("--host", "127.0.0.1", "--port", str(port)),
+    ]
+
+
+def a_function(name: str, environment: Mapping[str, str]) -> Iterator[Server]:
+    """One of the functions under functions-framework, with these settings and no others."""
+    port = free_port()
+    with running(function_command(name, port), port, lambda server: _answers(server, "/up"), environment) as server:
+        yield server
+
+
+def _answers(server: Server, path: str) -> bool:
+    try:
+        return httpx2.get(f"{server.url}{path}", trust_env=False, timeout=WAIT_S).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
+def _pongs(server: Server) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False

@@ -1,0 +1,58 @@
+"""Sketches, drawings and jobs that tests begin with."""
+
+from __future__ import annotations
+
+import io
+import time
+import uuid
+from dataclasses import replace
+from typing import Any
+
+from PIL import Image
+from rubydraw.drawing import Drawing
+from rubydraw.message import JobMessage
+from rubydraw.sketch import Sketch
+
+HOUR_MS = 60 * 60 * 1000
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def now_ms() -> int:
+    """Ms since 1970 by this machine's clock, which is Valkey's too."""
+    return time.time_ns() // 1_000_000
+
+
+def png(shade: int = 0, *, size: tuple[int, int] = (48, 32)) -> bytes:
+    """A grey bar on white; another shade is another picture."""
+    picture = Image.new("RGB", size, "white")
+    picture.paste((shade, shade, shade), (8, 12, 40, 18))
+    out = io.BytesIO()
+    picture.save(out, "PNG")
+    return out.getvalue()
+
+
+def sketch(shade: int = 0, *, hints: str = "", variant: int = 0) -> Sketch:
+    return Sketch.from_png(png(shade), "", hints, variant, max_png_bytes=1024 * 1024)
+
+
+def job(request_id: str = "", **fields: Any) -> JobMessage:
+    """A job accepted just now, unless said otherwise."""
+    accepted = JobMessage(request_id or str(uuid.uuid4()), "someone", now_ms(), 0, "d1", TRACEPARENT, sketch())
+    return replace(accepted, **fields)
+
+
+def drawing(**fields: Any) -> Drawing:
+    """A finished drawing."""
+    finished = Drawing(
+        image=png(),
+        title="A bar – überall",
+        style="flat",
+        palette=("#000000", "#ffffff"),
+        background="transparent",
+        notes="Straightened.",
+        model="a-model",
+        prompt_version="p1",
+        provider_ms=1234,
+        created_at_ms=now_ms(),
+    )
+    return replace(finished, **fields)

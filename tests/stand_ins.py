@@ -1,0 +1,98 @@
+"""Clients of the two stand-ins, which script their faults and look at what reached them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import httpx2
+
+from tests.servers import POLL_S, WAIT_S
+
+PROJECT = "projects/test-project"
+TOPIC = f"{PROJECT}/topics/jobs"
+DEAD_LETTER_TOPIC = f"{PROJECT}/topics/dead-letters"
+
+
+class GeminiStandIn:
+    """Gemini's other side."""
+
+    def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
+        self._http, self.url = http, url
+
+    async def fail(self, kind: str, **fault: Any) -> None:
+        """Add a fault of the next call, or of the next `times` calls."""
+        (await self._http.post(f"{self.url}/faults", json=[{"kind": kind, **fault}])).raise_for_status()
+
+    async def calls(self) -> int:
+        """How many calls arrived."""
+        return int((await self._counts())["count"])
+
+    async def until_waiting(self, count: int) -> None:
+        """Poll until so many calls are held back."""
+        async with asyncio.timeout(WAIT_S):
+            while (await self._counts())["waiting"] != count:  # noqa: ASYNC110 -- another process counts
+                await asyncio.sleep(POLL_S)
+
+    async def release(self) -> None:
+        """Let go of the calls that are held back."""
+        (await self._http.post(f"{self.url}/release")).raise_for_status()
+
+    async def clear(self) -> None:
+        """Forget faults and calls, and hold nobody back."""
+        await self._http.delete(f"{self.url}/faults")
+        await self.release()
+        await self._http.delete(f"{self.url}/calls")
+
+    async def _counts(self) -> dict[str, int]:
+        counts: dict[str, int] = (await self._http.get(f"{self.url}/calls")).json()
+        return counts
+
+
+class PubsubStandIn:
+    """The broker's other sides: publisher, subscriber, and operator."""
+
+    def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
+        self._http, self.url = http, url
+
+    async def clear(self) -> None:
+        """Make topics and pull subscriptions anew."""
+        await self._http.delete(f"{self.url}/faults")
+        for topic in (TOPIC, DEAD_LETTER_TOPIC):
+            for name in (_subscription(topic), f"{_subscription(topic)}-push"):
+                await self._http.delete(f"{self.url}/v1/{name}")
+            await self._http.put(f"{self.url}/v1/{topic}", json={})
+            await self._put(_subscription(topic), {"topic": topic})
+
+    async def fail(self, kind: str, **fault: Any) -> None:
+        """Add a fault of the next publish or push, or of the next `times`."""
+        (await self._http.post(f"{self.url}/faults", json=[{"kind": kind, **fault}])).raise_for_status()
+
+    async def push_to(self, address: str) -> None:
+        """Have jobs pushed to a worker, quickly again where it does not acknowledge."""
+        retry = {"minimumBackoff": "0.1s", "maximumBackoff": "0.5s"}
+        body = {"topic": TOPIC, "pushConfig": {"pushEndpoint": address}, "retryPolicy": retry}
+        await self._put(f"{_subscription(TOPIC)}-push", body)
+
+    async def pulled(self, topic: str = TOPIC) -> list[tuple[bytes, dict[str, str]]]:
+        """Data and attributes of all messages of a topic since the test began; each is pulled once."""
+        messages: list[tuple[bytes, dict[str, str]]] = []
+        body = {"maxMessages": 100, "returnImmediately": True}
+        answer = await self._http.post(f"{self.url}/v1/{_subscription(topic)}:pull", json=body)
+        for received in answer.raise_for_status().json().get("receivedMessages", []):
+            message = received["message"]
+            messages.append((base64.b64decode(message["data"]), message["attributes"]))
+        return messages
+
+    async def dead_letters(self) -> list[tuple[bytes, dict[str, str]]]:
+        """Data and attributes of the copies on the dead-letter topic."""
+        return await self.pulled(DEAD_LETTER_TOPIC)
+
+    async def _put(self, name: str, body: Mapping[str, object]) -> None:
+        (await self._http.put(f"{self.url}/v1/{name}", json=body)).raise_for_status()
+
+
+def _subscription(topic: str) -> str:
+    return topic.replace("/topics/", "/subscriptions/")

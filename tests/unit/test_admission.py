@@ -1,0 +1,91 @@
+"""What one instance lets through: bounded calls, bounded bytes, and a trickle without Redis."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rubydraw.admission import MEAN_SKETCH_BYTES, RETRY_AFTER_S, Allowance, Gate
+from rubydraw.errors import Code, StoreUnavailable, Unavailable
+
+
+class Clock:
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_a_full_gate_refuses_and_opens_again() -> None:
+    """As many calls as there are places; each place is free again after its call."""
+    gate = Gate(2)
+    with gate.admit(10), gate.admit(10):
+        assert gate.full
+        with pytest.raises(Unavailable) as refused, gate.admit(10):
+            pytest.fail("there was no place")
+        assert (refused.value.code, refused.value.retry_after_s, gate.calls) == (Code.UNAVAILABLE, RETRY_AFTER_S, 2)
+    with gate.admit(10):
+        assert gate.calls == 1
+    assert not gate.full
+
+
+def test_a_call_that_fails_leaves_its_place() -> None:
+    """An exception frees place and bytes."""
+    gate = Gate(1)
+    with pytest.raises(ZeroDivisionError), gate.admit(MEAN_SKETCH_BYTES):
+        raise ZeroDivisionError
+    assert (gate.calls, gate.full) == (0, False)
+
+
+def test_bytes_count_like_calls() -> None:
+    """A few large sketches fill the memory of many small ones."""
+    gate = Gate(10)
+    with gate.admit(5 * MEAN_SKETCH_BYTES), gate.admit(5 * MEAN_SKETCH_BYTES):
+        assert (gate.calls, gate.full) == (2, True)
+
+
+def test_the_largest_sketch_fits_through_the_smallest_gate() -> None:
+    """Else it could never be drawn there."""
+    with Gate(1).admit(7 * MEAN_SKETCH_BYTES):
+        pass
+
+
+def test_an_allowance_is_per_minute() -> None:
+    """After the last call of the minute it says when the next one is due."""
+    clock = Clock()
+    allowance = Allowance(2, clock=clock)
+    allowance.spend()
+    clock.now_s += 20
+    allowance.spend()
+    with pytest.raises(StoreUnavailable) as refused:
+        allowance.spend()
+    assert refused.value.retry_after_s == 40
+    clock.now_s += 40
+    allowance.spend()
+    with pytest.raises(StoreUnavailable) as refused:
+        allowance.spend()
+    assert refused.value.retry_after_s == 20
+
+
+def test_no_allowance_is_no_call() -> None:
+    """0 fails closed."""
+    with pytest.raises(StoreUnavailable) as refused:
+        Allowance(0).spend()
+    assert refused.value.retry_after_s == 60
+
+
+@given(st.integers(0, 5), st.lists(st.floats(0, 30), max_size=40))
+def test_no_minute_has_more_calls_than_allowed(per_minute: int, pauses_s: list[float]) -> None:
+    """However the calls come, any 60 seconds hold at most the allowance."""
+    clock = Clock()
+    allowance, spent = Allowance(per_minute, clock=clock), []
+    for pause_s in pauses_s:
+        clock.now_s += pause_s
+        try:
+            allowance.spend()
+        except StoreUnavailable as refused:
+            assert refused.retry_after_s is not None
+            assert 0 < refused.retry_after_s <= 60
+        else:
+            spent.append(clock.now_s)
+    assert all(sum(at - 60 < other <= at for other in spent) <= per_minute for at in spent)

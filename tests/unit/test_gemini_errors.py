@@ -1,0 +1,301 @@
+"""Whatever Gemini, its SDK and the network between do, one of our errors comes out, and none of their words."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import inspect
+import json
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from types import ModuleType
+from typing import Any
+
+import google.auth.exceptions
+import google.genai.errors
+import httpx2
+import pytest
+from google.genai.types import BlockedReason, FinishReason, GenerateContentResponse
+from rubydraw import gemini
+from rubydraw.errors import Code, NoImage, SketchError
+from rubydraw.gemini import QUICK_S, REFUSING, Gemini
+from rubydraw.settings import Settings
+from rubydraw.sketch import Sketch
+
+from tests.unit.pngs import png
+
+CANARY = "c4n4ry-upstr34m"
+IMAGE = {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(png()).decode()}}
+
+RETRYABLE_ENDS = {
+    *("FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS", "LANGUAGE", "OTHER", "IMAGE_OTHER", "NO_IMAGE"),
+    *("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MISSING_THOUGHT_SIGNATURE"),
+    *("MALFORMED_RESPONSE", "CONTINUATION"),
+}
+"""Finish reasons that say nothing final about the sketch: without a picture they are `NO_IMAGE`."""
+BLOCKS = {
+    *("BLOCKED_REASON_UNSPECIFIED", "SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT", "IMAGE_SAFETY"),
+    *("MODEL_ARMOR", "JAILBREAK"),
+}
+"""Why a prompt is blocked: each of them is final."""
+
+
+def exceptions(module: ModuleType) -> list[type[Exception]]:
+    found = (kind for _, kind in inspect.getmembers(module, inspect.isclass))
+    return [kind for kind in found if issubclass(kind, Exception) and not issubclass(kind, Warning)]
+
+
+FOREIGN = [
+    *exceptions(google.genai.errors),
+    *exceptions(httpx2),
+    *exceptions(google.auth.exceptions),
+    *(TimeoutError, ConnectionResetError, OSError, json.JSONDecodeError, UnicodeDecodeError, ValueError),
+    # What the SDK stumbles over when fields of an answer have other types, or nest too deeply.
+    *(AttributeError, TypeError, KeyError, IndexError, RecursionError),
+]
+
+
+def made(kind: type[Exception]) -> Exception:
+    """One exception of this class, whatever its constructor asks for."""
+    if issubclass(kind, google.genai.errors.APIError):
+        return kind(418, {"error": {"message": CANARY}})
+    return kind.__new__(kind)
+
+
+@pytest.mark.parametrize("kind", FOREIGN, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_every_foreign_class_is_mapped(kind: type[Exception]) -> None:
+    """A new class in a new version fails here, and is decided upon."""
+    assert isinstance(gemini._ours(made(kind), 1.0), SketchError)
+
+
+@pytest.mark.parametrize(
+    ("status", "took_s", "code", "billed"),
+    [
+        (400, 1, Code.BAD_INPUT, True),
+        (401, 1, Code.MISCONFIGURED, False),
+        (403, 1, Code.MISCONFIGURED, False),
+        (404, 1, Code.MISCONFIGURED, False),
+        (408, 1, Code.TIMEOUT, True),
+        (429, 1, Code.PROVIDER_OVERLOADED, False),
+        (429, 60, Code.PROVIDER_OVERLOADED, False),
+        (499, 1, Code.PROVIDER_FAILED, True),
+        (500, 1, Code.PROVIDER_FAILED, True),
+        (502, 1, Code.PROVIDER_FAILED, True),
+        (503, QUICK_S - 0.1, Code.PROVIDER_OVERLOADED, False),
+        (503, QUICK_S, Code.PROVIDER_FAILED, True),
+        (504, 1, Code.TIMEOUT, True),
+    ],
+)
+def test_statuses_are_mapped_as_designed(status: int, took_s: float, code: Code, billed: bool) -> None:
+    """Each documented status has its code, and says whether the call may have been paid for."""
+    error = gemini._ours(google.genai.errors.APIError(status, {}), took_s)
+    assert (code, billed) == (error.code, error.may_be_billed)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "billed"),
+    [
+        (TimeoutError, Code.TIMEOUT, True),
+        (httpx2.ReadTimeout, Code.TIMEOUT, True),
+        (httpx2.ReadError, Code.PROVIDER_FAILED, True),
+        (httpx2.ConnectError, Code.PROVIDER_FAILED, False),
+        (httpx2.ConnectTimeout, Code.PROVIDER_FAILED, False),
+        (httpx2.PoolTimeout, Code.PROVIDER_FAILED, False),
+        (google.auth.exceptions.RefreshError, Code.MISCONFIGURED, False),
+        (json.JSONDecodeError, Code.BAD_ANSWER, True),
+    ],
+)
+def test_what_was_never_sent_is_not_billed(kind: type[Exception], code: Code, billed: bool) -> None:
+    """A connection that was not made costs nothing; one that broke may have."""
+    error = gemini._ours(made(kind), 1.0)
+    assert (code, billed) == (error.code, error.may_be_billed)
+
+
+def test_every_finish_reason_of_the_sdk_is_decided_upon() -> None:
+    """A reason that a new version adds fails here until it stands in one of the two lists."""
+    known = {reason.name for reason in FinishReason}
+    assert known == (REFUSING & known) | RETRYABLE_ENDS
+    assert set() == REFUSING & RETRYABLE_ENDS
+
+
+def test_every_block_reason_of_the_sdk_is_decided_upon() -> None:
+    """A blocked prompt is final, whatever the reason; a new one is looked at first."""
+    assert {reason.name for reason in BlockedReason} == BLOCKS
+
+
+def test_no_refusing_reason_is_misspelt() -> None:
+    """Each is a name of the SDK."""
+    assert {reason.name for reason in (*FinishReason, *BlockedReason)} >= REFUSING
+
+
+@pytest.mark.parametrize("reason", FinishReason)
+def test_an_end_without_a_picture_is_refused_or_may_be_tried_again(reason: FinishReason) -> None:
+    """Refusing reasons are final, the others NO_IMAGE."""
+    answer = GenerateContentResponse.model_validate({"candidates": [{"finishReason": reason.value}]})
+    with pytest.raises(SketchError) as ended:
+        gemini._parts(answer)
+    assert ("CONTENT_REFUSED" if reason.name in REFUSING else "NO_IMAGE") == ended.value.code
+
+
+@pytest.mark.parametrize("reason", BlockedReason)
+def test_a_blocked_prompt_is_refused(reason: BlockedReason) -> None:
+    """There are no candidates then."""
+    answer = GenerateContentResponse.model_validate({"promptFeedback": {"blockReason": reason.value}})
+    with pytest.raises(SketchError) as ended:
+        gemini._parts(answer)
+    assert ended.value.code == Code.CONTENT_REFUSED
+
+
+def parts(*found: dict[str, object]) -> tuple[bytes, str]:
+    candidate = {"content": {"parts": list(found)}, "finishReason": "STOP"}
+    return gemini._parts(GenerateContentResponse.model_validate({"candidates": [candidate]}))
+
+
+def image(data: bytes, *, thought: bool = False) -> dict[str, object]:
+    return {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(data)}, "thought": thought}
+
+
+def test_the_last_picture_counts() -> None:
+    """Drafts come first; text is joined, thoughts are left out."""
+    said = ({"text": "hm", "thought": True}, {"text": "a"}, image(b"one"), {"text": "b"}, image(b"two"))
+    assert parts(*said) == (b"two", "ab")
+    assert parts(image(b"one"), image(b"draft", thought=True)) == (b"one", "")
+    assert parts(image(b"early", thought=True), image(b"late", thought=True)) == (b"late", "")
+
+
+def test_text_alone_is_no_picture() -> None:
+    """Neither is a picture without bytes."""
+    for said in ({"text": "sorry"}, image(b"")):
+        with pytest.raises(NoImage):
+            parts(said)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "expected"),
+    [
+        ({"error": {"details": [{"@type": "…RetryInfo", "retryDelay": "12s"}]}}, {}, 12),
+        ([{"error": {"details": [{"retryDelay": "1.5s"}]}}], {}, 1.5),
+        ({"details": [{}, {"retryDelay": "3s"}]}, {}, 3),
+        ({}, {"retry-after": "7"}, 7),
+        ({"error": {"details": [{"retryDelay": "soon"}]}}, {"retry-after": "7"}, 7),
+        ({"error": {"details": [{"retryDelay": "2s"}]}}, {"retry-after": "7"}, 2),
+        ({"error": {"details": [{"retryDelay": "-5s"}]}}, {}, 0),
+        ({"error": {"details": [{"retryDelay": "1e400s"}]}}, {}, 3600),
+        ({"error": {"details": [{"retryDelay": "NaN"}]}}, {}, None),
+        ({"error": {"details": [{"retryDelay": 5}, "x", None]}}, {}, None),
+        ({"error": {"details": {"retryDelay": "5s"}}}, {}, None),
+        ({"error": "busy"}, {}, None),
+        ("busy", {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+    ],
+)
+def test_the_delay_that_gemini_names_is_kept(body: Any, headers: dict[str, str], expected: float | None) -> None:
+    """From its body, else from the header, at most an hour; anything unreadable names no delay."""
+    error = google.genai.errors.APIError(429, body, httpx2.Response(429, headers=headers))
+    assert expected == gemini._ours(error, 1.0).retry_after_s
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"error": {"status": "FAILED_PRECONDITION"}}, Code.MISCONFIGURED),
+        ({"error": {"details": [{"reason": "API_KEY_INVALID"}]}}, Code.MISCONFIGURED),
+        ({"error": {"status": "INVALID_ARGUMENT"}}, Code.BAD_INPUT),
+        ({"error": {"details": [{"reason": ["API_KEY_INVALID"]}, {"reason": {}}]}}, Code.BAD_INPUT),
+    ],
+)
+def test_a_400_about_our_setup_is_not_the_sketch_s_fault(body: Any, code: Code) -> None:
+    """A bad key or an account that is not set up must not be remembered as a refusal of the sketch."""
+    assert code == gemini._ours(google.genai.errors.APIError(400, body), 1.0).code
+
+
+class Upstream:
+    """A server on 127.0.0.1 that answers every call with the same bytes."""
+
+    def __init__(self) -> None:
+        self.status, self.body, self.url = 200, b"{}", ""
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        await reader.readexactly(length)
+        writer.write(
+            f"HTTP/1.1 {self.status} {CANARY}\r\ncontent-length: {len(self.body)}\r\n\r\n".encode() + self.body
+        )
+        await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    upstream = Upstream()
+    async with await asyncio.start_server(upstream.answer, "127.0.0.1", 0) as server:
+        upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield upstream
+
+
+@pytest.fixture
+async def client(upstream: Upstream) -> AsyncIterator[Gemini]:
+    env = {"REDIS_URL": "redis://x", "GEMINI_API_KEY": "k3y-c4n4ry", "GEMINI_BASE_URL": upstream.url}
+    client = Gemini(Settings.from_env(env))
+    yield client
+    await client.close()
+
+
+async def failure(client: Gemini) -> SketchError:
+    sketch = Sketch.from_png(png(), "", "", 0, max_png_bytes=100_000)
+    with pytest.raises(SketchError) as failed:
+        await client.draw(sketch, timeout_s=10, now_ms=0)
+    return failed.value
+
+
+def answers() -> Iterator[tuple[int, bytes, str]]:
+    told = {"error": {"message": CANARY, "status": CANARY, "details": [{"reason": CANARY, "retryDelay": CANARY}]}}
+    for status in (302, 400, 401, 403, 404, 408, 418, 429, 499, 500, 503, 504):
+        yield status, json.dumps(told).encode(), ""
+        yield status, f"<html>{CANARY}</html>".encode(), ""
+    yield 500, b"\xff" + CANARY.encode(), ""
+    yield 200, f"<html>{CANARY}</html>".encode(), "BAD_ANSWER"
+    yield 200, b'{"candidates": ["' + CANARY.encode(), "BAD_ANSWER"
+    yield 200, b"[" * 100_000, "BAD_ANSWER"
+    content = {"parts": [IMAGE]}
+    for answer, code in (
+        (CANARY, "NO_IMAGE"),
+        ({"candidates": CANARY}, "NO_IMAGE"),
+        ({"candidates": [CANARY]}, "NO_IMAGE"),
+        ({"candidates": [{"content": {"parts": [{"text": CANARY}]}}]}, "NO_IMAGE"),
+        ({"candidates": 5}, "BAD_ANSWER"),
+        ({"candidates": [{"finishReason": 7, "content": content}]}, "BAD_ANSWER"),
+        ({"candidates": [{"finishReason": {CANARY: 1}, "content": content}]}, "BAD_ANSWER"),
+        ({"candidates": [{"content": CANARY}]}, "BAD_ANSWER"),
+        ({"candidates": [{"content": {"parts": CANARY}}]}, "BAD_ANSWER"),
+        ({"candidates": [{"content": {"parts": [{"inlineData": {"data": f"!{CANARY}!"}}]}}]}, "BAD_ANSWER"),
+        ({"candidates": [{"content": {"parts": [IMAGE, {"text": [CANARY]}]}}]}, "BAD_ANSWER"),
+        ({"promptFeedback": CANARY}, "BAD_ANSWER"),
+    ):
+        yield 200, json.dumps(answer).encode(), code
+
+
+@pytest.mark.parametrize(("status", "body", "code"), list(answers()))
+async def test_no_word_of_an_answer_gets_into_our_error(
+    upstream: Upstream, client: Gemini, status: int, body: bytes, code: str
+) -> None:
+    """Neither its message nor its traceback repeats what came from there, nor the key."""
+    upstream.status, upstream.body = status, body
+    error = await failure(client)
+    told = "".join(traceback.format_exception(error)) + repr(error) + error.message
+    assert "c4n4ry" not in told
+    assert error.code.sentence == error.message
+    assert code in ("", error.code)
+
+
+async def test_a_server_that_is_not_there_costs_nothing() -> None:
+    """Nothing was sent, so nothing was billed."""
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    env = {"REDIS_URL": "redis://x", "GEMINI_API_KEY": "k", "GEMINI_BASE_URL": f"http://127.0.0.1:{port}"}
+    client = Gemini(Settings.from_env(env))
+    error = await failure(client)
+    assert (error.code, error.may_be_billed) == (Code.PROVIDER_FAILED, False)
+    await client.close()

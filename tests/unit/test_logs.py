@@ -1,0 +1,188 @@
+"""One JSON object a line, with the trace, and nothing in it that others say."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from rubydraw import logs
+
+CANARY = "c4n4ry-s3cr3t"
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Logging is of the process: what a test starts, it ends."""
+    root, ours = logging.getLogger(), logging.getLogger("rubydraw")
+    handlers, level, our_level = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    ours.setLevel(our_level)
+    logging.captureWarnings(False)
+
+
+@pytest.fixture
+def lines(capsys: pytest.CaptureFixture[str]) -> Any:
+    """What was logged since the last call, each line parsed; nothing goes to standard error."""
+
+    def read() -> list[dict[str, Any]]:
+        out, err = capsys.readouterr()
+        assert err == ""
+        return [orjson.loads(line) for line in out.splitlines()]
+
+    return read
+
+
+def test_an_event_is_one_json_object(lines: Any) -> None:
+    """Severity and event name, then the fields as they are."""
+    logs.start(level="INFO", project="")
+    logs.info("job.claimed", request_id="r", attempt=2, kept=True, digest=None)
+    logs.warning("job.failed", took_ms=1.5)
+    logs.error("job.given_up")
+    assert lines() == [
+        {"severity": "INFO", "message": "job.claimed", "request_id": "r", "attempt": 2, "kept": True, "digest": None},
+        {"severity": "WARNING", "message": "job.failed", "took_ms": 1.5},
+        {"severity": "ERROR", "message": "job.given_up"},
+    ]
+
+
+@pytest.mark.parametrize(("level", "expected"), [("DEBUG", 3), ("INFO", 3), ("WARNING", 2), ("ERROR", 1)])
+def test_the_level_is_the_least_severity(lines: Any, level: str, expected: int) -> None:
+    """What is below is not written."""
+    logs.start(level=level, project="")
+    logs.info("a.b")
+    logs.warning("a.b")
+    logs.error("a.b")
+    assert expected == len(lines())
+
+
+@pytest.mark.parametrize(
+    "forged", ['x"}\n{"severity":"CRITICAL","message":"forged"}', "a\r\nb", "\x1b[2J\x00", "\u2028\x85"]
+)
+def test_a_line_cannot_be_forged(capsys: pytest.CaptureFixture[str], forged: str) -> None:
+    """Line ends and escapes in a field stay inside its string."""
+    logs.start(level="INFO", project="")
+    logs.info("job.claimed", request_id=forged)
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", out)
+    assert forged == orjson.loads(out)["request_id"]
+
+
+def test_libraries_are_cut_to_their_names(lines: Any) -> None:
+    """Their messages, arguments and exceptions may repeat keys, addresses and what clients sent."""
+    logs.start(level="INFO", project="")
+    library = logging.getLogger("httpx2.some.part")
+    library.warning("GET https://x/?key=%s", CANARY)
+    try:
+        raise ValueError(CANARY)
+    except ValueError:
+        library.exception(CANARY, stack_info=True, extra={"fields": {"key": CANARY}})
+    logging.getLogger().error(CANARY)
+    assert lines() == [
+        {"severity": "WARNING", "message": "library.said", "logger": "httpx2.some.part"},
+        {"severity": "ERROR", "message": "library.said", "logger": "httpx2.some.part"},
+        {"severity": "ERROR", "message": "library.said", "logger": "root"},
+    ]
+
+
+def test_what_libraries_say_in_passing_is_not_logged(lines: Any) -> None:
+    """HTTP clients log every request at INFO."""
+    logs.start(level="DEBUG", project="")
+    logging.getLogger("httpx2").info("POST https://x")
+    logging.getLogger("redis").debug("x")
+    assert lines() == []
+
+
+def test_names_that_only_look_like_ours_are_cut_too(lines: Any) -> None:
+    """Only our one logger may speak."""
+    logs.start(level="INFO", project="")
+    logging.getLogger("rubydraw.other").warning(CANARY)
+    logging.getLogger("rubydrawx").warning(CANARY)
+    assert [line["message"] for line in lines()] == ["library.said", "library.said"]
+
+
+@pytest.mark.filterwarnings("always")
+def test_warnings_of_libraries_are_cut_to_their_kind(lines: Any) -> None:
+    """Google's SDK warns with words of the answer ("… is not a valid FinishReason"): they reach no log."""
+    logs.start(level="INFO", project="")
+    warnings.warn(f"{CANARY} is not a valid FinishReason", stacklevel=1)
+    assert lines() == [{"severity": "WARNING", "message": "library.said", "logger": "py.warnings"}]
+
+
+def test_starting_again_does_not_log_twice(lines: Any) -> None:
+    """The second start takes the place of the first."""
+    logs.start(level="INFO", project="")
+    logs.start(level="INFO", project="")
+    logs.info("a.b")
+    assert len(lines()) == 1
+
+
+def test_a_trace_is_carried_on_and_linked(lines: Any) -> None:
+    """The trace of the caller is the trace of each line, under the project if there is one."""
+    logs.start(level="INFO", project="p")
+    assert TRACEPARENT == logs.trace_request(TRACEPARENT) == logs.traceparent()
+    assert logs.trace_id() == TRACE
+    logs.info("a.b")
+    logging.getLogger("httpx2").warning("x")
+    expected = {"trace": TRACE, "logging.googleapis.com/trace": f"projects/p/traces/{TRACE}"}
+    assert [expected, expected] == [{key: line[key] for key in expected} for line in lines()]
+
+
+def test_without_a_project_the_trace_stands_alone(lines: Any) -> None:
+    """On a laptop there is nothing to link to."""
+    logs.start(level="INFO", project="")
+    logs.trace_request(TRACEPARENT)
+    logs.info("a.b")
+    assert lines() == [{"severity": "INFO", "message": "a.b", "trace": TRACE}]
+
+
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "",
+        "x",
+        TRACEPARENT.upper(),
+        TRACEPARENT + "\n",
+        TRACEPARENT + "-extra",
+        TRACEPARENT.replace("00-", "ff-", 1),
+        f"00-{'0' * 32}-b7ad6b7169203331-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"00-{TRACE}\r\nset-cookie: a-01",
+    ],
+)
+def test_a_bad_traceparent_begins_a_new_trace(traceparent: str) -> None:
+    """Nothing of it is taken over (W3C Trace Context)."""
+    fresh = logs.trace_request(traceparent)
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", fresh)
+    assert fresh != traceparent
+    assert fresh != logs.trace_request(traceparent)
+
+
+async def test_each_task_has_its_own_trace() -> None:
+    """Requests at the same time do not mix their traces."""
+
+    async def request(trace: str) -> str:
+        logs.trace_request(f"00-{trace}-b7ad6b7169203331-01")
+        await asyncio.sleep(0)
+        return logs.trace_id()
+
+    traces = [f"{number:032x}" for number in range(1, 20)]
+    assert traces == await asyncio.gather(*map(request, traces))
+
+
+def test_nothing_is_written_before_the_start() -> None:
+    """Importing the package leaves logging as it is."""
+    script = "from rubydraw import logs; import logging; print(logging.getLogger().handlers, logs.trace_id() == '')"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "[] True"

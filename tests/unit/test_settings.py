@@ -1,0 +1,195 @@
+"""The settings: defaults of the design, every bad variable named at once, and never a value shown."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rubydraw.settings import BadSettings, Settings
+
+NEEDED = {"REDIS_URL": "redis://127.0.0.1:6379", "GEMINI_API_KEY": "k"}
+NAMES = {
+    *("REDIS_URL", "CACHE_REDIS_URL", "REDIS_CA_CERT", "PUBSUB_URL", "PUBSUB_TOPIC", "DEAD_LETTER_TOPIC"),
+    *("GEMINI_MODE", "GEMINI_API_KEY", "GEMINI_BASE_URL", "GEMINI_MODEL", "GEMINI_PROJECT", "GEMINI_LOCATION"),
+    *("GEMINI_TIMEOUT_S", "SYNC_DEADLINE_S", "WORK_DEADLINE_S", "LEASE_MS", "HEARTBEAT_MS", "MAX_ATTEMPTS"),
+    *("JOB_MAX_AGE_S", "PUBLISH_TIMEOUT_S", "MAX_PNG_BYTES", "MAX_IN_FLIGHT", "LOCAL_ALLOWANCE_PER_MINUTE"),
+    *("CORS_ORIGINS", "INTROSPECTION", "LOG_LEVEL"),
+}
+CANARY = "c4n4ry-s3cr3t"
+BAD = {
+    "REDIS_URL": CANARY,
+    "CACHE_REDIS_URL": f"http://:{CANARY}@x",
+    "PUBSUB_URL": f"ftp://{CANARY}",
+    "PUBSUB_TOPIC": CANARY,
+    "DEAD_LETTER_TOPIC": f"projects/p/topics/{CANARY}/x",
+    "GEMINI_MODE": CANARY,
+    "GEMINI_BASE_URL": CANARY,
+    "GEMINI_TIMEOUT_S": CANARY,
+    "SYNC_DEADLINE_S": "0",
+    "WORK_DEADLINE_S": "nan",
+    "LEASE_MS": "99",
+    "HEARTBEAT_MS": "1.5",
+    "MAX_ATTEMPTS": "0",
+    "JOB_MAX_AGE_S": "-1",
+    "PUBLISH_TIMEOUT_S": "inf",
+    "MAX_PNG_BYTES": str(8 * 1024 * 1024),
+    "MAX_IN_FLIGHT": CANARY,
+    "LOCAL_ALLOWANCE_PER_MINUTE": "-1",
+    "CORS_ORIGINS": f"https://{CANARY}.example,*",
+    "INTROSPECTION": CANARY,
+    "LOG_LEVEL": CANARY,
+}
+
+
+def refusal(env: dict[str, str]) -> str:
+    with pytest.raises(BadSettings) as refused:
+        Settings.from_env(env)
+    return str(refused.value)
+
+
+def test_the_fields_are_the_settings_of_the_design() -> None:
+    """Not one more, not one less."""
+    assert {name.upper() for name in Settings.model_fields} == NAMES
+
+
+def test_defaults_are_those_of_the_design() -> None:
+    """A deployment that sets nothing else has the times and limits that the design gives."""
+    settings = Settings.from_env(NEEDED)
+    expected = {
+        "cache_redis_url": "",
+        "pubsub_url": "https://pubsub.googleapis.com",
+        "gemini_mode": "api",
+        "gemini_base_url": "",
+        "gemini_model": "gemini-3.1-flash-image",
+        "gemini_timeout_s": 120,
+        "sync_deadline_s": 150,
+        "work_deadline_s": 180,
+        "lease_ms": 30_000,
+        "heartbeat_ms": 10_000,
+        "max_attempts": 3,
+        "job_max_age_s": 3600,
+        "publish_timeout_s": 8,
+        "max_png_bytes": 5 * 1024 * 1024,
+        "cors_origins": (),
+        "introspection": False,
+    }
+    assert expected == {name: getattr(settings, name) for name in expected}
+
+
+@pytest.mark.parametrize("name", sorted(NAMES - NEEDED.keys()))
+def test_an_empty_variable_means_its_default(name: str) -> None:
+    """As Terraform and shells leave them."""
+    assert Settings.from_env(NEEDED) == Settings.from_env(NEEDED | {name: ""})
+
+
+def test_values_are_read_from_text() -> None:
+    """Numbers, booleans and lists, as an environment has them."""
+    env = {"LEASE_MS": "600", "HEARTBEAT_MS": "200", "GEMINI_TIMEOUT_S": "2.5", "INTROSPECTION": "true"}
+    settings = Settings.from_env(NEEDED | env | {"CORS_ORIGINS": " https://a.example , http://localhost:3000,"})
+    assert (
+        settings.lease_ms,
+        settings.heartbeat_ms,
+        settings.gemini_timeout_s,
+        settings.introspection,
+    ) == (600, 200, 2.5, True)
+    assert settings.cors_origins == ("https://a.example", "http://localhost:3000")
+
+
+def test_what_is_not_ours_is_ignored() -> None:
+    """The platform's variables, and ours in lower case, are none of ours."""
+    env = {"PATH": "/bin", "K_SERVICE": "graphql", "redis_url": "redis://other", "GOOGLE_API_KEY": "other"}
+    assert Settings.from_env(NEEDED) == Settings.from_env(NEEDED | env)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_each_bad_variable_is_named_and_not_shown(name: str) -> None:
+    """One bad variable, one name, no value."""
+    told = refusal(NEEDED | {name: BAD[name]})
+    assert name in told
+    assert CANARY not in told
+
+
+def test_all_bad_variables_are_named_at_once() -> None:
+    """One failed start is enough to correct them all, and shows none of them."""
+    told = refusal(BAD)
+    assert [name for name in BAD if name not in told] == []
+    assert CANARY not in told
+    assert "\n" not in told
+
+
+def test_what_is_missing_is_named_together() -> None:
+    """An empty environment lacks an address and a key."""
+    assert refusal({}) == (
+        "Settings that cannot be used: REDIS_URL is missing; GEMINI_API_KEY is missing (GEMINI_MODE is api)"
+    )
+
+
+def test_a_missing_key_is_named_beside_a_bad_number() -> None:
+    """What depends on other settings is told together with what does not."""
+    told = refusal({"REDIS_URL": "redis://x", "LEASE_MS": "soon", "CACHE_REDIS_URL": "x"})
+    assert [name for name in ("GEMINI_API_KEY", "LEASE_MS", "CACHE_REDIS_URL") if name not in told] == []
+
+
+@pytest.mark.parametrize(
+    ("env", "name"),
+    [
+        ({"GEMINI_MODE": "express", "GEMINI_API_KEY": ""}, "GEMINI_API_KEY"),
+        ({"GEMINI_MODE": "vertex"}, "GEMINI_PROJECT"),
+        ({"LEASE_MS": "1000", "HEARTBEAT_MS": "501"}, "HEARTBEAT_MS"),
+        ({"LEASE_MS": "10000"}, "HEARTBEAT_MS"),
+    ],
+)
+def test_settings_have_to_fit_together(env: dict[str, str], name: str) -> None:
+    """A mode needs its credentials; a heartbeat has to come twice within a lease."""
+    assert name in refusal(NEEDED | env)
+
+
+def test_vertex_needs_no_key() -> None:
+    """Its credentials are ambient."""
+    settings = Settings.from_env({"REDIS_URL": "redis://x", "GEMINI_MODE": "vertex", "GEMINI_PROJECT": "p"})
+    assert (settings.gemini_mode, settings.project) == ("vertex", "p")
+
+
+@pytest.mark.parametrize("origin", ["*", "null", "draw.example", "https://*.example", "https://a.example/", "ftp://a"])
+def test_origins_are_exact(origin: str) -> None:
+    """No wildcard, no path, no scheme but http and https."""
+    assert "CORS_ORIGINS" in refusal(NEEDED | {"CORS_ORIGINS": f"https://a.example,{origin}"})
+
+
+def test_no_secret_shows_when_settings_are_printed() -> None:
+    """Keys and addresses with passwords are left out of repr and str."""
+    env = {"REDIS_URL": f"redis://:{CANARY}@x", "CACHE_REDIS_URL": f"rediss://:{CANARY}@y", "GEMINI_API_KEY": CANARY}
+    settings = Settings.from_env(env)
+    assert CANARY not in repr(settings) + str(settings) + f"{settings}"
+
+
+def test_no_secret_shows_in_the_traceback_of_a_bad_start() -> None:
+    """The error stands alone: pydantic's, with its input, is not chained to it."""
+    with pytest.raises(BadSettings) as refused:
+        Settings.from_env({"GEMINI_API_KEY": CANARY, "LEASE_MS": CANARY})
+    assert refused.value.__cause__ is None
+    assert refused.value.__suppress_context__
+    assert CANARY not in str(refused.value)
+
+
+def test_results_have_their_own_address_only_if_one_is_given() -> None:
+    """CACHE_REDIS_URL defaults to REDIS_URL."""
+    split = Settings.from_env(NEEDED | {"CACHE_REDIS_URL": "redis://other"})
+    assert ("redis://other", NEEDED["REDIS_URL"]) == (split.results_url, Settings.from_env(NEEDED).results_url)
+
+
+def test_the_project_is_that_of_the_topics() -> None:
+    """Traces are linked under it."""
+    assert Settings.from_env(NEEDED | {"PUBSUB_TOPIC": "projects/p/topics/t"}).project == "p"
+    assert Settings.from_env(NEEDED | {"DEAD_LETTER_TOPIC": "projects/q/topics/t"}).project == "q"
+    assert Settings.from_env(NEEDED).project == ""
+
+
+@given(st.dictionaries(st.sampled_from(sorted(NAMES)), st.text("a1-/:.,* \n\u00e9", max_size=12)))
+def test_no_environment_crashes(env: dict[str, str]) -> None:
+    """Any environment is settings, or BadSettings in one line."""
+    try:
+        Settings.from_env(env)
+    except BadSettings as bad:
+        assert str(bad).startswith("Settings that cannot be used: ")
+        assert "\n" not in str(bad)

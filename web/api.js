@@ -1,0 +1,89 @@
+/** The endpoint: one GraphQL request, and everything that can go wrong as one kind of sentence. */
+
+export const PROBLEM = "problem { code message retryable retryAfterSeconds }";
+const DRAWING = "result { imageBase64 mimeType title palette notes provenance { cache model } }";
+const IMPROVE = `mutation Improve($input: ImproveSketchInput!) {
+  improveSketch(input: $input) { requestId errors ${PROBLEM} ${DRAWING} } }`;
+const DRAWING_OF = `query Drawing($id: String!) {
+  improveSketchStatus(requestId: $id) { error ${PROBLEM} ${DRAWING} } }`;
+
+/** What a person is told, and whether asking again can help. `refused` marks a document the schema lacks. */
+export class Problem extends Error {
+  constructor({ message, retryable = false, retryAfterSeconds = null, refused = false }) {
+    super(message);
+    Object.assign(this, { retryable, retryAfterSeconds, refused });
+  }
+}
+
+const SENTENCES = {
+  401: "The endpoint wants an API key. Settings has a place for it.",
+  403: "The endpoint does not accept this API key.",
+  404: "There is no endpoint at this address. Settings has it.",
+  413: "The sketch is larger than the endpoint accepts.",
+};
+
+function problemOfStatus({ status, headers }) {
+  if (SENTENCES[status]) return new Problem({ message: SENTENCES[status] });
+  const message = status === 429 ? "Too many requests just now." : `The endpoint failed to answer (status ${status}).`;
+  return new Problem({ message, retryable: true, retryAfterSeconds: Number(headers.get("retry-after")) || null });
+}
+
+/** Errors without `data` were found before anything ran: the document itself is not taken. */
+function problemOfErrors({ errors: [{ message, extensions = {} }], data }) {
+  const { retryable = true, retryAfterSeconds } = extensions;
+  return new Problem({ message, retryable, retryAfterSeconds, refused: data === undefined });
+}
+
+export function failureOf(payload, sentence) {
+  const message = sentence || "The endpoint gave neither a drawing nor a reason.";
+  return new Problem(payload?.problem ?? { message, retryable: true });
+}
+
+export class Api {
+  constructor({ endpoint, key = "" }) {
+    this.endpoint = endpoint;
+    this.key = key;
+  }
+
+  /** Sends one operation and returns the response as it comes. Throws `Problem`, or the signal's own abort. */
+  async send(query, variables, { accept = "application/json", signal } = {}) {
+    const headers = { "content-type": "application/json", accept };
+    if (this.key) headers.authorization = `Bearer ${this.key}`;
+    try {
+      return await fetch(this.endpoint, { method: "POST", headers, body: JSON.stringify({ query, variables }), signal });
+    } catch (error) {
+      if (signal?.aborted) throw error;
+      throw new Problem({ message: `The endpoint at ${this.endpoint} does not answer, or not to this page.`, retryable: true });
+    }
+  }
+
+  async ask(query, variables, signal) {
+    return answerOf(await this.send(query, variables, { signal }), signal);
+  }
+
+  /** A payload with either a result or a request id. */
+  async improve(input, signal) {
+    const { improveSketch: payload } = await this.ask(IMPROVE, { input }, signal);
+    if (payload?.result || payload?.requestId) return payload;
+    throw failureOf(payload, payload?.errors?.[0]);
+  }
+
+  async drawing(id, signal) {
+    const { improveSketchStatus: state } = await this.ask(DRAWING_OF, { id }, signal);
+    if (state.result) return state.result;
+    throw failureOf(state, state.error);
+  }
+}
+
+/** The data of a JSON answer. Throws `Problem`. */
+export async function answerOf(response, signal) {
+  let answer = null;
+  try {
+    answer = await response.json();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    if (response.ok) throw new Problem({ message: "What answers at this address is not the endpoint." });
+  }
+  if (answer?.data) return answer.data;
+  throw answer?.errors?.length ? problemOfErrors(answer) : problemOfStatus(response);
+}

@@ -1,0 +1,109 @@
+/** The page: the pad, the panel and the strip joined to the jobs between them. */
+
+import { Pad } from "./draw.js";
+import { drawExample } from "./example.js";
+import { History } from "./history.js";
+import { isPending, Jobs, newRecord } from "./jobs.js";
+import { Panel } from "./panel.js";
+import { imageIn } from "./pictures.js";
+import { Settings } from "./settings.js";
+import { Strip } from "./strip.js";
+import { wireTools } from "./tools.js";
+
+const $ = (id) => document.getElementById(id);
+
+const settings = new Settings();
+const history = new History();
+const jobs = new Jobs(() => settings.api());
+const pad = new Pad($("paper"));
+const panel = new Panel();
+const strip = new Strip({ onPick: show, onForget: forget });
+const configured = settings.load();
+const records = new Map();
+
+function show(record) {
+  panel.show(record);
+  strip.mark(record);
+}
+
+async function start(record) {
+  records.set(record.id, record);
+  strip.show(record);
+  show(record);
+  if (matchMedia("(max-width: 859px)").matches) $("panel").scrollIntoView();
+  await run(record);
+}
+
+async function run(record) {
+  await configured;
+  await jobs.run(record);
+}
+
+async function forget(record) {
+  $("panel-title").focus({ preventScroll: true });
+  jobs.stop(record);
+  records.delete(record.id);
+  strip.drop(record.id);
+  if (panel.shown === record) show(null);
+  await history.drop(record.id);
+}
+
+jobs.addEventListener("change", ({ detail: record }) => {
+  if (!records.has(record.id)) return;
+  strip.show(record);
+  if (panel.shown === record) panel.show(record);
+  history.keep(record);
+});
+
+async function improve(mode) {
+  $("ask-note").textContent = pad.empty ? "Draw something first, or load an image." : "";
+  if (pad.empty) return;
+  const { svg, strokes } = pad;
+  await start(newRecord({ mode, svg, strokes, hints: $("hints").value.trim(), original: await pad.png() }));
+}
+
+async function load(file) {
+  if (!file) return;
+  try {
+    pad.add({ image: await imageIn(file) });
+    $("ask-note").textContent = "";
+  } catch (error) {
+    $("ask-note").textContent = error.message;
+  }
+}
+
+async function edit({ strokes, original, hints }) {
+  if (strokes) pad.replace(strokes);
+  else await load(original);
+  $("hints").value = hints;
+  $("paper").focus();
+}
+
+wireTools({ pad, load, improve });
+$("ask").onsubmit = (event) => (event.preventDefault(), improve("now"));
+$("later").onclick = () => improve("later");
+$("example").onclick = () => drawExample(pad);
+$("stop").onclick = () => forget(panel.shown);
+$("forget").onclick = () => [...records.values()].forEach(forget);
+$("variant").onclick = () => {
+  const { shown } = panel;
+  $("panel-title").focus();
+  start(newRecord(shown, shown.variant + 1));
+};
+for (const reuse of document.querySelectorAll(".reuse")) reuse.onclick = () => edit(panel.shown);
+$("retry").onclick = () => {
+  if ($("retry").getAttribute("aria-disabled") === "true") return;
+  $("panel-title").focus();
+  run(panel.shown);
+};
+
+/** What was under way in the background goes on; what was asked for directly died with the page that asked. */
+for (const record of (await history.all()).reverse()) {
+  if (isPending(record) && !record.requestId) {
+    const problem = { message: "The page was closed before the answer came.", retryable: true };
+    Object.assign(record, { state: "error", problem });
+  }
+  records.set(record.id, record);
+  strip.show(record);
+  if (isPending(record)) run(record);
+}

@@ -1,0 +1,42 @@
+/** Pictures between the shapes they come in: files, canvases, blobs and base64. */
+
+/** Where a picture of this size lies, whole and centred, on a sheet: x, y, width, height. */
+export function contain(picture, sheet) {
+  const scale = Math.min(sheet.width / picture.width, sheet.height / picture.height);
+  const [width, height] = [picture.width * scale, picture.height * scale];
+  return [(sheet.width - width) / 2, (sheet.height - height) / 2, width, height];
+}
+
+/** What `paint` draws, on white, as a PNG. White, since ink on nothing is black on black to many readers. */
+export function pngOf({ width, height }, paint) {
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const context = canvas.getContext("2d");
+  context.fillStyle = "#ffffff";
+  context.fillRect(0, 0, width, height);
+  paint(context);
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+}
+
+/** The image in this file. Throws an error whose message can be shown. */
+export async function imageIn(file) {
+  try {
+    return await createImageBitmap(file);
+  } catch {
+    throw new Error(`“${file.name || "That file"}” is not an image this browser can read. PNG, JPEG and WebP work.`);
+  }
+}
+
+export async function base64Of(blob) {
+  const reader = new FileReader();
+  const read = new Promise((resolve, reject) => {
+    reader.onload = resolve;
+    reader.onerror = () => reject(reader.error);
+  });
+  reader.readAsDataURL(blob);
+  await read;
+  return reader.result.slice(reader.result.indexOf(",") + 1);
+}
+
+export function blobOf(base64, type) {
+  return new Blob([Uint8Array.from(atob(base64), (char) => char.charCodeAt(0))], { type });
+}

@@ -1,0 +1,54 @@
+/** Where the endpoint is and which key it gets: what the page came with, or what the user set. */
+
+import { Api } from "./api.js";
+
+const $ = (id) => document.getElementById(id);
+
+export class Settings {
+  #served = "";
+
+  constructor() {
+    $("open-settings").onclick = () => this.#open();
+    $("check").onclick = () => this.#check();
+    $("settings").onclose = () => $("settings").returnValue === "save" && this.#save();
+  }
+
+  /** The endpoint that the server of this page names; else the one beside the page. */
+  async load() {
+    const response = await fetch("config.json").catch(() => null);
+    this.#served = response?.ok ? (await response.json()).endpoint : new URL("/graphql", location).href;
+  }
+
+  api() {
+    return new Api({
+      endpoint: localStorage.getItem("endpoint") || this.#served,
+      key: sessionStorage.getItem("key") ?? "",
+    });
+  }
+
+  #open() {
+    const { endpoint, key } = this.api();
+    $("endpoint").value = endpoint;
+    $("key").value = key;
+    $("verdict").textContent = "";
+    $("settings").showModal();
+  }
+
+  #save() {
+    const endpoint = $("endpoint").value.trim();
+    if (endpoint && endpoint !== this.#served) localStorage.setItem("endpoint", endpoint);
+    else localStorage.removeItem("endpoint");
+    sessionStorage.setItem("key", $("key").value.trim());
+  }
+
+  async #check() {
+    const api = new Api({ endpoint: $("endpoint").value.trim() || this.#served, key: $("key").value.trim() });
+    $("verdict").textContent = "Asking…";
+    try {
+      await api.ask("{ __typename }", {}, AbortSignal.timeout(10_000));
+      $("verdict").textContent = "The endpoint answers.";
+    } catch (problem) {
+      $("verdict").textContent = problem.message;
+    }
+  }
+}

@@ -1,0 +1,83 @@
+/** The tools around the pad: pens, width, undo and redo, files by button, by drop and by paste, shortcuts. */
+
+import { ERASER } from "./strokes.js";
+
+const $ = (id) => document.getElementById(id);
+
+const PENS = {
+  Ink: "#1d1b1a",
+  Ruby: "#c2183c",
+  Orange: "#e8772e",
+  Yellow: "#e8a317",
+  Green: "#2f8f4e",
+  Blue: "#2563c9",
+  Violet: "#7a3fc0",
+  Brown: "#8a5a3b",
+};
+const ERASER_FACTOR = 3;
+
+export function wireTools({ pad, load, improve }) {
+  $("pens").firstElementChild.after(...Object.entries(PENS).map(penOf));
+  $("pens").onchange = $("width").oninput = () => take(pad);
+  for (const act of ["undo", "redo", "clear"]) $(act).onclick = () => pad[act]();
+  pad.addEventListener("change", () => reflect(pad));
+  wireFiles(load);
+  wireKeys(pad, improve);
+  take(pad);
+  reflect(pad);
+}
+
+/** Made like the eraser, the one pen that is in the page already. */
+function penOf([name, colour], index) {
+  const label = $("pens").lastElementChild.cloneNode(true);
+  const [input, patch] = [label.firstChild, document.createElement("i")];
+  Object.assign(input, { value: colour, ariaLabel: name, checked: index === 0 });
+  patch.style.backgroundColor = colour;
+  label.title = name;
+  label.replaceChildren(input, patch);
+  return label;
+}
+
+function take(pad) {
+  const colour = $("pens").querySelector(":checked").value;
+  const width = Number($("width").value);
+  pad.pen = { colour, width: colour === ERASER ? width * ERASER_FACTOR : width };
+  $("dot").style.setProperty("--size", `${width}px`);
+}
+
+function reflect(pad) {
+  $("undo").disabled = pad.marks.length === 0;
+  $("redo").disabled = pad.undone.length === 0;
+  $("clear").disabled = pad.visible.length === 0;
+  $("invite").hidden = pad.visible.length > 0 || pad.live !== null;
+}
+
+function wireFiles(load) {
+  $("load").onclick = () => $("file").click();
+  $("file").onchange = () => {
+    load($("file").files[0]);
+    $("file").value = "";
+  };
+  addEventListener("paste", (event) => load(event.clipboardData.files[0]));
+  for (const name of ["dragover", "drop", "dragleave"]) {
+    addEventListener(name, (event) => {
+      event.preventDefault();
+      $("drop").classList.toggle("over", name === "dragover");
+      if (name === "drop") load(event.dataTransfer.files[0]);
+    });
+  }
+}
+
+/** Undo belongs to the text while someone types in it. */
+function wireKeys(pad, improve) {
+  addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey) || document.querySelector("dialog[open]")) return;
+    const key = event.key.toLowerCase();
+    const typing = event.target.matches("textarea");
+    if (key === "enter") improve("now");
+    else if (key === "z" && !typing) event.shiftKey ? pad.redo() : pad.undo();
+    else if (key === "y" && !typing) pad.redo();
+    else return;
+    event.preventDefault();
+  });
+}

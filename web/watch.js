@@ -1,0 +1,108 @@
+/** A job's states until it is settled: streamed where the endpoint can, asked for where it cannot. */
+
+import { answerOf, PROBLEM, Problem } from "./api.js";
+import { eventsOf, within } from "./stream.js";
+
+const PLAIN = `status error attempt maxAttempts retryAt ${PROBLEM}`;
+const RICH = `${PLAIN} etaMs pollAfterMs`;
+const SETTLED = new Set(["done", "error", "not_found"]);
+const NO_STREAM = new Set([400, 405, 406, 415]);
+const FIRST_STATE_MS = 5_000;
+const MAX_FAILURES = 8;
+
+/** What an endpoint was found to lack, for the session: "streams", or the "newer fields". */
+const lacks = (api, what) => sessionStorage.getItem(`no ${what} at ${api.endpoint}`) !== null;
+const noteLack = (api, what) => sessionStorage.setItem(`no ${what} at ${api.endpoint}`, "");
+
+const operation = (kind, fields) => `${kind} Watch($id: String!) { improveSketchStatus(requestId: $id) { ${fields} } }`;
+
+/** Runs `attempt` with every field this page knows; once more with the plain ones if the schema lacks some. */
+async function withFields(api, attempt) {
+  if (lacks(api, "newer fields")) return attempt(PLAIN);
+  try {
+    return await attempt(RICH);
+  } catch (problem) {
+    if (!problem.refused) throw problem;
+    const answer = await attempt(PLAIN);
+    noteLack(api, "newer fields");
+    return answer;
+  }
+}
+
+/** Yields each state; returns after a settled one. Throws `Problem` when contact is lost for good. */
+export async function* watch(api, id, signal) {
+  let failures = 0;
+  for (let turn = 0; ; turn++) {
+    try {
+      let latest;
+      for await (latest of states(api, id, signal)) {
+        failures = 0;
+        yield latest;
+        if (SETTLED.has(latest.status)) return;
+      }
+      await pause(latest.pollAfterMs ?? Math.min(600 + 150 * turn, 3000), signal);
+    } catch (problem) {
+      if (signal.aborted || problem.retryable === false || ++failures > MAX_FAILURES) throw problem;
+      await pause((problem.retryAfterSeconds ?? Math.min(2 ** failures / 2, 10)) * 1000, signal);
+    }
+  }
+}
+
+/** What the stream tells for as long as it lasts, then what the endpoint says when asked. */
+async function* states(api, id, signal) {
+  if (!lacks(api, "streams")) yield* streamed(api, id, signal);
+  const answer = await withFields(api, (fields) => api.ask(operation("query", fields), { id }, signal));
+  yield answer.improveSketchStatus;
+}
+
+/** A stream that breaks off just ends: whoever reads it asks for the state, and then comes back. */
+async function* streamed(api, id, signal) {
+  const opened = await withFields(api, (fields) => open(api, operation("subscription", fields), id, signal));
+  if (!opened) return noteLack(api, "streams");
+  try {
+    yield* opened;
+  } catch (error) {
+    if (signal.aborted || error instanceof Problem) throw error;
+  }
+}
+
+/** The states of a stream once its first one is there; null where there is no stream, or none gets through. */
+async function open(api, query, id, signal) {
+  const response = await api.send(query, { id }, { accept: "text/event-stream, application/json;q=0.1", signal });
+  if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
+    if (!response.ok && !NO_STREAM.has(response.status)) await answerOf(response, signal);
+    return null;
+  }
+  const told = statesIn(response);
+  try {
+    const { value, done } = await within(FIRST_STATE_MS, told.next());
+    return (async function* () {
+      if (!done) yield value;
+      yield* told;
+    })();
+  } catch (error) {
+    if (signal.aborted || error instanceof Problem) throw error;
+    response.body.cancel().catch(() => {});
+    return null;
+  }
+}
+
+async function* statesIn(response) {
+  for await (const { event, data } of eventsOf(response)) {
+    if (event === "complete") return;
+    if (event === "next") yield stateOf(JSON.parse(data));
+  }
+}
+
+function stateOf({ data, errors }) {
+  if (data?.improveSketchStatus) return data.improveSketchStatus;
+  const message = errors?.[0]?.message ?? "The endpoint's stream makes no sense.";
+  throw new Problem({ message, retryable: true, refused: data === undefined });
+}
+
+function pause(wait_ms, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, wait_ms);
+    signal.addEventListener("abort", () => (clearTimeout(timer), reject(signal.reason)), { once: true });
+  });
+}
