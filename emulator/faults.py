@@ -39,9 +39,7 @@ class Faults(Generic[AnyFault]):
             first = error.errors()[0]
             place = ".".join(str(step) for step in first["loc"])
             at = f" at {place}" if place else ""
-            raise ValueError(
-                f'Expected a list like [{{"kind": "…", "times": 2}}]{at}: {first["msg"]}.'
-            ) from None
+            raise ValueError(f'Expected a list like [{{"kind": "…", "times": 2}}]{at}: {first["msg"]}.') from None
 
     def take(self, *kinds: str) -> AnyFault | None:
         """Use up the next fault once; None when there is none, or when it is of none of the kinds named."""

@@ -115,9 +115,7 @@ def main() -> None:
     port = parser.parse_args().port
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app = Gemini(float(os.environ.get("GEMINI_DELAY_S", "0"))).app()
-    uvicorn.run(
-        app, host="127.0.0.1", port=port, access_log=False, log_level="critical", timeout_graceful_shutdown=1
-    )
+    uvicorn.run(app, host="127.0.0.1", port=port, access_log=False, log_level="critical", timeout_graceful_shutdown=1)
 
 
 if __name__ == "__main__":

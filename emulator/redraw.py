@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import resvg_py
 import vtracer
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from emulator.flatten import flattened

@@ -1,17 +1,17 @@
 """The sketch pad's own server: the files of `web/`, and the address of the endpoint they are to talk to."""
 
 import argparse
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 WEB = Path(__file__).parent.parent / "web"
 
@@ -41,11 +41,21 @@ HEADERS = {
 }
 
 
-async def with_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    response = await call_next(request)
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
+class WithHeaders:
+    """The headers above on every answer that does not say otherwise itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
 
 
 def site(endpoint: str) -> Starlette:
@@ -55,11 +65,8 @@ def site(endpoint: str) -> Starlette:
         return JSONResponse({"endpoint": endpoint}, headers={"Cache-Control": "no-store"})
 
     return Starlette(
-        routes=[
-            Route("/config.json", config),
-            Mount("/", StaticFiles(directory=WEB, html=True)),
-        ],
-        middleware=[Middleware(BaseHTTPMiddleware, dispatch=with_headers)],
+        routes=[Route("/config.json", config), Mount("/", StaticFiles(directory=WEB, html=True))],
+        middleware=[Middleware(WithHeaders)],
     )
 
 

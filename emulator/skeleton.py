@@ -10,6 +10,7 @@ from emulator.masks import Mask
 
 STRAIGHT_ON_DEGREES = 48
 MOST_ROUNDS = 24
+MOST_PIXELS = 60_000  # more is a texture, not a drawing: ten times a detailed sketch
 
 Pixel = tuple[int, int]
 Path = list[Pixel]
@@ -18,7 +19,10 @@ End = tuple[int, int]  # number of an edge, and 0 for its first point or -1 for 
 
 def paths(mask: Mask, width_px: float) -> list[tuple[Path, bool]]:
     """Every path as (y, x) pixels, and whether it ends where it began; `width_px` is the pen's width."""
-    edges, loops = _edges(thinned(mask))
+    skeleton = thinned(mask)
+    if skeleton.sum() > MOST_PIXELS:
+        return []
+    edges, loops = _edges(skeleton)
     return _chains(edges, width_px) + [(loop, True) for loop in loops]
 
 
@@ -40,11 +44,7 @@ def _removable(first: bool) -> Mask:
         ring = [code >> bit & 1 for bit in range(8)]
         rises = sum(a < b for a, b in pairwise([*ring, ring[0]]))
         north, east, south, west = ring[0], ring[2], ring[4], ring[6]
-        sides = (
-            north * east * south or east * south * west
-            if first
-            else north * east * west or north * south * west
-        )
+        sides = north * east * south or east * south * west if first else north * east * west or north * south * west
         table[code] = 2 <= sum(ring) <= 6 and rises == 1 and not sides
     return table
 

@@ -16,6 +16,7 @@ Points = NDArray[np.float64]
 STEP_PX = 2.0
 CORNER_DEGREES = 42
 MOST_LINES = 200
+LONGEST_PATH_PX = 12_000  # what winds on for longer is a texture
 MOST_TERMS = 9
 
 
@@ -29,7 +30,8 @@ class Line:
 
 def centre_lines(mask: Mask, width_px: float) -> list[Line]:
     """Every stroke of the mask as a smooth line; `width_px` is how wide its strokes are."""
-    longest = sorted(paths(mask, width_px), key=lambda path: -len(path[0]))[:MOST_LINES]
+    found = [path for path in paths(mask, width_px) if len(path[0]) <= LONGEST_PATH_PX]
+    longest = sorted(found, key=lambda path: -len(path[0]))[:MOST_LINES]
     lines = [_smooth(path, closed, width_px) for path, closed in longest]
     return _joined(lines, 1.9 * width_px)
 
@@ -107,7 +109,7 @@ def _divided(points: Points, width_px: float) -> list[Points]:
 
 def _closed_up(points: Points, width_px: float) -> tuple[Points, bool]:
     """Close a long line whose ends nearly meet, or cross, and cut off what overlaps."""
-    near = len(points) // 8
+    near = min(len(points) // 8, 250)
     if near * STEP_PX < width_px:
         return points, False
     head, tail = points[:near], points[-near:]

@@ -33,7 +33,7 @@ class GeminiStandIn:
     async def until_waiting(self, count: int) -> None:
         """Poll until so many calls are held back."""
         async with asyncio.timeout(WAIT_S):
-            while (await self._counts())["waiting"] != count:  # noqa: ASYNC110 -- another process counts
+            while (await self._counts())["waiting"] != count:
                 await asyncio.sleep(POLL_S)
 
     async def release(self) -> None:

@@ -84,7 +84,7 @@ $("ask").onsubmit = (event) => (event.preventDefault(), improve("now"));
 $("later").onclick = () => improve("later");
 $("example").onclick = () => drawExample(pad);
 $("stop").onclick = () => forget(panel.shown);
-$("forget").onclick = () => [...records.values()].forEach(forget);
+$("forget").onclick = () => confirm("Forget all earlier sketches?") && [...records.values()].forEach(forget);
 $("variant").onclick = () => {
   const { shown } = panel;
   $("panel-title").focus();

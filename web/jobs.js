@@ -69,7 +69,6 @@ export class Jobs extends EventTarget {
       }
       this.#set(record, { state: status, attempt, maxAttempts, retryAt, etaMs, heardAt: Date.now() });
     }
-    throw new Problem({ message: "The endpoint stopped telling what happens.", retryable: true });
   }
 }
 

@@ -9,6 +9,8 @@ const SETTLED = new Set(["done", "error", "not_found"]);
 const NO_STREAM = new Set([400, 405, 406, 415]);
 const FIRST_STATE_MS = 5_000;
 const MAX_FAILURES = 8;
+const MAX_STREAMS = 3; // over HTTP/1.1 a browser keeps six connections, and others want some
+let streaming = 0;
 
 /** What an endpoint was found to lack, for the session: "streams", or the "newer fields". */
 const lacks = (api, what) => sessionStorage.getItem(`no ${what} at ${api.endpoint}`) !== null;
@@ -50,7 +52,14 @@ export async function* watch(api, id, signal) {
 
 /** What the stream tells for as long as it lasts, then what the endpoint says when asked. */
 async function* states(api, id, signal) {
-  if (!lacks(api, "streams")) yield* streamed(api, id, signal);
+  if (!lacks(api, "streams") && streaming < MAX_STREAMS) {
+    streaming++;
+    try {
+      yield* streamed(api, id, signal);
+    } finally {
+      streaming--;
+    }
+  }
   const answer = await withFields(api, (fields) => api.ask(operation("query", fields), { id }, signal));
   yield answer.improveSketchStatus;
 }

@@ -11,7 +11,7 @@ locals {
     worker = {
       description      = "Takes one job from Pub/Sub and redraws its sketch."
       ingress_settings = "ALLOW_INTERNAL_ONLY" # Pub/Sub of this project counts as internal
-      timeout_s        = 240                   # a job has 180 s, and 30 s more to wait out another's lease
+      timeout_s        = 240                   # a delivery has 180 s, and then some to settle its job
       size             = var.worker
     }
   }
@@ -41,7 +41,7 @@ resource "google_service_account" "function" {
   depends_on   = [time_sleep.apis]
 }
 
-# The resource has no argument for start-up CPU boost: Cloud Functions switches it on by itself.
+# Start-up CPU boost is left as the platform has it: this resource has no argument for it.
 resource "google_cloudfunctions2_function" "this" {
   #checkov:skip=CKV_GCP_124:The GraphQL endpoint is called by browsers; the worker's ingress is internal, and a postcondition keeps it so.
   for_each = local.functions

@@ -224,8 +224,8 @@ variable "settings" {
     error_message = "settings allows GEMINI_BASE_URL, GEMINI_MODEL, GEMINI_TIMEOUT_S, HEARTBEAT_MS, INTROSPECTION, JOB_MAX_AGE_S, LEASE_MS, LOCAL_ALLOWANCE_PER_MINUTE, LOG_LEVEL, MAX_ATTEMPTS, MAX_IN_FLIGHT, MAX_PNG_BYTES, PUBLISH_TIMEOUT_S, PUBSUB_URL, SYNC_DEADLINE_S and WORK_DEADLINE_S; the others have variables of their own."
   }
   validation {
-    condition     = try(tonumber(lookup(var.settings, "WORK_DEADLINE_S", "180")) <= 200, false)
-    error_message = "settings allows a WORK_DEADLINE_S of at most 200: the worker is stopped after 240 s, and may wait 30 s before it begins."
+    condition     = try(tonumber(lookup(var.settings, "WORK_DEADLINE_S", "180")) <= 220, false)
+    error_message = "settings allows a WORK_DEADLINE_S of at most 220: the worker is stopped after 240 s, and needs some to settle its job."
   }
   validation {
     condition     = try(tonumber(lookup(var.settings, "SYNC_DEADLINE_S", "150")) <= 580, false)

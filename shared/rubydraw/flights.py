@@ -111,7 +111,7 @@ class Flights:
             try:
                 await self._state.script(self._renew, [keys.flight(digest)], (token, self._lease_ms))
             except StoreUnavailable:
-                logs.warning("flight.not_renewed", digest=digest)
+                logs.warning("flight.not_renewed", digest=digest[:12])
 
 
 def _look(answers: list[Any], token: str, drawing: Drawing | None) -> Look:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Callable
 from functools import partial
@@ -189,10 +188,12 @@ def _ours(error: Exception, took_s: float) -> SketchError:
             return OutOfTime(may_be_billed=True)
         case httpx2.HTTPError() | OSError():
             return GeminiFailed()
-        case json.JSONDecodeError() | ValueError():  # HTML, cut JSON, bad base64
-            return BadAnswer()
+        case ValueError() | TypeError() | AttributeError() | LookupError() | RecursionError():
+            return BadAnswer()  # HTML, cut JSON, bad base64, fields of other types, nested too deeply
     if type(error).__module__.startswith("google.auth"):
         return Misconfigured()
+    if type(error).__module__.startswith(("google.genai", "httpx2")):
+        return GeminiFailed()
     raise error
 
 
@@ -217,7 +218,7 @@ def _from_status(error: APIError, took_s: float) -> SketchError:
 
 def _is_our_setup(error: APIError) -> bool:
     """Whether a 400 is about the key or the account (API_KEY_INVALID, FAILED_PRECONDITION), not the sketch."""
-    reasons = {detail.get("reason") for detail in _details(error)}
+    reasons = [detail.get("reason") for detail in _details(error)]
     return error.status == "FAILED_PRECONDITION" or "API_KEY_INVALID" in reasons
 
 
@@ -227,7 +228,7 @@ def _retry_after_s(error: APIError) -> float | None:
     named += [error.response.headers["retry-after"]] if "retry-after" in getattr(error.response, "headers", {}) else []
     for text in named:
         try:
-            return min(max(float(text), 0.0), 3600.0)
+            return min(max(0.0, float(text)), 3600.0)  # in this order "NaN" is 0
         except ValueError:
             continue
     return None

@@ -27,6 +27,7 @@ def start(*, level: str, project: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    logging.captureWarnings(True)  # Google's SDK repeats words of an answer in them
     _logger.setLevel(level)
 
 

@@ -15,7 +15,7 @@ from rubydraw.sketch import Sketch
 SCHEMA = 1
 
 _REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-_WHOLE_NUMBER = re.compile(r"[0-9]{1,15}")
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,13}")  # as a time in ms, up to the year 2286
 
 
 class Malformed(ValueError):

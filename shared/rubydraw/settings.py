@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 
 class BadSettings(ValueError):
@@ -17,7 +17,7 @@ def _split(value: Any) -> Any:
 
 
 def _redis_url(value: str) -> str:
-    if not value.startswith(("redis://", "rediss://")):
+    if value and not value.startswith(("redis://", "rediss://")):
         raise ValueError("must start with redis:// or rediss://")
     return value
 
@@ -35,6 +35,22 @@ def _origin(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _needed_in(*modes: str) -> AfterValidator:
+    def check(value: str, info: ValidationInfo) -> str:
+        if (mode := info.data.get("gemini_mode")) in modes and not value:
+            raise ValueError(f"is missing (GEMINI_MODE is {mode})")
+        return value
+
+    return AfterValidator(check)
+
+
+def _twice_in_a_lease(value: int, info: ValidationInfo) -> int:
+    if value * 2 > info.data.get("lease_ms", value * 2):
+        raise ValueError("must be at most half of LEASE_MS")
+    return value
+
+
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Topic = Annotated[str, Field(pattern=r"^(projects/[^/\s]+/topics/[^/\s]+)?$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -43,12 +59,11 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 class Settings(BaseModel):
     """Every setting, its unit, default and meaning; `docs/reference.md` is generated from here."""
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    # Defaults are checked too: whether a key may be empty depends on the mode, which stands before it.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, validate_default=True)
 
-    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
-        description="Redis that holds jobs, flights and updates", repr=False
-    )
-    cache_redis_url: str = Field("", description="Redis that holds results; empty: `REDIS_URL`", repr=False)
+    redis_url: RedisUrl = Field(description="Redis that holds jobs, flights and updates", repr=False)
+    cache_redis_url: RedisUrl = Field("", description="Redis that holds results; empty: `REDIS_URL`", repr=False)
     redis_ca_cert: str = Field("", description="PEM certificates that a `rediss:` address is checked against")
     pubsub_url: HttpUrl = Field(
         "https://pubsub.googleapis.com", description="where to publish; with `http:` no access token is sent"
@@ -58,16 +73,22 @@ class Settings(BaseModel):
     gemini_mode: Literal["api", "vertex", "express"] = Field(
         "api", description="`api` (Gemini API key), `vertex` (ambient credentials) or `express` (Vertex express key)"
     )
-    gemini_api_key: str = Field("", description="key for the modes `api` and `express`", repr=False)
+    gemini_api_key: Annotated[str, _needed_in("api", "express")] = Field(
+        "", description="key for the modes `api` and `express`", repr=False
+    )
     gemini_base_url: HttpUrl = Field("", description="another address for Gemini; empty: Google's")
     gemini_model: str = Field("gemini-3.1-flash-image", min_length=1, description="image model; part of the digest")
-    gemini_project: str = Field("", description="Google Cloud project for the mode `vertex`")
+    gemini_project: Annotated[str, _needed_in("vertex")] = Field(
+        "", description="Google Cloud project for the mode `vertex`"
+    )
     gemini_location: str = Field("global", min_length=1, description="location for the mode `vertex`")
     gemini_timeout_s: Seconds = Field(120, description="longest call to Gemini")
     sync_deadline_s: Seconds = Field(150, description="longest synchronous request")
     work_deadline_s: Seconds = Field(180, description="longest delivery of one job")
     lease_ms: int = Field(30_000, ge=100, le=600_000, description="how long a job or a flight is held unless renewed")
-    heartbeat_ms: int = Field(10_000, ge=20, le=300_000, description="how often a held job or flight is renewed")
+    heartbeat_ms: Annotated[int, AfterValidator(_twice_in_a_lease)] = Field(
+        10_000, ge=20, le=300_000, description="how often a held job or flight is renewed"
+    )
     max_attempts: int = Field(3, ge=1, le=10, description="calls to Gemini that one job may cost")
     job_max_age_s: int = Field(3600, ge=1, le=86_400, description="age at which an unsettled job becomes `EXPIRED`")
     publish_timeout_s: Seconds = Field(8, description="longest publish, retries included")
@@ -83,21 +104,6 @@ class Settings(BaseModel):
     )
     introspection: bool = Field(False, description="whether the GraphQL schema may be read")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severity that is logged")
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> Self:
-        wrong = []
-        if self.cache_redis_url and not self.cache_redis_url.startswith(("redis://", "rediss://")):
-            wrong.append("CACHE_REDIS_URL must start with redis:// or rediss://")
-        if self.gemini_mode in ("api", "express") and not self.gemini_api_key:
-            wrong.append(f"GEMINI_API_KEY is missing (GEMINI_MODE is {self.gemini_mode})")
-        if self.gemini_mode == "vertex" and not self.gemini_project:
-            wrong.append("GEMINI_PROJECT is missing (GEMINI_MODE is vertex)")
-        if self.heartbeat_ms * 2 > self.lease_ms:
-            wrong.append("HEARTBEAT_MS must be at most half of LEASE_MS")
-        if wrong:
-            raise ValueError("; ".join(wrong))
-        return self
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Self:
@@ -120,8 +126,7 @@ class Settings(BaseModel):
 
 
 def _told(error: Any) -> str:
-    text = error["msg"].removeprefix("Value error, ")
-    if not error["loc"]:
-        return str(text)
-    name = str(error["loc"][0]).upper()
-    return f"{name} is missing" if error["type"] == "missing" else f"{name}: {text[:1].lower()}{text[1:]}"
+    name, text = str(error["loc"][0]).upper(), error["msg"].removeprefix("Value error, ")
+    if error["type"] == "missing":
+        text = "is missing"
+    return f"{name} {text}" if text.startswith("is missing") else f"{name}: {text[:1].lower()}{text[1:]}"

@@ -16,8 +16,11 @@ KEY_VERSION = "v1"
 MAX_SVG_BYTES = 256 * 1024
 MAX_HINTS_CHARS = 2_000
 MAX_VARIANT = 999
+MAX_MARKS = 30
+"""Combining marks in a row, as in Unicode's "Stream-Safe Text Format" (UAX #15): NFC sorts them in quadratic time."""
 
 _DATA_URL = "data:image/png;base64,"
+_DECOMPOSED_TO_MARKS = "\u0f73\u0f75\u0f81"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -54,11 +57,9 @@ class Sketch:
             picture = read_png(png)
         except BadPng as bad:
             raise BadSketch(f"pngBase64 is not a PNG that can be used: {bad}.") from None
+        _check_length(svg.strip(), hints.strip())
         svg, hints = _text("svg", svg), _text("hints", hints)
-        if (svg_bytes := len(svg.encode())) > MAX_SVG_BYTES:
-            raise BadSketch(f"svg has {svg_bytes} bytes of UTF-8; at most {MAX_SVG_BYTES} are allowed.")
-        if len(hints) > MAX_HINTS_CHARS:
-            raise BadSketch(f"hints has {len(hints)} characters; at most {MAX_HINTS_CHARS} are allowed.")
+        _check_length(svg, hints)  # a few characters grow in NFC
         content = _hash(str(variant).encode(), svg.encode(), hints.encode(), picture.identity)
         return cls(picture.data, svg, hints, variant, content)
 
@@ -92,8 +93,15 @@ def _strict(text: str) -> bytes:
     return decoded
 
 
+def _check_length(svg: str, hints: str) -> None:
+    if (svg_bytes := len(svg.encode(errors="surrogatepass"))) > MAX_SVG_BYTES:
+        raise BadSketch(f"svg has {svg_bytes} bytes of UTF-8; at most {MAX_SVG_BYTES} are allowed.")
+    if len(hints) > MAX_HINTS_CHARS:
+        raise BadSketch(f"hints has {len(hints)} characters; at most {MAX_HINTS_CHARS} are allowed.")
+
+
 def _text(name: str, value: str) -> str:
-    """Return `value` in NFC and stripped; refuse control characters."""
+    """Return `value` in NFC and stripped; refuse control characters and piles of combining marks."""
     if found := _CONTROL.search(value):
         raise BadSketch(
             f"{name} contains the control character U+{ord(found[0]):04X};"
@@ -103,7 +111,18 @@ def _text(name: str, value: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise BadSketch(f"{name} contains half a surrogate pair; only whole characters are allowed.") from None
+    if not value.isascii() and _piles_marks(value):
+        raise BadSketch(f"{name} has more than {MAX_MARKS} combining marks in a row.")
     return unicodedata.normalize("NFC", value).strip()
+
+
+def _piles_marks(value: str) -> bool:
+    run = 0
+    for char in value:
+        run = run + 1 if unicodedata.combining(char) or char in _DECOMPOSED_TO_MARKS else 0
+        if run > MAX_MARKS:
+            return True
+    return False
 
 
 def _hash(*fields: bytes) -> bytes:

@@ -42,13 +42,9 @@ class Laptop:
         httpx2.post(f"{self.gemini}/faults", json=list(faults)).raise_for_status()
 
     def release(self) -> None:
-        """Let the calls go on that a `hold` fault keeps waiting."""
+        """Let the call go on that a `hold` fault keeps waiting, once it has come."""
+        wait_for(lambda: httpx2.get(f"{self.gemini}/calls").json()["waiting"] == 1)
         httpx2.post(f"{self.gemini}/release").raise_for_status()
-
-    def waiting(self) -> int:
-        """How many calls a `hold` fault keeps waiting."""
-        count: int = httpx2.get(f"{self.gemini}/calls").json()["waiting"]
-        return count
 
 
 def free_port() -> int:

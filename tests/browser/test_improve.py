@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.browser import hand
-from tests.browser.conftest import Laptop, OpenPad, wait_for
+from tests.browser.conftest import Laptop, OpenPad
 
 pytestmark = pytest.mark.browser
 
@@ -34,7 +34,6 @@ def test_a_sketch_is_improved_in_the_background_across_a_reload(open_pad: OpenPa
     page.locator("#doing", has_text="Drawing").wait_for()
     page.reload()
     page.locator("#strip li[data-state=working]").wait_for()
-    wait_for(lambda: laptop.waiting() == 1)
     laptop.release()
     page.locator("#strip li[data-state=done] button.pick").click()
     assert hand.finished(page) != ""
@@ -104,6 +103,7 @@ def test_another_variant_is_another_sketch_in_the_strip(open_pad: OpenPad) -> No
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
     page.reload()
     page.locator("#strip li").nth(1).wait_for()
+    page.on("dialog", lambda dialog: dialog.accept())
     hand.press(page, "Forget all")
     page.locator("#strip li").first.wait_for(state="detached")
     page.reload()

@@ -57,7 +57,7 @@ async def used_up(jobs: Jobs, message: JobMessage, record: JobRecord, attempts: 
 
 async def until_prolonged(record: JobRecord) -> None:
     """Poll until the lease has half of its length left again."""
-    while int((await record.named("lease_until_ms"))[0] or 0) < now_ms() + LEASE_MS / 2:  # noqa: ASYNC110 -- by a task of its own
+    while int((await record.named("lease_until_ms"))[0] or 0) < now_ms() + LEASE_MS / 2:
         await asyncio.sleep(0.01)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from rubydraw.errors import Code, GeminiBusy, StoreUnavailable
 from rubydraw.jobs import Jobs
 from rubydraw.store import Script, Store, connect, raise_first
@@ -51,7 +53,8 @@ def clock() -> Clock:
 @pytest.fixture
 async def clocked(wire: WireProxy, clock: Clock) -> AsyncIterator[Store]:
     """A Store at the far end of the wire whose breaker goes by `clock`."""
-    store = Store(redis.asyncio.Redis(host="127.0.0.1", port=wire.address, socket_timeout=0.5), clock=clock)
+    client = redis.asyncio.Redis(host="127.0.0.1", port=wire.address, retry=Retry(NoBackoff(), 0))
+    store = Store(client, clock=clock)
     yield store
     await store.close()
 
@@ -114,7 +117,7 @@ async def test_closed_store_has_no_connection_left(redis_url: str, raw: redis.as
     await outcomes(store, 5)
     await store.close()
     async with asyncio.timeout(5):
-        while len(await raw.client_list()) != 1:  # noqa: ASYNC110 -- the server notices by itself
+        while len(await raw.client_list()) != 1:
             await asyncio.sleep(0.01)
 
 

@@ -7,11 +7,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.e2e.redis_server import RedisServer, redis_server
+from tests.e2e.sketch_client import SketchClient, client_of
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 30.0
@@ -132,6 +135,37 @@ def start_laptop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartLapt
             return stack.enter_context(laptop(tmp_path_factory.mktemp("laptop"), *command, **settings))
 
         yield start
+
+
+@pytest.fixture(scope="module")
+def redis_of_module() -> Iterator[RedisServer]:
+    with redis_server(free_port()) as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_of_module: RedisServer) -> Iterator[RedisServer]:
+    """A Redis that a test may stop, hang, flush and set up otherwise."""
+    yield redis_of_module
+    redis_of_module.restart()
+
+
+@pytest.fixture(scope="module")
+def fleet(redis_of_module: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """Two instances of each function over that Redis, with short leases; shared by a module's tests."""
+    short = {"LEASE_MS": "1500", "HEARTBEAT_MS": "300", "MAX_IN_FLIGHT": "60", "GEMINI_TIMEOUT_S": "20"}
+    settings = {"INSTANCES": "2", "REDIS_URL": redis_of_module.url, **short}
+    with laptop(tmp_path_factory.mktemp("fleet"), **settings) as running:
+        assert running.endpoint
+        yield running
+
+
+@pytest.fixture
+async def client(fleet: Laptop, redis_of_module: RedisServer) -> AsyncIterator[SketchClient]:
+    """A client of the fleet, with nothing left of the test before: no key, no fault, no call, no message."""
+    async with client_of(fleet.addresses) as one:
+        await one.fresh(redis_of_module)
+        yield one
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,11 @@ class RedisServer:
             self._process.kill()
             self._process.wait(10)
 
+    def restart(self) -> None:
+        """Replace it, whatever has become of it, by an empty one with its first settings."""
+        self.stop()
+        self.start()
+
     def hang(self) -> None:
         """Stop its process in its tracks: connections are accepted, nothing is answered."""
         assert self._process

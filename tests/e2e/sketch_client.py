@@ -1,16 +1,17 @@
 """A client of the endpoint as the front end is one, and of the stand-ins as an operator of the laptop is."""
 
 import asyncio
-import base64
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx2
 
-SKETCH = Path(__file__).resolve().parents[2] / "examples" / "cat.png"
+from tests.e2e.redis_server import RedisServer
+
+SKETCH = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+"""One pixel: what is tested here is who asks and when, and the stand-in redraws this one in no time."""
 
 IMPROVE = """mutation ImproveSketch($input: ImproveSketchInput!) { improveSketch(input: $input) {
   requestId errors problem { code message retryable retryAfterSeconds }
@@ -26,7 +27,6 @@ class SketchClient:
     def __init__(self, http: httpx2.AsyncClient, addresses: dict[str, str]) -> None:
         self._http = http
         self.addresses = addresses
-        self._png = base64.b64encode(SKETCH.read_bytes()).decode()
 
     @property
     def endpoints(self) -> Sequence[str]:
@@ -34,7 +34,7 @@ class SketchClient:
 
     async def improve(self, *, to: int = 0, **input: Any) -> dict[str, Any]:
         """Send a sketch; return the payload."""
-        variables = {"input": {"pngBase64": self._png, "svg": None, "hints": None, **input}}
+        variables = {"input": {"pngBase64": SKETCH, "svg": None, "hints": None, **input}}
         answer = await self._post(self.endpoints[to % len(self.endpoints)], IMPROVE, variables)
         payload: dict[str, Any] = answer["data"]["improveSketch"]
         return payload
@@ -79,6 +79,26 @@ class SketchClient:
 
     async def release(self) -> None:
         (await self._http.post(f"{self.addresses['gemini']}/release")).raise_for_status()
+
+    async def fresh(self, redis: RedisServer) -> None:
+        """Wait until every part answers and no message is outstanding, then forget all that was."""
+        gemini, end_s = self.addresses["gemini"], time.monotonic() + 30
+        await self.no_faults()
+        await self.release()
+        while not await self._idle():
+            assert time.monotonic() < end_s
+            await asyncio.sleep(0.05)
+        redis.command("FLUSHALL")
+        (await self._http.delete(f"{gemini}/calls")).raise_for_status()
+
+    async def _idle(self) -> bool:
+        parts = [address for name, address in self.addresses.items() if name.startswith(("graphql", "worker"))]
+        try:
+            ready = [(await self._http.get(f"{address}/ready")).status_code for address in parts]
+            stats = (await self._http.get(f"{self.addresses['pubsub']}/stats")).json()
+        except httpx2.TransportError:
+            return False
+        return set(ready) == {200} and stats["outstanding"] == 0
 
     async def _post(self, address: str, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         url = address if address.endswith("/graphql") else f"{address}/graphql"

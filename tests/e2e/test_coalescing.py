@@ -5,12 +5,10 @@ import os
 import signal
 from collections import Counter
 
-from sketch_client import SketchClient, client_of
-
-from conftest import StartLaptop
+from tests.e2e.conftest import Laptop
+from tests.e2e.sketch_client import SketchClient
 
 MANY = 1000
-SHORT = {"INSTANCES": "2", "LEASE_MS": "1500", "HEARTBEAT_MS": "300"}
 
 
 async def ask(client: SketchClient, number: int) -> tuple[str, str]:
@@ -31,77 +29,59 @@ async def end_of(client: SketchClient, answers: list[tuple[str, str]]) -> Counte
 
 
 async def test_a_thousand_identical_requests_over_two_instances_of_each_function_cost_one_call(
-    start_laptop: StartLaptop,
+    client: SketchClient,
 ) -> None:
     """Everyone is answered with the one picture, each background caller under an id of its own."""
-    laptop = start_laptop(INSTANCES="2", GEMINI_DELAY_S="2")
-    assert laptop.endpoint
-    async with client_of(laptop.addresses) as client:
-        answers = list(await asyncio.gather(*(ask(client, number) for number in range(MANY))))
-        outcomes = Counter(what for kind, what in answers if kind == "sync")
-        assert set(outcomes) <= {"MISS", "COALESCED", "HIT"}
-        assert outcomes.total() == MANY // 2
-        assert len({what for kind, what in answers if kind == "async"}) == MANY // 2
-        assert await end_of(client, answers) == {"done": MANY // 2}
-        assert await client.calls() == 1
+    await client.faults({"kind": "slow", "seconds": 2})
+    answers = list(await asyncio.gather(*(ask(client, number) for number in range(MANY))))
+    outcomes = Counter(what for kind, what in answers if kind == "sync")
+    assert set(outcomes) <= {"MISS", "COALESCED", "HIT"}
+    assert outcomes.total() == MANY // 2
+    assert len({what for kind, what in answers if kind == "async"}) == MANY // 2
+    assert await end_of(client, answers) == {"done": MANY // 2}
+    assert await client.calls() == 1
 
 
-async def test_a_killed_leader_is_replaced_and_costs_one_call_more(start_laptop: StartLaptop) -> None:
+async def test_a_killed_leader_is_replaced_and_costs_one_call_more(fleet: Laptop, client: SketchClient) -> None:
     """The instance that asked Gemini is killed with -9 in mid-call; the others finish with at most two calls."""
-    laptop = start_laptop(**SHORT, GEMINI_TIMEOUT_S="10")
-    assert laptop.endpoint
-    async with client_of(laptop.addresses) as client:
-        await client.faults({"kind": "hold"})
-        first = asyncio.create_task(client.submit(to=0))
-        await client.waiting(1)
-        leader = next(line.split()[0] for line in laptop.logs if "gemini.asked" in line)
-        await first
-        followers = [asyncio.create_task(ask(client, number)) for number in range(40)]
-        worker_pids = laptop.processes(f"--port {laptop.addresses[leader].rpartition(':')[2]}")
-        assert worker_pids
-        for pid in worker_pids:
-            os.kill(pid, signal.SIGKILL)
-        answers = list(await asyncio.gather(*followers))
-        assert {what for kind, what in answers if kind == "sync"} <= {"MISS", "COALESCED", "HIT"}
-        assert await end_of(client, [*answers, ("async", first.result())]) == {"done": 21}
-        assert await client.calls() <= 2
+    await client.faults({"kind": "hold"})
+    seen = len(fleet.logs)
+    first = await client.submit()
+    await client.waiting(1)
+    leader = next(line.split()[0] for line in fleet.logs[seen:] if "gemini.asked" in line)
+    followers = [asyncio.create_task(ask(client, number)) for number in range(40)]
+    for pid in fleet.processes(f"--port {fleet.addresses[leader].rpartition(':')[2]}"):
+        os.kill(pid, signal.SIGKILL)
+    answers = list(await asyncio.gather(*followers))
+    assert {what for kind, what in answers if kind == "sync"} <= {"MISS", "COALESCED", "HIT"}
+    assert await end_of(client, [*answers, ("async", first)]) == {"done": 21}
+    assert await client.calls() <= 2
 
 
-async def test_a_failing_gemini_is_asked_three_times_at_most_and_everyone_is_answered(
-    start_laptop: StartLaptop,
-) -> None:
-    """A failure is everyone's answer for five seconds; jobs give up after three attempts, no attempt twice."""
-    laptop = start_laptop(INSTANCES="2")
-    assert laptop.endpoint
-    async with client_of(laptop.addresses) as client:
-        await client.faults({"kind": "status", "status": 500, "times": 1000})
-        answers = list(await asyncio.gather(*(ask(client, number) for number in range(100))))
-        assert {what for kind, what in answers if kind == "sync"} == {"PROVIDER_FAILED"}
-        assert await end_of(client, answers) == {"error": 50}
-        assert await client.calls() <= 3
+async def test_a_failing_gemini_is_asked_three_times_at_most_and_everyone_is_answered(client: SketchClient) -> None:
+    """A failure is everyone's answer for five seconds; jobs give up after three attempts, no failure counts twice."""
+    await client.faults({"kind": "status", "status": 500, "times": 1000})
+    answers = list(await asyncio.gather(*(ask(client, number) for number in range(100))))
+    assert {what for kind, what in answers if kind == "sync"} == {"PROVIDER_FAILED"}
+    assert await end_of(client, answers) == {"error": 50}
+    assert await client.calls() <= 3
 
 
-async def test_a_failure_that_passes_does_not_end_a_job(start_laptop: StartLaptop) -> None:
+async def test_a_failure_that_passes_does_not_end_a_job(client: SketchClient) -> None:
     """One 500 from Gemini costs a job one attempt, though its redelivery comes while the failure is still shared."""
-    laptop = start_laptop()
-    assert laptop.endpoint
-    async with client_of(laptop.addresses) as client:
-        await client.faults({"kind": "status", "status": 500})
-        state = await client.settled(await client.submit())
-        assert (state["status"], state["attempt"]) == ("done", 2)
-        assert await client.calls() == 2
+    await client.faults({"kind": "status", "status": 500})
+    state = await client.settled(await client.submit())
+    assert (state["status"], state["attempt"]) == ("done", 2)
+    assert await client.calls() == 2
 
 
-async def test_a_caller_that_goes_away_does_not_end_a_call_that_is_paid_for(start_laptop: StartLaptop) -> None:
+async def test_a_caller_that_goes_away_does_not_end_a_call_that_is_paid_for(client: SketchClient) -> None:
     """The client disconnects in mid-call; its repeat finds the drawing and asks nobody."""
-    laptop = start_laptop()
-    assert laptop.endpoint
-    async with client_of(laptop.addresses) as client:
-        await client.faults({"kind": "hold"})
-        impatient = asyncio.create_task(client.improve())
-        await client.waiting(1)
-        impatient.cancel()
-        await asyncio.gather(impatient, return_exceptions=True)
-        await client.release()
-        assert (await client.improve())["result"]["provenance"]["cache"] in ("HIT", "COALESCED")
-        assert await client.calls() == 1
+    await client.faults({"kind": "hold"})
+    impatient = asyncio.create_task(client.improve())
+    await client.waiting(1)
+    impatient.cancel()
+    await asyncio.gather(impatient, return_exceptions=True)
+    await client.release()
+    assert (await client.improve())["result"]["provenance"]["cache"] in ("HIT", "COALESCED")
+    assert await client.calls() == 1

@@ -2,24 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from redis_server import RedisServer, redis_server
-from sketch_client import SketchClient, client_of
 
-from conftest import StartLaptop, free_port
+from tests.e2e.conftest import StartLaptop
+from tests.e2e.redis_server import RedisServer
+from tests.e2e.sketch_client import SketchClient, client_of
 
 REDIS_MAY_COST_S = 2.0
 SLACK_S = 1.5
 """These machines are slow at times; what is tested is that nothing waits for a time-out of tens of seconds."""
-
-
-@pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    with redis_server(free_port()) as server:
-        yield server
 
 
 async def timed(call: Any) -> tuple[Any, float]:
@@ -61,22 +54,19 @@ async def test_without_redis_a_sketch_is_still_improved_and_everything_else_says
 
 
 async def test_a_drawing_that_redis_would_not_take_is_kept_here_and_stored_when_it_is_back(
-    start_laptop: StartLaptop, redis: RedisServer
+    client: SketchClient, redis: RedisServer
 ) -> None:
     """Redis is stopped while Gemini draws: the picture is answered, and a repeat costs nothing, before and after."""
-    laptop = start_laptop(REDIS_URL=redis.url)
-    assert laptop.endpoint
-    async with client_of(laptop.addresses) as client:
-        await client.faults({"kind": "hold"})
-        asked = asyncio.create_task(client.improve())
-        await client.waiting(1)
-        redis.stop()
-        await client.release()
-        assert (await asked)["errors"] == []
-        assert (await client.improve())["result"]["provenance"]["cache"] == "HIT"
-        redis.start()
-        await until_hit(client, redis)
-        assert await client.calls() == 1
+    await client.faults({"kind": "hold"})
+    asked = asyncio.create_task(client.improve())
+    await client.waiting(1)
+    redis.stop()
+    await client.release()
+    assert (await asked)["errors"] == []
+    assert (await client.improve())["result"]["provenance"]["cache"] == "HIT"
+    redis.start()
+    await until_hit(client, redis)
+    assert await client.calls() == 1
 
 
 async def until_hit(client: SketchClient, redis: RedisServer) -> None:
@@ -90,71 +80,59 @@ async def until_hit(client: SketchClient, redis: RedisServer) -> None:
 
 @pytest.mark.parametrize(("setting", "refusal"), [("maxmemory", "1"), ("min-replicas-to-write", "1")])
 async def test_a_redis_that_refuses_writes_still_serves_what_it_has(
-    start_laptop: StartLaptop, redis: RedisServer, setting: str, refusal: str
+    client: SketchClient, redis: RedisServer, setting: str, refusal: str
 ) -> None:
     """Out of memory, or without its replicas: hits are served, misses are drawn within the allowance."""
-    laptop = start_laptop(REDIS_URL=redis.url)
-    assert laptop.endpoint
-    async with client_of(laptop.addresses) as client:
-        await client.improve()
-        redis.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
-        redis.command("CONFIG", "SET", setting, refusal)
-        assert (await client.improve())["result"]["provenance"]["cache"] == "HIT"
-        assert (await client.improve(variant=1))["errors"] == []
-        assert (await client.improve(variant=2, **{"async": True}))["problem"]["code"] == "UNAVAILABLE"
+    await client.improve()
+    redis.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    redis.command("CONFIG", "SET", setting, refusal)
+    assert (await client.improve())["result"]["provenance"]["cache"] == "HIT"
+    assert (await client.improve(variant=1))["errors"] == []
+    assert (await client.improve(variant=2, **{"async": True}))["problem"]["code"] == "UNAVAILABLE"
 
 
-async def test_a_flushed_redis_loses_no_job(start_laptop: StartLaptop, redis: RedisServer) -> None:
+async def test_a_flushed_redis_loses_no_job(client: SketchClient, redis: RedisServer) -> None:
     """Everything in Redis is gone while a worker draws; the job is done all the same, its record made again."""
-    laptop = start_laptop(REDIS_URL=redis.url)
-    assert laptop.endpoint
-    async with client_of(laptop.addresses) as client:
-        await client.faults({"kind": "hold"})
-        request_id = await client.submit()
-        await client.waiting(1)
-        redis.command("FLUSHALL")
-        assert (await client.status(request_id))["status"] == "not_found"
-        await client.release()
-        end_s = time.monotonic() + 20
-        while (await client.status(request_id))["status"] != "done":
-            assert time.monotonic() < end_s
-            await asyncio.sleep(0.1)
-        assert await client.calls() == 1
+    await client.faults({"kind": "hold"})
+    request_id = await client.submit()
+    await client.waiting(1)
+    redis.command("FLUSHALL")
+    assert (await client.status(request_id))["status"] == "not_found"
+    await client.release()
+    end_s = time.monotonic() + 20
+    while (await client.status(request_id))["status"] != "done":
+        assert time.monotonic() < end_s
+        await asyncio.sleep(0.1)
+    assert await client.calls() == 1
 
 
 @pytest.mark.parametrize("status", [429, 503])
 async def test_an_overloaded_gemini_is_left_alone_and_costs_no_job_an_attempt(
-    start_laptop: StartLaptop, status: int
+    client: SketchClient, status: int
 ) -> None:
     """During the cooldown nobody calls, hits are served, and the jobs wait and end well with their first attempt."""
-    laptop = start_laptop(INSTANCES="2")
-    assert laptop.endpoint
-    async with client_of(laptop.addresses) as client:
-        await client.improve(variant=9)
-        await client.faults({"kind": "status", "status": status, "retry_after_s": 3, "times": 2})
-        first = await client.improve()
-        assert first["problem"]["code"] == "PROVIDER_OVERLOADED"
-        assert first["problem"]["retryAfterSeconds"] > 0
-        calls = await client.calls()
-        jobs = [await client.submit(to=variant, variant=variant) for variant in (1, 2, 3, 4)]
-        assert (await client.improve(variant=5))["problem"]["code"] == "PROVIDER_OVERLOADED"
-        assert (await client.improve(variant=9))["result"]["provenance"]["cache"] == "HIT"
-        assert await client.calls() == calls
-        states = [await client.settled(request_id, within_s=60) for request_id in jobs]
-        assert [(state["status"], state["attempt"]) for state in states] == [("done", 1)] * 4
+    await client.improve(variant=9)
+    await client.faults({"kind": "status", "status": status, "retry_after_s": 3, "times": 2})
+    first = await client.improve()
+    assert first["problem"]["code"] == "PROVIDER_OVERLOADED"
+    assert first["problem"]["retryAfterSeconds"] > 0
+    calls = await client.calls()
+    jobs = [await client.submit(to=variant, variant=variant) for variant in (1, 2, 3, 4)]
+    assert (await client.improve(variant=5))["problem"]["code"] == "PROVIDER_OVERLOADED"
+    assert (await client.improve(variant=9))["result"]["provenance"]["cache"] == "HIT"
+    assert await client.calls() == calls
+    states = [await client.settled(request_id, within_s=60) for request_id in jobs]
+    assert [(state["status"], state["attempt"]) for state in states] == [("done", 1)] * 4
 
 
-async def test_a_refusal_is_remembered(start_laptop: StartLaptop) -> None:
+async def test_a_refusal_is_remembered(client: SketchClient) -> None:
     """What Gemini refused once is refused again without asking it, in the background too."""
-    laptop = start_laptop()
-    assert laptop.endpoint
-    async with client_of(laptop.addresses) as client:
-        await client.faults({"kind": "refuse"})
-        for _ in range(2):
-            assert (await client.improve())["problem"]["code"] == "CONTENT_REFUSED"
-        state = await client.settled(await client.submit())
-        assert (state["status"], state["problem"]) == ("error", {"code": "CONTENT_REFUSED", "retryable": False})
-        assert await client.calls() == 1
+    await client.faults({"kind": "refuse"})
+    for _ in range(2):
+        assert (await client.improve())["problem"]["code"] == "CONTENT_REFUSED"
+    state = await client.settled(await client.submit())
+    assert (state["status"], state["problem"]) == ("error", {"code": "CONTENT_REFUSED", "retryable": False})
+    assert await client.calls() == 1
 
 
 async def test_more_than_an_instance_can_hold_is_refused_with_a_time_to_come_back(start_laptop: StartLaptop) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 from PIL import Image, ImageDraw
-from unpacked import booted, free_port, running, unpack
+from unpacked import booted, free_port, log_of, running, unpack
 
 from emulator import valkey
 from infra import bundle
@@ -29,8 +30,6 @@ SETTLE_S = 30.0
 IMPROVE = """mutation ($input: ImproveSketchInput!) {
   improveSketch(input: $input) { result { imageBase64 mimeType provenance { cache } } requestId errors } }"""
 STATUS = "query ($id: String!) { improveSketchStatus(requestId: $id) { status result { imageBase64 } } }"
-
-Push = Callable[[dict[str, str]], httpx2.Response]
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +164,17 @@ def test_worker_takes_a_cloud_event(urls: dict[str, str]) -> None:
     answer = httpx2.post(urls["worker"], json=envelope(message), headers=headers, timeout=60)
     assert 204 == answer.status_code
     assert "done" == settled(urls["graphql"], request_id)["status"]
+
+
+def test_logs_are_lines_of_json(urls: dict[str, str], unpacked: dict[str, tuple[Path, Path]]) -> None:
+    """Both functions log under the platform's own variables, one JSON object a line, marked with the execution."""
+    request_id, message = submitted(urls, "olive")
+    httpx2.post(urls["worker"], json=envelope(message), timeout=60).raise_for_status()
+    for function, event in {"graphql": "job.submitted", "worker": "job.completed"}.items():
+        lines = [json.loads(line) for line in log_of(unpacked[function][0]).read_text().splitlines()]
+        (line,) = [line for line in lines if line["message"] == event and line["request_id"] == request_id]
+        assert "INFO" == line["severity"]
+        assert "execution_id" in line["logging.googleapis.com/labels"]
 
 
 @pytest.mark.parametrize("function", bundle.FUNCTIONS)

@@ -35,7 +35,7 @@ REFUSED = [
     ("results_redis", {"memory_gb": 0}, "results_redis.memory_gb allows 1 to 300"),
     ("settings", {"GEMINI_API_KEY": "in plain sight"}, "settings allows GEMINI_BASE_URL"),
     ("settings", {"SYNC_DEADLINE_S": "600"}, "settings allows a SYNC_DEADLINE_S of at most 580"),
-    ("settings", {"WORK_DEADLINE_S": "long"}, "settings allows a WORK_DEADLINE_S of at most 200"),
+    ("settings", {"WORK_DEADLINE_S": "long"}, "settings allows a WORK_DEADLINE_S of at most 220"),
     ("subnet_cidr", "10.8.0.0/28", "subnet_cidr allows an IPv4 range of at least 64"),
     ("worker", {"concurrency": 1.5}, "worker.concurrency allows 1 to 1000"),
     ("worker", {"cpu": 3}, "worker.cpu allows 1, 2, 4 or 8"),

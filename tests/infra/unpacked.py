@@ -51,9 +51,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], port: int) -> Iterator[str]:
+def running(
+    command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str], port: int, log: Path | None = None
+) -> Iterator[str]:
     """Run a server until the end of the block, once it accepts connections on `port`; yield its address."""
-    log = cwd / f"{port}.log"
+    log = log or cwd / f"{port}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=cwd, env=dict(env), stdout=output, stderr=output, start_new_session=True,
@@ -73,7 +75,11 @@ def running(command: Sequence[str | Path], *, cwd: Path, env: Mapping[str, str],
 
 @contextmanager
 def booted(target: str, folder: Path, bin_folder: Path, settings: Mapping[str, str]) -> Iterator[str]:
-    """Run the buildpack's entry point, literally `functions-framework`, with the variables that the platform sets."""
+    """
+    Run the buildpack's entry point, literally `functions-framework`, with the variables that the platform sets.
+
+    What it logs is kept beside the folder (`log_of`).
+    """
     port = free_port()
     platform = {
         "FUNCTION_SIGNATURE_TYPE": "http",
@@ -88,9 +94,13 @@ def booted(target: str, folder: Path, bin_folder: Path, settings: Mapping[str, s
         "PYTHONUNBUFFERED": "TRUE",
     }
     command = [bin_folder / "functions-framework"]
-    with running(command, cwd=folder, env={**platform, **settings}, port=port) as url:
+    with running(command, cwd=folder, env={**platform, **settings}, port=port, log=log_of(folder)) as url:
         assert httpx2.get(f"{url}/up").json() == {"up": True}
         yield url
+
+
+def log_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.log")
 
 
 def _accepts(port: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rubydraw.admission import MEAN_SKETCH_BYTES, RETRY_AFTER_S, Allowance, Gate
+from rubydraw.admission import LONGEST_BODY_BYTES, MEAN_SKETCH_BYTES, RETRY_AFTER_S, Allowance, Gate, Intake
 from rubydraw.errors import Code, StoreUnavailable, Unavailable
 
 
@@ -50,6 +50,35 @@ def test_the_largest_sketch_fits_through_the_smallest_gate() -> None:
         pass
 
 
+@pytest.mark.parametrize("length", [None, "", "-1", "1e3", "99999999999999999999"])
+def test_a_body_of_unknown_length_counts_as_the_longest(length: str | None) -> None:
+    """What is not announced, or announced beyond the limit, takes the room of the longest body that is read."""
+    intake = Intake(20)
+    with intake.admit(length), pytest.raises(Unavailable), intake.admit(str(20 * MEAN_SKETCH_BYTES)):
+        pytest.fail("there was no room")
+    with intake.admit(str(LONGEST_BODY_BYTES)):
+        pass
+
+
+def test_bodies_share_the_room() -> None:
+    """Many small ones fit where few large ones do, and each makes room again at its end."""
+    intake, large = Intake(10), str(7 * MEAN_SKETCH_BYTES)
+    with intake.admit(large), intake.admit(large):
+        with pytest.raises(Unavailable) as refused, intake.admit("1000"):
+            pytest.fail("there was no room")
+        assert refused.value.retry_after_s == RETRY_AFTER_S
+    with intake.admit(large), intake.admit("1000"), intake.admit("1000"):
+        pass
+
+
+def test_a_lone_body_always_fits() -> None:
+    """The smallest instance can still read the largest sketch, and so can one after a failure."""
+    intake = Intake(1)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError), intake.admit(None):
+            raise ZeroDivisionError
+
+
 def test_an_allowance_is_per_minute() -> None:
     """After the last call of the minute it says when the next one is due."""
     clock = Clock()
@@ -78,14 +107,14 @@ def test_no_allowance_is_no_call() -> None:
 def test_no_minute_has_more_calls_than_allowed(per_minute: int, pauses_s: list[float]) -> None:
     """However the calls come, any 60 seconds hold at most the allowance."""
     clock = Clock()
-    allowance, spent = Allowance(per_minute, clock=clock), []
+    allowance, spent, waits_s = Allowance(per_minute, clock=clock), [], []
     for pause_s in pauses_s:
         clock.now_s += pause_s
         try:
             allowance.spend()
         except StoreUnavailable as refused:
-            assert refused.retry_after_s is not None
-            assert 0 < refused.retry_after_s <= 60
+            waits_s.append(refused.retry_after_s or 0)
         else:
             spent.append(clock.now_s)
+    assert all(0 < wait_s <= 60 for wait_s in waits_s)
     assert all(sum(at - 60 < other <= at for other in spent) <= per_minute for at in spent)

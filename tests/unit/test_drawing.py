@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rubydraw.drawing import Metadata, read_metadata
 
@@ -137,6 +137,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.sampled_from([*SAID, "other"]), JSON_VALUES))
 def test_no_object_gives_anything_but_clean_words(found: dict[str, object]) -> None:
     """Whatever values the model gives, five clean words come out, or nothing where none of ours is named."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 DELIVERY = Path(__file__).parents[2] / "functions" / "worker" / "delivery.py"
@@ -92,10 +92,7 @@ def test_what_may_be_absent_may_be_absent(body: dict[str, Any], expected: tuple[
         {"message": None},
         {"message": []},
         {"message": "x"},
-        *(
-            {"message": MESSAGE | {"data": data}}
-            for data in ("Zm9", "Zm9v\n", "Zm9v-_==", "é", "\0", 5, ["a"], {"a": 1})
-        ),
+        *({"message": MESSAGE | {"data": data}} for data in ("Zm9", "Zm9v\n", "Zm9v-_==", "é", "\0", 5, {"a": 1})),
         *({"message": MESSAGE | {"attributes": attributes}} for attributes in ("x", ["a"], {"a": 1}, {"a": None}, 5)),
         {"message": MESSAGE | {"messageId": 5}},
         PUSH | {"deliveryAttempt": "4"},
@@ -115,6 +112,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(st.sampled_from(list(PUSH)), JSON_VALUES),
     st.dictionaries(st.sampled_from(list(MESSAGE)), JSON_VALUES),

@@ -152,7 +152,7 @@ def parts(*found: dict[str, object]) -> tuple[bytes, str]:
 
 
 def image(data: bytes, *, thought: bool = False) -> dict[str, object]:
-    return {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(data)}, "thought": thought}
+    return {"inlineData": {"mimeType": "image/png", "data": data}, "thought": thought}
 
 
 def test_the_last_picture_counts() -> None:
@@ -181,7 +181,7 @@ def test_text_alone_is_no_picture() -> None:
         ({"error": {"details": [{"retryDelay": "2s"}]}}, {"retry-after": "7"}, 2),
         ({"error": {"details": [{"retryDelay": "-5s"}]}}, {}, 0),
         ({"error": {"details": [{"retryDelay": "1e400s"}]}}, {}, 3600),
-        ({"error": {"details": [{"retryDelay": "NaN"}]}}, {}, None),
+        ({"error": {"details": [{"retryDelay": "NaN"}]}}, {}, 0),
         ({"error": {"details": [{"retryDelay": 5}, "x", None]}}, {}, None),
         ({"error": {"details": {"retryDelay": "5s"}}}, {}, None),
         ({"error": "busy"}, {}, None),

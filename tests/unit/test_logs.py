@@ -7,7 +7,6 @@ import logging
 import re
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +28,6 @@ def restored() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     ours.setLevel(our_level)
-    logging.captureWarnings(False)
 
 
 @pytest.fixture
@@ -113,12 +111,17 @@ def test_names_that_only_look_like_ours_are_cut_too(lines: Any) -> None:
     assert [line["message"] for line in lines()] == ["library.said", "library.said"]
 
 
-@pytest.mark.filterwarnings("always")
-def test_warnings_of_libraries_are_cut_to_their_kind(lines: Any) -> None:
+def test_warnings_of_libraries_are_cut_to_their_kind() -> None:
     """Google's SDK warns with words of the answer ("… is not a valid FinishReason"): they reach no log."""
-    logs.start(level="INFO", project="")
-    warnings.warn(f"{CANARY} is not a valid FinishReason", stacklevel=1)
-    assert lines() == [{"severity": "WARNING", "message": "library.said", "logger": "py.warnings"}]
+    script = f"""
+import warnings
+from rubydraw import logs
+logs.start(level="INFO", project="")
+warnings.warn("{CANARY} is not a valid FinishReason")
+"""
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "" == said.stderr
+    assert {"severity": "WARNING", "message": "library.said", "logger": "py.warnings"} == orjson.loads(said.stdout)
 
 
 def test_starting_again_does_not_log_twice(lines: Any) -> None:

@@ -118,7 +118,7 @@ async def test_a_jpeg_that_claims_to_be_huge_is_not_decoded(size: tuple[int, int
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(
     st.sampled_from([JPEG, WEBP, picture("WEBP", "RGBA", lossless=True), picture("JPEG", "CMYK", progressive=True)]),
     st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=6),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 
 import pytest
@@ -41,7 +42,7 @@ def test_the_same_picture_has_one_identity(
 ) -> None:
     """Ancillary chunks, what follows IEND, and how IDAT is cut change neither identity nor, but for the cuts, data."""
     ends = [0, *sorted(cuts), len(pixels())]
-    recut = b"".join(chunk(b"IDAT", pixels()[start:end]) for start, end in zip(ends, ends[1:], strict=False))
+    recut = b"".join(chunk(b"IDAT", pixels()[start:end]) for start, end in itertools.pairwise(ends))
     read = read_png(file(ihdr(), before, between, recut, behind, IEND) + trailing)
     assert identity(png()) == read.identity
     assert file(ihdr(), recut, IEND) == read.data

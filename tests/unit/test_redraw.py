@@ -159,10 +159,24 @@ def noise(height: int, width: int, channels: int = 0) -> Image.Image:
         (as_png(Image.new("L", (8192, 1), 255)), (1024, 1)),
         (as_png(Image.new("RGB", (1, 8192), "red")), (1, 1024)),
         (as_png(noise(3, 8192, 3)), (1024, 1)),
+        (as_png(Image.fromarray((np.indices((512, 512)).sum(0) % 2 * 255).astype(np.uint8))), (1024, 1024)),
         (as_png(noise(200, 200)), (1024, 1024)),
         (as_png(noise(300, 300, 4)), (1024, 1024)),
     ],
-    ids=["dot", "bits", "grey-alpha", "clear", "palette", "16-bit", "wide", "tall", "thin", "noise", "rgba-noise"],
+    ids=[
+        "dot",
+        "bits",
+        "grey-alpha",
+        "clear",
+        "palette",
+        "16-bit",
+        "wide",
+        "tall",
+        "thin",
+        "checks",
+        "noise",
+        "rgba-noise",
+    ],
 )
 def test_any_png_gives_a_png(png: bytes, size: tuple[int, int]) -> None:
     """Every kind of pixel, the longest sides and pictures that are no sketch: 1024 px on the long side."""

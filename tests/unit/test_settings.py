@@ -188,8 +188,10 @@ def test_the_project_is_that_of_the_topics() -> None:
 @given(st.dictionaries(st.sampled_from(sorted(NAMES)), st.text("a1-/:.,* \n\u00e9", max_size=12)))
 def test_no_environment_crashes(env: dict[str, str]) -> None:
     """Any environment is settings, or BadSettings in one line."""
+    told = ""
     try:
         Settings.from_env(env)
     except BadSettings as bad:
-        assert str(bad).startswith("Settings that cannot be used: ")
-        assert "\n" not in str(bad)
+        told = str(bad)
+    assert told == "" or told.startswith("Settings that cannot be used: ")
+    assert "\n" not in told

@@ -1,0 +1,99 @@
+"""How the functions start: bad settings are one sentence, and slow imports wait until they are needed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import redis.asyncio
+
+from tests.functions.sketch_service import IMPROVE, SketchService
+from tests.servers import ROOT, WAIT_S, free_port, function_command, machine
+from tests.sketches import png
+from tests.stand_ins import GeminiStandIn, PubsubStandIn
+
+# Serves requests in this interpreter and tells, after each, which modules are there.
+_TELL_MODULES = """
+import asyncio, json, sys
+import httpx2
+from functions_framework.aio import create_asgi_app
+
+async def main(name, bodies):
+    app = create_asgi_app(name, f"functions/{name}/main.py")
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://function") as client:
+        for body in json.loads(bodies):
+            answer = await client.post("/graphql", json=body)
+            print("answer", json.dumps({"body": answer.json(), "modules": sorted(sys.modules)}))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+SLOW = ("google.genai", "PIL", "google.auth")
+
+
+def started(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Start a function that is going to end by itself."""
+    command = function_command(name, free_port())
+    return subprocess.run(
+        command, cwd=ROOT, env={**machine(), **environment}, capture_output=True, text=True, timeout=WAIT_S, check=False
+    )
+
+
+@pytest.mark.parametrize("name", ["graphql", "worker"])
+def test_bad_settings_are_one_sentence_that_names_them_all(name: str) -> None:
+    """Exit status 1, no traceback, and no value of a setting."""
+    ended = started(
+        name,
+        REDIS_URL="http://user:canary-redis@example",
+        GEMINI_MODE="canary-mode",
+        LEASE_MS="canary-lease",
+        PUBSUB_TOPIC="canary-topic",
+        MAX_ATTEMPTS="0",
+    )
+    assert 1 == ended.returncode
+    [sentence] = (ended.stdout + ended.stderr).splitlines()
+    for variable in ("REDIS_URL", "GEMINI_MODE", "LEASE_MS", "PUBSUB_TOPIC", "MAX_ATTEMPTS"):
+        assert variable in sentence
+    assert "canary" not in sentence
+
+
+def test_absent_settings_are_named_too() -> None:
+    """An empty environment lacks exactly two."""
+    ended = started("graphql")
+    assert (1, "Settings that cannot be used: ") == (ended.returncode, ended.stderr[:30])
+    assert ("REDIS_URL is missing" in ended.stderr, "GEMINI_API_KEY is missing" in ended.stderr) == (True, True)
+
+
+async def test_hit_and_enqueue_import_nothing_slow(
+    service: SketchService,
+    environment: dict[str, str],
+    raw: redis.asyncio.Redis,
+    gemini_stand_in: GeminiStandIn,
+    pubsub_stand_in: PubsubStandIn,
+    tmp_path: Path,
+) -> None:
+    """Neither Gemini's SDK nor Pillow nor credentials are loaded for them, as they are for a miss."""
+    await service.improve(1)
+    inputs = [
+        {"pngBase64": base64.b64encode(png(1)).decode()},
+        {"pngBase64": base64.b64encode(png(2)).decode(), "async": True},
+        {"pngBase64": base64.b64encode(png(3)).decode()},
+    ]
+    bodies = json.dumps([{"query": IMPROVE, "variables": {"input": input}} for input in inputs])
+    script = tmp_path / "tell_modules.py"
+    script.write_text(_TELL_MODULES)
+    told = subprocess.run(
+        [sys.executable, str(script), "graphql", bodies],
+        cwd=ROOT, env={**machine(), **environment}, capture_output=True, text=True, timeout=WAIT_S, check=True,
+    )  # fmt: skip
+    answers = [json.loads(line[7:]) for line in told.stdout.splitlines() if line.startswith("answer ")]
+    hit, enqueued, miss = (answer["body"]["data"]["improveSketch"] for answer in answers)
+    assert ("HIT", "MISS") == tuple(payload["result"]["provenance"]["cache"] for payload in (hit, miss))
+    assert 1 == len(await pubsub_stand_in.pulled())
+    assert enqueued["requestId"]
+    slow = [[name for name in SLOW if name in answer["modules"]] for answer in answers]
+    assert [[], []] == slow[:2]
+    assert "google.genai" in slow[2]
