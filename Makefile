@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 WITH ?=
 BIN := $(VENV)/bin
+TERRAFORM := terraform -chdir=infra/terraform
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
 PACKAGES := shared/rubydraw emulator infra docs bench
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock docs clean
+.PHONY: help run test check format docs bench bundle plan deploy destroy lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,13 +30,28 @@ format: $(VENV)/ready ## put the code into the form that `make check` asks for
 docs: $(VENV)/ready ## write the generated pages anew
 	@$(BIN)/python docs/generate.py
 
+bench: $(VENV)/ready ## measure the cold start beside a hello world; ROUNDS=9
+	@$(BIN)/python -m bench.cold --rounds $(or $(ROUNDS),9)
+
+bundle: ## pack both functions into reproducible zips
+	@$(PYTHON) infra/bundle.py
+
+plan: bundle ## show what a deploy would change
+	@$(TERRAFORM) init -input=false && $(TERRAFORM) plan $(ARGS)
+
+deploy: bundle ## deploy to Google Cloud: infra/terraform/terraform.tfvars
+	@$(TERRAFORM) init -input=false && $(TERRAFORM) apply $(ARGS)
+
+destroy: ## take the deployment away again
+	@$(TERRAFORM) init -input=false && $(TERRAFORM) destroy $(ARGS)
+
 lock: $(VENV)/ready ## compile the hashed requirements from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv==0.13.9
 	@$(COMPILE) --extra graphql -o functions/graphql/requirements.txt && $(COMPILE) -o functions/worker/requirements.txt
 	@$(COMPILE) --extra graphql --group dev -o requirements-dev.txt
 
 clean: ## remove what the commands above have made
-	@rm -rf $(VENV) build .mypy_cache .ruff_cache .hypothesis tests/node/node_modules tests/browser/node_modules
+	@rm -rf $(VENV) build infra/terraform/build .mypy_cache .ruff_cache .hypothesis tests/node/node_modules tests/browser/node_modules
 
 $(VENV)/ready: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with PYTHON=python3.13" if sys.version_info < (3, 11) else 0)'

@@ -13,7 +13,7 @@ export class Pad extends EventTarget {
   undone = [];
   live = null;
   pen = { colour: "#1d1b1a", width: 7 };
-  #settled = document.createElement("canvas");
+  #settled = new OffscreenCanvas(1, 1);
   #cursor = [PAPER.width / 2, PAPER.height / 2];
   #frame = 0;
 

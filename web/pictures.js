@@ -9,12 +9,12 @@ export function contain(picture, sheet) {
 
 /** What `paint` draws, on white, as a PNG. White, since ink on nothing is black on black to many readers. */
 export function pngOf({ width, height }, paint) {
-  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d");
   context.fillStyle = "#ffffff";
   context.fillRect(0, 0, width, height);
   paint(context);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
+  return canvas.convertToBlob();
 }
 
 /** The image in this file. Throws an error whose message can be shown. */

@@ -31,6 +31,7 @@ export class Settings {
     $("endpoint").value = endpoint;
     $("key").value = key;
     $("verdict").textContent = "";
+    $("settings").returnValue = ""; // Escape would leave the last one
     $("settings").showModal();
   }
 

@@ -29,6 +29,8 @@ def start(*, level: str, project: str) -> None:
     root.setLevel(logging.WARNING)
     logging.captureWarnings(True)  # Google's SDK repeats words of an answer in them
     _logger.setLevel(level)
+    # With LOG_EXECUTION_ID the framework configures logging after our import, and so disables what it finds.
+    _logger.disabled = False
 
 
 def trace_request(traceparent: str) -> str:

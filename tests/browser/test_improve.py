@@ -89,6 +89,25 @@ def test_an_endpoint_that_is_not_there_is_told(open_pad: OpenPad) -> None:
     assert sent == ["Bearer a-key"]
 
 
+def test_settings_left_by_escape_stay_as_they_were(open_pad: OpenPad, laptop: Laptop) -> None:
+    """What was typed is kept by Save alone, also when the panel was saved before; an empty address is the first one."""
+    page = open_pad()
+    for typed, close, kept in [
+        ("https://endpoint.example/", "Save", "https://endpoint.example/"),
+        ("https://other.example/", "Escape", "https://endpoint.example/"),
+        ("", "Save", laptop.endpoint),
+    ]:
+        hand.press(page, "Settings")
+        page.get_by_label("Endpoint").fill(typed)
+        if close == "Save":
+            hand.press(page, close)
+        else:
+            page.keyboard.press(close)
+        hand.press(page, "Settings")
+        assert page.get_by_label("Endpoint").input_value() == kept
+        page.keyboard.press("Escape")
+
+
 def test_another_variant_is_another_sketch_in_the_strip(open_pad: OpenPad) -> None:
     """Another variant asks for the next one of the same sketch; both can be looked at, downloaded, forgotten."""
     page = open_pad()

@@ -153,7 +153,7 @@ def redis(redis_of_module: RedisServer) -> Iterator[RedisServer]:
 @pytest.fixture(scope="module")
 def fleet(redis_of_module: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
     """Two instances of each function over that Redis, with short leases; shared by a module's tests."""
-    short = {"LEASE_MS": "1500", "HEARTBEAT_MS": "300", "MAX_IN_FLIGHT": "60", "GEMINI_TIMEOUT_S": "20"}
+    short = {"LEASE_MS": "5000", "HEARTBEAT_MS": "500", "MAX_IN_FLIGHT": "60", "GEMINI_TIMEOUT_S": "20"}
     settings = {"INSTANCES": "2", "REDIS_URL": redis_of_module.url, **short}
     with laptop(tmp_path_factory.mktemp("fleet"), **settings) as running:
         assert running.endpoint

@@ -64,7 +64,7 @@ class SketchClient:
         """How many calls the Gemini stand-in has had."""
         return int((await self._http.get(f"{self.addresses['gemini']}/calls")).json()["count"])
 
-    async def waiting(self, count: int, *, within_s: float = 20) -> None:
+    async def waiting(self, count: int, *, within_s: float = 40) -> None:
         """Wait until so many calls stand at the barrier of the fault `hold`."""
         end_s = time.monotonic() + within_s
         while (await self._http.get(f"{self.addresses['gemini']}/calls")).json()["waiting"] < count:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.functions.tiny_graphql import ORIGIN, TinyService, served
+from tests.e2e.conftest import laptop
 
 HERE = Path(__file__).parent
 
@@ -33,13 +33,13 @@ def node() -> Node:
 
 
 @pytest.fixture(scope="session")
-def endpoint_url() -> Iterator[str]:
-    """The address of a running endpoint that allows introspection and the origin below."""
-    with served(TinyService()) as port:
-        yield f"http://127.0.0.1:{port}/graphql"
+def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of a running laptop, which allows introspection and the origin below."""
+    with laptop(tmp_path_factory.mktemp("laptop")) as running:
+        yield running.endpoint
 
 
 @pytest.fixture(scope="session")
 def origin() -> str:
-    """An origin that the endpoint lets in."""
-    return ORIGIN
+    """An origin that the laptop lets in."""
+    return "http://localhost:3000"

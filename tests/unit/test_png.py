@@ -151,6 +151,7 @@ WRONG = {
     "gif": b"GIF89a" + bytes(40),
     "jpeg": b"\xff\xd8\xff\xe0" + bytes(40),
     "signature alone": SIGNATURE,
+    "signature with one wrong byte": b"\x88" + png()[1:],
     "signature not first": b"\n" + png(),
     "pdf before a png": b"%PDF-1.7\n" + png(),
     "no header": file(IDAT, IEND),

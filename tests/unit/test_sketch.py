@@ -140,6 +140,17 @@ def test_marks_piled_up_are_refused_at_once(name: str, marks: str) -> None:
     assert time.process_time() - began < 0.3
 
 
+def test_letters_that_are_piles_of_marks_count_as_marks() -> None:
+    """Three Tibetan vowel signs are no marks to Unicode until they are taken apart."""
+    assert "more than 30 combining marks" in refusal(hints="\u0f40" + "\u0f73" * 31)
+
+
+def test_length_counts_as_sent_and_as_kept() -> None:
+    """Decomposed text counts before it is composed; a letter that normal form takes apart counts as its parts."""
+    assert "3000 characters" in refusal(hints="e\u0301" * 1500)
+    assert "3000 characters" in refusal(hints="\u0958" * 1500)
+
+
 def test_accents_of_living_languages_are_taken() -> None:
     """Several marks on one letter are ordinary writing, and are put in order."""
     assert unicodedata.normalize("NFC", "e\u0323\u0302") == sketch(hints="e\u0302\u0323").hints
