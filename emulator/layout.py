@@ -35,13 +35,14 @@ def layout(shell: Shell) -> list[Part]:
     port, instances = _number(shell, "PORT", 8080, 65534), _number(shell, "INSTANCES", 1, 9)
     if not _free(port):
         raise CannotStart(f"port {port} is in use: end what runs there, or set PORT to another one")
-    ports = _free_ports(port + 2)  # the one between is the sketch pad's
+    ports = _free_ports(port + 1)
+    pad = next(ports)
     workers = [_url(next(ports)) for _ in range(instances)]
     graphqls = [_url(port), *(_url(next(ports)) for _ in range(instances - 1))]
     placed = [_redis(shell, ports), _pubsub(shell, ports, workers), _gemini(shell, ports)]
     environment = (
         _machine(shell)
-        | {"CORS_ORIGINS": _origins(3000, 5173, port + 1), "INTROSPECTION": "true", "LOG_LEVEL": "INFO"}
+        | {"CORS_ORIGINS": _origins(3000, 5173, pad), "INTROSPECTION": "true", "LOG_LEVEL": "INFO"}
         | {name: shell[name] for name in _SETTINGS if name in shell}
         | {name: value for _, settings in placed for name, value in settings.items()}
     )
@@ -50,7 +51,7 @@ def layout(shell: Shell) -> list[Part]:
         for target, urls in (("worker", workers), ("graphql", graphqls))
         for number, url in enumerate(urls, 1)
     ]
-    return [part for part, _ in placed] + functions
+    return [*(part for part, _ in placed), *functions, _pad(_url(pad), graphqls[0], shell)]
 
 
 def _redis(shell: Shell, ports: Iterator[int]) -> Placed:
@@ -132,6 +133,11 @@ def _function(target: str, number: int, url: str, environment: Mapping[str, str]
         environment=environment,
         stage=_FUNCTIONS,
     )
+
+
+def _pad(url: str, graphql: str, shell: Shell) -> Part:
+    command = [sys.executable, "-m", "emulator.site", "--port", _port(url), "--endpoint", f"{graphql}/graphql"]
+    return Part("pad", url, functools.partial(probe.answers, url, "/config.json"), command, _machine(shell))
 
 
 async def _always() -> bool:

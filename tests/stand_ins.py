@@ -42,8 +42,7 @@ class GeminiStandIn:
 
     async def clear(self) -> None:
         """Forget faults and calls, and hold nobody back."""
-        await self._http.delete(f"{self.url}/faults")
-        await self.release()
+        await asyncio.gather(self._http.delete(f"{self.url}/faults"), self.release())
         await self._http.delete(f"{self.url}/calls")
 
     async def _counts(self) -> dict[str, int]:
@@ -59,12 +58,12 @@ class PubsubStandIn:
 
     async def clear(self) -> None:
         """Make topics and pull subscriptions anew."""
-        await self._http.delete(f"{self.url}/faults")
-        for topic in (TOPIC, DEAD_LETTER_TOPIC):
-            for name in (_subscription(topic), f"{_subscription(topic)}-push"):
-                await self._http.delete(f"{self.url}/v1/{name}")
-            await self._http.put(f"{self.url}/v1/{topic}", json={})
-            await self._put(_subscription(topic), {"topic": topic})
+        pull, push, dead = _subscription(TOPIC), f"{_subscription(TOPIC)}-push", _subscription(DEAD_LETTER_TOPIC)
+        old = ["faults", f"v1/{pull}", f"v1/{push}", f"v1/{dead}"]
+        await asyncio.gather(*(self._http.delete(f"{self.url}/{path}") for path in old))
+        topics = (TOPIC, DEAD_LETTER_TOPIC)
+        await asyncio.gather(*(self._http.put(f"{self.url}/v1/{topic}", json={}) for topic in topics))
+        await asyncio.gather(self._put(pull, {"topic": TOPIC}), self._put(dead, {"topic": DEAD_LETTER_TOPIC}))
 
     async def fail(self, kind: str, **fault: Any) -> None:
         """Add a fault of the next publish or push, or of the next `times`."""

@@ -201,5 +201,6 @@ class Improve:
 
 
 def _is_ours_alone(error: SketchError) -> bool:
-    """Whether a leader stopped for its own reasons, so that another may take over at once."""
-    return isinstance(error, Unavailable) or (isinstance(error, OutOfTime) and not error.may_be_billed)
+    """Whether a leader stopped for its own reasons, or for one that the next will see anyway: the cooldown."""
+    before_the_call = isinstance(error, OutOfTime) and not error.may_be_billed
+    return before_the_call or isinstance(error, (Unavailable, GeminiBusy))

@@ -130,6 +130,7 @@ def connect(url: str, ca_cert: str) -> Store:
         socket_connect_timeout=None,
         # A replica that has just lost its role answers READONLY: a fresh connection finds the new primary.
         retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError, ReadOnlyError)),
+        driver_info=None,  # telling Redis the library's name would cost each new connection two round trips
         **tls,
     )
     return Store(Redis.from_pool(pool))

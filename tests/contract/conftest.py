@@ -1,15 +1,25 @@
-"""What contract tests share: a Store of an empty Valkey, and ambient credentials of a test's own."""
+"""What contract tests share: a Store of an empty Valkey, a job and its record, Gemini, and credentials."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import redis.asyncio
+from rubydraw.flights import Flights
+from rubydraw.gemini import Gemini
+from rubydraw.jobs import Jobs
+from rubydraw.message import JobMessage
+from rubydraw.results import Results
+from rubydraw.settings import Settings
 from rubydraw.store import Store, connect
 
 from tests.contract.accounts import TokenServer, account_file
+from tests.contract.gemini_calls import MODES, MakeGemini
+from tests.contract.job_record import LEASE_MS, JobRecord
+from tests.sketches import HOUR_MS, job
+from tests.stand_ins import GeminiStandIn
 
 
 @pytest.fixture
@@ -27,3 +37,57 @@ async def token_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Async
     async with server.listening():
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(account_file(tmp_path, server.url)))
         yield server
+
+
+@pytest.fixture
+def jobs(store: Store) -> Jobs:
+    """Three attempts, an hour, and leases of 5 s."""
+    return Jobs(store, lease_ms=LEASE_MS, heartbeat_ms=20, max_attempts=3, max_age_ms=HOUR_MS)
+
+
+@pytest.fixture
+def message() -> JobMessage:
+    """A job accepted just now."""
+    return job()
+
+
+@pytest.fixture
+def record(raw: redis.asyncio.Redis, message: JobMessage) -> JobRecord:
+    """The record of the job in `message`."""
+    return JobRecord(raw, message.request_id)
+
+
+@pytest.fixture
+async def make_gemini(gemini_stand_in: GeminiStandIn, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MakeGemini]:
+    """Makes clients of the stand-in, or of another address, in any mode; all closed after the test."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    made = []
+
+    def make(mode: str = "api", *, clock: Callable[[], float] | None = None, **settings: str) -> Gemini:
+        environment = {"REDIS_URL": "redis://nowhere", "GEMINI_MODE": mode, "GEMINI_BASE_URL": gemini_stand_in.url}
+        read = Settings.from_env(environment | MODES[mode] | settings)
+        made.append(Gemini(read, clock=clock) if clock else Gemini(read))
+        return made[-1]
+
+    yield make
+    for gemini in made:
+        await gemini.close()
+
+
+@pytest.fixture
+def gemini(make_gemini: MakeGemini) -> Gemini:
+    """A client in the mode `api`."""
+    return make_gemini()
+
+
+@pytest.fixture
+def results(store: Store) -> Results:
+    """Drawings beside the jobs."""
+    return Results(store)
+
+
+@pytest.fixture
+def flights(store: Store, results: Results) -> Flights:
+    """Flights of 5 s."""
+    return Flights(store, results, lease_ms=LEASE_MS, heartbeat_ms=20)

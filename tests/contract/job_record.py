@@ -1,4 +1,4 @@
-"""A job as Redis holds it, which tests read, rewrite to jump in time, and listen to."""
+"""A job as Redis holds it: brought so far, read, rewritten to jump in time, and listened to."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from typing import Any
 
 import redis.asyncio
 from rubydraw import keys
+from rubydraw.jobs import Claim, Jobs
+from rubydraw.message import JobMessage
 
-from tests.sketches import HOUR_MS, now_ms
+from tests.sketches import HOUR_MS, TRACEPARENT, now_ms
+
+LEASE_MS = 5000
+SUBMITTED = {"digest": "d1", "outcome": "", "owner": "someone", "trace": TRACEPARENT}
 
 
 class JobRecord:
@@ -63,3 +68,29 @@ async def _data(channel: Any) -> str:
     while not (message := await channel.get_message(timeout=5)):
         pass
     return str(message["data"].decode())
+
+
+async def queued(jobs: Jobs, message: JobMessage) -> None:
+    """Submit the job."""
+    status, created_at_ms = await jobs.submit(message.request_id, "queued", **SUBMITTED)
+    assert (status, True) == ("queued", abs(now_ms() - created_at_ms) < 5000)
+
+
+async def running(jobs: Jobs, message: JobMessage, token: str = "t1") -> None:
+    """Submit the job, and claim it."""
+    await queued(jobs, message)
+    assert Claim("run", attempt=1) == await jobs.claim(message, token)
+
+
+async def used_up(jobs: Jobs, message: JobMessage, record: JobRecord, attempts: int = 3) -> None:
+    """Begin so many attempts, of which none settles the job."""
+    await queued(jobs, message)
+    for attempt in range(1, attempts + 1):
+        assert Claim("run", attempt=attempt) == await jobs.claim(message, f"t{attempt}")
+        await record.lapse()
+
+
+async def until_prolonged(record: JobRecord) -> None:
+    """Poll until the lease has half of its length left again."""
+    while int((await record.named("lease_until_ms"))[0] or 0) < now_ms() + LEASE_MS / 2:
+        await asyncio.sleep(0.01)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import redis.asyncio
@@ -21,35 +19,12 @@ from rubydraw.errors import (
 )
 from rubydraw.flights import Flights
 from rubydraw.results import Results
-from rubydraw.store import Store, connect
 
-from tests.servers import free_port
+from tests.contract.job_record import LEASE_MS
 from tests.sketches import drawing, now_ms
 
 DIGEST = "0123456789abcdef"
 FLIGHT = keys.flight(DIGEST)
-LEASE_MS = 600
-
-
-@pytest.fixture
-def results(store: Store) -> Results:
-    return Results(store)
-
-
-@pytest.fixture
-def flights(store: Store, results: Results) -> Flights:
-    return Flights(store, results, lease_ms=LEASE_MS, heartbeat_ms=20)
-
-
-@pytest.fixture
-async def nowhere() -> AsyncIterator[Store]:
-    """A Store whose Redis does not run."""
-    store = connect(f"redis://127.0.0.1:{free_port()}/0", "")
-    yield store
-    await store.close()
-
-
-# taking off
 
 
 async def test_look_finds_nothing_of_a_new_sketch(flights: Flights, raw: redis.asyncio.Redis) -> None:
@@ -92,9 +67,6 @@ async def test_winner_sees_what_the_holder_before_stored(flights: Flights, resul
     assert (True, kept) == (look.ours, look.drawing)
 
 
-# landing
-
-
 @pytest.mark.parametrize("times", [1, 2])
 async def test_landing_with_nothing_lets_another_take_over(flights: Flights, times: int) -> None:
     """Sent twice it deletes once."""
@@ -124,7 +96,7 @@ async def test_failed_flight_answers_everyone_for_five_seconds(flights: Flights,
         assert isinstance(look.failure, GeminiFailed)
         assert not look.ours
         assert 0 < (look.failure.retry_after_s or 0) <= 5
-    assert 4000 < await raw.pttl(FLIGHT) <= 5000
+    assert 2000 < await raw.pttl(FLIGHT) <= 5000
 
 
 async def test_failed_flight_tells_when_a_retry_makes_sense(flights: Flights) -> None:
@@ -154,20 +126,17 @@ async def test_failure_is_over_with_its_marker(flights: Flights, raw: redis.asyn
     await flights.look(DIGEST, token="t1")
     assert 0.0 == await flights.failed_for_s(DIGEST)
     await flights.land(DIGEST, "t1", GeminiFailed())
-    assert 4 < await flights.failed_for_s(DIGEST) <= 5
+    assert 2 < await flights.failed_for_s(DIGEST) <= 5
     await raw.delete(FLIGHT)
     assert (await flights.look(DIGEST, token="t2")).ours
-
-
-# holding
 
 
 async def test_held_flight_is_renewed(flights: Flights, raw: redis.asyncio.Redis) -> None:
     """The heartbeat moves its end on while the block runs."""
     await flights.look(DIGEST, token="t1")
     async with flights.hold(DIGEST, "t1"), asyncio.timeout(5):
-        await raw.pexpire(FLIGHT, 300)
-        while await raw.pttl(FLIGHT) <= 300:
+        await raw.pexpire(FLIGHT, 2000)
+        while await raw.pttl(FLIGHT) <= 2000:
             await asyncio.sleep(0.01)
 
 
@@ -177,110 +146,6 @@ async def test_holder_that_lost_its_flight_does_not_renew_the_next_one(
     """The call goes on, the other's flight is left alone."""
     async with flights.hold(DIGEST, "t1"):
         await flights.look(DIGEST, token="t2")
-        await raw.pexpire(FLIGHT, 300)
+        await raw.pexpire(FLIGHT, 2000)
         await asyncio.sleep(0.1)  # five heartbeats
-        assert await raw.pttl(FLIGHT) <= 300
-
-
-# refusals
-
-
-@pytest.mark.parametrize("failure", [ContentRefused(), NotAccepted()], ids=lambda failure: failure.code)
-async def test_refusals_are_remembered_for_ten_minutes(
-    flights: Flights, raw: redis.asyncio.Redis, failure: SketchError
-) -> None:
-    """Same sketch, same answer: the next one is told without a call."""
-    await flights.remember_refusal(DIGEST, failure)
-    look = await flights.look(DIGEST, token="t1")
-    assert look.failure is not None
-    assert (type(failure), failure.code) == (type(look.failure), look.failure.code)
-    assert 590_000 < await raw.pttl(keys.refused(DIGEST)) <= 600_000
-
-
-@pytest.mark.parametrize("failure", [GeminiFailed(), OutOfTime(), BadAnswer()], ids=lambda failure: failure.code)
-async def test_what_may_pass_is_not_remembered(
-    flights: Flights, raw: redis.asyncio.Redis, failure: SketchError
-) -> None:
-    """The next attempt may succeed."""
-    await flights.remember_refusal(DIGEST, failure)
-    assert [] == await raw.keys()
-
-
-# the cooldown
-
-
-async def lapse_cooldown(raw: redis.asyncio.Redis) -> None:
-    """Let the cooldown end now; its step lives on."""
-    held: Any = await raw.get(keys.COOLDOWN)
-    step = held.split(b":")[1]
-    await raw.set(keys.COOLDOWN, b"1:" + step, keepttl=True)
-
-
-async def test_cooldown_lasts_as_long_as_gemini_says(flights: Flights) -> None:
-    """Every caller of the fleet sees it."""
-    assert 40.0 == await flights.cool_down(40)
-    assert 39 < (await flights.look(DIGEST, token="t1")).cooldown_s <= 40
-
-
-async def test_cooldown_doubles_from_15_to_120_seconds(flights: Flights, raw: redis.asyncio.Redis) -> None:
-    """Each time that Gemini is still overloaded afterwards."""
-    seconds = []
-    for _ in range(5):
-        seconds.append(await flights.cool_down(None))
-        await lapse_cooldown(raw)
-    assert [15.0, 30.0, 60.0, 120.0, 120.0] == seconds
-
-
-async def test_burst_of_overloads_doubles_nothing(flights: Flights) -> None:
-    """Twenty calls in flight meet one overload, not twenty."""
-    seconds = await asyncio.gather(*(flights.cool_down(None) for _ in range(20)))
-    assert {15.0} == {float(round(each)) for each in seconds}
-
-
-async def test_longer_delay_prolongs_a_cooldown(flights: Flights) -> None:
-    """A shorter one does not cut it."""
-    await flights.cool_down(20)
-    assert 60.0 == await flights.cool_down(60)
-    assert 59 < await flights.cool_down(1) <= 60
-
-
-async def test_cooldown_is_forgotten_one_step_after_its_end(flights: Flights, raw: redis.asyncio.Redis) -> None:
-    """Then the next overload starts at 15 s again."""
-    await flights.cool_down(None)
-    assert 29_000 < await raw.pttl(keys.COOLDOWN) <= 30_000
-    await lapse_cooldown(raw)
-    assert 0.0 == (await flights.look(DIGEST)).cooldown_s
-
-
-# two Redis servers, or none
-
-
-async def test_results_may_live_on_a_redis_of_their_own(store: Store, valkey_other: Store) -> None:
-    """The winner sees them all the same."""
-    results, kept = Results(valkey_other), drawing()
-    await results.put(DIGEST, kept)
-    look = await Flights(store, results, lease_ms=LEASE_MS, heartbeat_ms=20).look(DIGEST, token="t1")
-    assert (True, kept, False) == (look.ours, look.drawing, look.blind)
-
-
-@pytest.fixture
-async def valkey_other(redis_url: str) -> AsyncIterator[Store]:
-    """Another database of the same server."""
-    store = connect(redis_url.removesuffix("/0") + "/1", "")
-    yield store
-    await store.close()
-
-
-async def test_look_is_blind_while_the_results_cannot_be_reached(store: Store, nowhere: Store) -> None:
-    """The flight still keeps others from calling."""
-    flights = Flights(store, Results(nowhere), lease_ms=LEASE_MS, heartbeat_ms=20)
-    looks = [await flights.look(DIGEST, token=token) for token in ("t1", "t2")]
-    assert [(True, True), (False, True)] == [(look.ours, look.blind) for look in looks]
-
-
-async def test_landing_and_cooling_down_survive_an_outage(nowhere: Store) -> None:
-    """A flight lapses by itself, and the one who was told to wait still waits."""
-    flights = Flights(nowhere, Results(nowhere), lease_ms=LEASE_MS, heartbeat_ms=20)
-    await flights.land(DIGEST, "t1", GeminiFailed())
-    await flights.remember_refusal(DIGEST, ContentRefused())
-    assert [12.0, 15.0] == [await flights.cool_down(named_s) for named_s in (12, None)]
+        assert await raw.pttl(FLIGHT) <= 2000

@@ -22,11 +22,6 @@ WEEK_MS = 7 * 24 * HOUR_MS
 LIFE_FOR_A_JOB_MS = 65 * 60 * 1000
 
 
-@pytest.fixture
-def results(store: Store) -> Results:
-    return Results(store)
-
-
 async def test_drawing_comes_back_as_it_was_put(results: Results, raw: redis.asyncio.Redis) -> None:
     """Its image is kept as raw bytes, for seven days."""
     kept = drawing()

@@ -146,7 +146,7 @@ async def test_silent_redis_costs_little_and_then_nothing(far: Store, wire: Wire
     assert time.monotonic() - began_s < 2
     before, began_s = wire.connections, time.monotonic()
     assert ["StoreUnavailable"] * 100 == await outcomes(far, 100)
-    assert time.monotonic() - began_s < 0.3
+    assert time.monotonic() - began_s < 1
     assert before == wire.connections
 
 

@@ -44,13 +44,14 @@ def failure(laptop: Laptop) -> str:
 
 def test_each_part_is_told_in_a_line_and_answers(shared_laptop: Laptop) -> None:
     """Names and addresses in two columns, then the endpoint."""
-    *parts, ready = shared_laptop.lines[:6]
-    assert [line.split()[0] for line in parts] == ["redis", "pubsub", "gemini", "worker", "graphql"]
+    *parts, ready = shared_laptop.lines[:7]
+    assert [line.split()[0] for line in parts] == ["redis", "pubsub", "gemini", "worker", "graphql", "pad"]
     assert {10} == {line.index(line.split()[1]) for line in parts}
     addresses = shared_laptop.addresses
     assert ready == f"ready {addresses['graphql']}/graphql"
     assert [status(f"{addresses[name]}/up") for name in ("worker", "graphql")] == [200, 200]
     assert [status(addresses["pubsub"] + "/stats"), status(addresses["gemini"] + "/calls")] == [200, 200]
+    assert status(addresses["pad"] + "/") == 200
     assert all("127.0.0.1:" in address for address in addresses.values())
 
 
@@ -84,7 +85,7 @@ def test_no_process_is_left_behind(start_laptop: StartLaptop, number: signal.Sig
     laptop = start_laptop()
     assert laptop.endpoint
     family = laptop.processes()
-    assert len(family) == 8  # a guard, a store, two stand-ins, two functions of two processes each
+    assert len(family) == 9  # a guard, a store, two stand-ins, two functions of two processes each, the pad
     assert laptop.stop(number) == (-signal.SIGKILL if number == signal.SIGKILL else 0)
     assert gone(family)
 

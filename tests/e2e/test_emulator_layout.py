@@ -49,8 +49,8 @@ def test_ports_in_use_are_stepped_over() -> None:
 def test_instances_have_names_and_ports_of_their_own() -> None:
     """The second of each function carries a 2."""
     parts = laid_out(INSTANCES="2")
-    assert list(parts)[3:] == ["worker", "worker-2", "graphql", "graphql-2"]
-    assert len({part.address for part in parts.values()}) == 7
+    assert list(parts)[3:] == ["worker", "worker-2", "graphql", "graphql-2", "pad"]
+    assert len({part.address for part in parts.values()}) == 8
 
 
 def test_functions_get_the_addresses_that_are_told() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import httpx2
 import pytest
 import redis.asyncio
+from rubydraw.message import JobMessage
 
 from tests.functions.deliveries import Deliveries
 from tests.functions.sketch_service import SketchService
 from tests.servers import Server
+from tests.sketches import job
 from tests.stand_ins import GeminiStandIn, PubsubStandIn
 
 
@@ -34,3 +36,9 @@ def deliveries(
 ) -> Deliveries:
     """The worker function under functions-framework."""
     return Deliveries(http, worker_server.url, raw)
+
+
+@pytest.fixture
+def message() -> JobMessage:
+    """A job accepted just now."""
+    return job()

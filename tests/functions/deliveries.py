@@ -14,7 +14,9 @@ from rubydraw.message import JobMessage
 
 from tests.servers import POLL_S, WAIT_S
 from tests.sketches import now_ms
+from tests.stand_ins import PubsubStandIn
 
+ACKNOWLEDGED, AGAIN = 204, 503
 CLOUD_EVENT = {
     "ce-id": "7",
     "ce-source": "//pubsub.googleapis.com/projects/test-project/topics/jobs",
@@ -73,3 +75,9 @@ class Deliveries:
         """Let five seconds pass: a failed call is nobody's answer any more."""
         for key in await self._raw.keys(keys.flight("*")):
             await self._raw.delete(key)
+
+
+async def copies(pubsub_stand_in: PubsubStandIn) -> list[tuple[str, str]]:
+    """Code and request id of each dead letter."""
+    letters = await pubsub_stand_in.dead_letters()
+    return [(attributes["code"], attributes.get("request_id", "")) for _, attributes in letters]

@@ -71,3 +71,8 @@ class SketchService:
         """Status and JSON of a plain GET."""
         answer = await self._http.get(f"{self.url}{path}")
         return answer.status_code, answer.json()
+
+
+def shown(payload: Words) -> tuple[str, str]:
+    """How an answer was come by, and its image."""
+    return payload["result"]["provenance"]["cache"], payload["result"]["imageBase64"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import subprocess
@@ -85,8 +86,8 @@ async def test_hit_and_enqueue_import_nothing_slow(
     bodies = json.dumps([{"query": IMPROVE, "variables": {"input": input}} for input in inputs])
     script = tmp_path / "tell_modules.py"
     script.write_text(_TELL_MODULES)
-    told = subprocess.run(
-        [sys.executable, str(script), "graphql", bodies],
+    told = await asyncio.to_thread(
+        subprocess.run, [sys.executable, str(script), "graphql", bodies],
         cwd=ROOT, env={**machine(), **environment}, capture_output=True, text=True, timeout=WAIT_S, check=True,
     )  # fmt: skip
     answers = [json.loads(line[7:]) for line in told.stdout.splitlines() if line.startswith("answer ")]

@@ -7,7 +7,7 @@ import base64
 import inspect
 import json
 import traceback
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -146,7 +146,7 @@ def test_a_blocked_prompt_is_refused(reason: BlockedReason) -> None:
     assert ended.value.code == Code.CONTENT_REFUSED
 
 
-def parts(*found: dict[str, object]) -> tuple[bytes, str]:
+def parts(*found: Mapping[str, object]) -> tuple[bytes, str]:
     candidate = {"content": {"parts": list(found)}, "finishReason": "STOP"}
     return gemini._parts(GenerateContentResponse.model_validate({"candidates": [candidate]}))
 

@@ -133,6 +133,14 @@ def test_starting_again_does_not_log_twice(lines: Any) -> None:
     assert len(lines()) == 1
 
 
+def test_a_start_undoes_what_the_framework_has_disabled(lines: Any) -> None:
+    """A configuration of logging after our import disables the loggers that it finds."""
+    logging.getLogger("rubydraw").disabled = True
+    logs.start(level="INFO", project="")
+    logs.info("a.b")
+    assert [{"severity": "INFO", "message": "a.b"}] == lines()
+
+
 def test_a_trace_is_carried_on_and_linked(lines: Any) -> None:
     """The trace of the caller is the trace of each line, under the project if there is one."""
     logs.start(level="INFO", project="p")

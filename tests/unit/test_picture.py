@@ -22,12 +22,13 @@ def picture(format_: str, mode: str = "RGB", size: tuple[int, int] = (48, 32), *
     image = Image.new(mode, size)
     ImageDraw.Draw(image).ellipse((8, 4, size[0] - 8, size[1] - 4), fill=_red(mode))
     out = io.BytesIO()
-    image.save(out, format_, **options)  # type: ignore[arg-type]
+    image.save(out, format_, **options)
     return out.getvalue()
 
 
 def _red(mode: str) -> int | tuple[int, ...]:
-    return {"RGB": RED, "RGBA": (*RED, 255), "L": 90, "CMYK": (0, 220, 220, 50)}[mode]
+    reds: dict[str, int | tuple[int, ...]] = {"RGB": RED, "RGBA": (*RED, 255), "L": 90, "CMYK": (0, 220, 220, 50)}
+    return reds[mode]
 
 
 def opened(data: bytes) -> Image.Image:
