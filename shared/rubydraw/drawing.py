@@ -1,22 +1,8 @@
-"""A drawing: the clean picture and what the model says about it, made safe to show."""
+"""A drawing: the clean picture and what the model says about it."""
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
-from typing import Annotated, Any
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
-
-MAX_WORDS_CHARS = 120
-MAX_NOTES_CHARS = 1_000
-MAX_COLOURS = 12
-MAX_COLOUR_CHARS = 32
-MAX_METADATA_CHARS = 64 * 1024
-
-# C0 and C1 controls, and the marks that turn the direction of text: neither belongs in a title.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,43 +25,3 @@ class Drawing:
     provider_ms: int
     created_at_ms: int
     fallback_metadata: bool = False
-
-
-def _cleaned(value: Any, max_chars: int, default: str) -> str:
-    text = _UNPRINTABLE.sub(" ", value).strip()[:max_chars].strip() if isinstance(value, str) else ""
-    return text or default
-
-
-def _words(default: str, max_chars: int = MAX_WORDS_CHARS) -> Any:
-    return BeforeValidator(lambda value: _cleaned(value, max_chars, default))
-
-
-def _colours(value: Any) -> tuple[str, ...]:
-    items = value[: MAX_COLOURS * 4] if isinstance(value, list) else []
-    cleaned = (_cleaned(item, MAX_COLOUR_CHARS, "") for item in items)
-    return tuple(colour for colour in cleaned if colour)[:MAX_COLOURS]
-
-
-class Metadata(BaseModel):
-    """What the model says about its drawing; whatever is absent or of a wrong type has its default."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    title: Annotated[str, _words("Improved Sketch")] = "Improved Sketch"
-    style: Annotated[str, _words("clean flat vector")] = "clean flat vector"
-    palette: Annotated[tuple[str, ...], BeforeValidator(_colours)] = ()
-    background: Annotated[str, _words("transparent")] = "transparent"
-    notes: Annotated[str, _words("Sketch improved", MAX_NOTES_CHARS)] = "Sketch improved"
-
-
-def read_metadata(text: str) -> Metadata | None:
-    """Find the JSON object in what the model wrote, with code fences or prose around it; None if there is none."""
-    text, decoder = text[:MAX_METADATA_CHARS], json.JSONDecoder()
-    for start in [found.start() for found in re.finditer(r"\{", text)][:20]:
-        try:
-            found, _ = decoder.raw_decode(text, start)
-            if isinstance(found, dict) and found.keys() & Metadata.model_fields.keys():
-                return Metadata.model_validate(found)
-        except (ValueError, RecursionError, ValidationError):
-            continue
-    return None

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rubydraw import prompt
-from rubydraw.drawing import Drawing, Metadata, read_metadata
+from rubydraw.drawing import Drawing
 from rubydraw.errors import (
     BadAnswer,
     ContentRefused,
@@ -81,6 +81,8 @@ class Gemini:
 
     async def draw(self, sketch: Sketch, *, timeout_s: float, now_ms: int) -> Drawing:
         """Redraw `sketch`, or raise one of our errors. `now_ms` dates the drawing: ms since 1970 at the start."""
+        from rubydraw.metadata import Metadata, read_metadata  # a pydantic model, which a hit does not pay for
+
         client = await self.load()
         began = self._clock()
         try:

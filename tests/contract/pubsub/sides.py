@@ -128,7 +128,7 @@ class Broker:
     async def until_counted(self, name: str, least: int) -> dict[str, int]:
         """The statistics, once this one has reached so much."""
         async with asyncio.timeout(WAIT_S):
-            while (found := await self.stats())[name] < least:  # noqa: ASYNC110 -- another process counts
+            while (found := await self.stats())[name] < least:
                 await asyncio.sleep(0.01)
         return found
 
@@ -140,7 +140,7 @@ class Broker:
 async def until(condition: Callable[[], bool]) -> None:
     """Poll to a deadline."""
     async with asyncio.timeout(WAIT_S):
-        while not condition():  # noqa: ASYNC110 -- what is awaited happens in another process
+        while not condition():
             await asyncio.sleep(0.01)
 
 
