@@ -10,7 +10,7 @@ if job.status ~= 'running' then
   return { job.status, job.exhausted or '0' }
 end
 
-local attempt = number(job.attempt) - (spent and 0 or 1)
+local attempt = number(job.attempt) - ((retryable and not spent) and 1 or 0)
 local exhausted = retryable and attempt >= number(ARGV[8])
 local retry_at = ''
 if retryable and not exhausted and number(ARGV[7]) > 0 then
