@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -13,6 +14,11 @@ from rubydraw.drawing import Drawing
 from rubydraw.errors import REMEMBERED, SketchError, StoreUnavailable, shared_failure
 from rubydraw.results import Results
 from rubydraw.store import Script, Store, raise_first
+
+
+# As land_flight.lua and cool_down.lua write them; anything else is not ours and says nothing.
+_FAILED = re.compile(rb"failed:([A-Z_]+):(\d+)")
+_COOLDOWN = re.compile(rb"(\d+):\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +124,26 @@ def _look(answers: list[Any], token: str, drawing: Drawing | None) -> Look:
     holder, refused, cooldown, (seconds, micros) = answers[:4]
     now_ms = seconds * 1000 + micros // 1000
     ours = bool(token) and (holder is None or holder == token.encode())
-    failure = shared_failure(refused.decode()) if refused else None
-    if holder and holder.startswith(b"failed:"):
-        _, code, retry_at_ms = holder.decode().split(":")
-        wait_s = (int(retry_at_ms) - now_ms) / 1000 if int(retry_at_ms) else None
-        failure = failure or shared_failure(code, retry_after_s=wait_s and max(wait_s, 0.0))
+    if refused:
+        failure: SketchError | None = shared_failure(refused.decode(errors="replace"))
+    else:
+        failure = _landed_failure(holder or b"", now_ms)
+    cooldown_until = _COOLDOWN.fullmatch(cooldown or b"")
     return Look(
         drawing=drawing,
         ours=ours,
         taken=holder is not None and not ours,
         failure=failure,
-        cooldown_s=max(int(cooldown.split(b":")[0]) - now_ms, 0) / 1000 if cooldown else 0.0,
+        cooldown_s=max(int(cooldown_until[1]) - now_ms, 0) / 1000 if cooldown_until else 0.0,
         now_ms=now_ms,
     )
+
+
+def _landed_failure(holder: bytes, now_ms: int) -> SketchError | None:
+    """Return the failure that the last holder of a flight left behind, if it did."""
+    landed = _FAILED.fullmatch(holder)
+    if landed is None:
+        return None
+    retry_at_ms = int(landed[2])
+    wait_s = max(retry_at_ms - now_ms, 0) / 1000 if retry_at_ms else None
+    return shared_failure(landed[1].decode(), retry_after_s=wait_s)
