@@ -15,7 +15,6 @@ from rubydraw.errors import REMEMBERED, SketchError, StoreUnavailable, shared_fa
 from rubydraw.results import Results
 from rubydraw.store import Script, Store, raise_first
 
-
 # As land_flight.lua and cool_down.lua write them; anything else is not ours and says nothing.
 _FAILED = re.compile(rb"failed:([A-Z_]+):(\d+)")
 _COOLDOWN = re.compile(rb"(\d+):\d+")
