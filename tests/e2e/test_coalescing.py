@@ -49,12 +49,12 @@ async def test_a_killed_leader_is_replaced_and_costs_one_call_more(fleet: Laptop
     first = await client.submit()
     await client.waiting(1)
     leader = next(line.split()[0] for line in fleet.logs[seen:] if "gemini.asked" in line)
-    followers = [asyncio.create_task(ask(client, number)) for number in range(40)]
+    followers = [asyncio.create_task(ask(client, number)) for number in range(200)]
     for pid in fleet.processes(f"--port {fleet.addresses[leader].rpartition(':')[2]}"):
         os.kill(pid, signal.SIGKILL)
     answers = list(await asyncio.gather(*followers))
     assert {what for kind, what in answers if kind == "sync"} <= {"MISS", "COALESCED", "HIT"}
-    assert await end_of(client, [*answers, ("async", first)]) == {"done": 21}
+    assert await end_of(client, [*answers, ("async", first)]) == {"done": 101}
     assert await client.calls() <= 2
 
 

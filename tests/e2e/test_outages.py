@@ -4,11 +4,12 @@ import asyncio
 import time
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.e2e.conftest import StartLaptop
 from tests.e2e.redis_server import RedisServer
-from tests.e2e.sketch_client import SketchClient, client_of
+from tests.e2e.sketch_client import SKETCH, SketchClient, client_of
 
 REDIS_MAY_COST_S = 2.0
 SLACK_S = 1.5
@@ -150,3 +151,22 @@ async def test_more_than_an_instance_can_hold_is_refused_with_a_time_to_come_bac
         await client.release()
         assert [payload["errors"] for payload in await asyncio.gather(*held)] == [[], []]
         assert (await client.settled(job))["status"] == "done"
+
+
+async def test_a_body_for_which_there_is_no_room_is_refused_before_it_is_read(start_laptop: StartLaptop) -> None:
+    """Two large sketches fill a small instance: a third gets HTTP 503 and a time to come back; a status does not."""
+    laptop = start_laptop(MAX_IN_FLIGHT="2")
+    assert laptop.endpoint
+    async with client_of(laptop.addresses) as client:
+        await client.faults({"kind": "hold", "times": 2})
+        padded = SKETCH + " " * 1_400_000
+        held = [asyncio.create_task(client.improve(variant=variant, pngBase64=padded)) for variant in (1, 2)]
+        await client.waiting(2)
+        with pytest.raises(httpx2.HTTPStatusError) as refused:
+            await client.improve(variant=3, pngBase64=padded)
+        assert refused.value.response.status_code == 503
+        assert int(refused.value.response.headers["retry-after"]) > 0
+        assert refused.value.response.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+        assert (await client.status("00000000-0000-4000-8000-000000000000"))["status"] == "not_found"
+        await client.release()
+        assert [payload["errors"] for payload in await asyncio.gather(*held)] == [[], []]
