@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from importlib.resources import files
@@ -121,7 +122,12 @@ class Store:
 
 def connect(url: str, ca_cert: str) -> Store:
     """Return a Store for a redis: or rediss: address; nothing is opened before the first command."""
-    tls = {"ssl_ca_data": ca_cert} if ca_cert and url.startswith("rediss:") else {}
+    tls: dict[str, Any] = {}
+    if url.startswith("rediss:"):
+        # Since Python 3.13 a certificate must also follow RFC 5280 to the letter, and private authorities' do not:
+        # the chain is checked all the same.
+        tls["ssl_exclude_verify_flags"] = [ssl.VerifyFlags.VERIFY_X509_STRICT]
+        tls |= {"ssl_ca_data": ca_cert} if ca_cert else {}
     pool = ConnectionPool.from_url(
         url,
         max_connections=COMMANDS_AT_ONCE * 4,
