@@ -5,7 +5,7 @@ WITH ?=
 BIN := $(VENV)/bin
 TERRAFORM := terraform -chdir=infra/terraform
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
-PACKAGES := shared/rubydraw emulator infra docs bench
+PACKAGES := shared/rubydraw emulator infra docs bench cli
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format docs bench bundle plan deploy destroy lock clean
