@@ -51,7 +51,7 @@ class Report:
             Text(f"{file}: {drawing.title}"),
             Text(f"  {origin}; {drawing.provenance.model}, {drawing.provenance.provider_ms / 1000:.1f} s"),
             Text(f"  {drawing.style}, background {drawing.background}"),
-            Text.assemble("  ", *_named(drawing.palette, patches=self._out.color_system is not None)),
+            Text.assemble("  ", *_named(drawing.palette, patches=self._out.is_terminal and not self._out.no_color)),
             Text(f"  {drawing.notes}"),
         )
 
