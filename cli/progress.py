@@ -8,6 +8,7 @@ from typing import Self
 
 from rich import progress as rich_progress
 from rich.console import Console
+from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from cli.contract import Job
@@ -24,13 +25,13 @@ class Progress:
         self._live = rich_progress.Progress(
             rich_progress.SpinnerColumn(),
             rich_progress.TextColumn("{task.description}", markup=False),
-            rich_progress.BarColumn(20),
-            _Elapsed(),
+            _Bar(),
+            _Times(),
             console=console,
             transient=True,
             disable=not self._is_live,
         )
-        self._task = self._live.add_task("", total=None)
+        self._task = self._live.add_task("", total=None, due_s=None)
 
     @property
     def took_ms(self) -> int:
@@ -49,7 +50,7 @@ class Progress:
         """Show the state of a job, and how far it is where the endpoint knows how long such jobs take."""
         self.say(described(job))
         if job.eta_ms is not None:
-            self._live.update(self._task, completed=self.took_ms, total=self.took_ms + job.eta_ms)
+            self._live.update(self._task, due_s=(self.took_ms + job.eta_ms) / 1000)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -66,10 +67,19 @@ def described(job: Job) -> str:
     return f"{job.status}, attempt {job.attempt} of {job.max_attempts}"
 
 
-class _Elapsed(rich_progress.ProgressColumn):
+class _Bar(rich_progress.ProgressColumn):
+    """Fills up to the time at which such jobs are done; only moves to and fro when that is unknown or past."""
+
+    def render(self, task: rich_progress.Task) -> ProgressBar:
+        due_s, now_s = task.fields["due_s"], task.elapsed or 0.0
+        pulse = due_s is None or now_s >= due_s
+        return ProgressBar(due_s or 1.0, now_s, width=20, pulse=pulse, animation_time=task.get_time())
+
+
+class _Times(rich_progress.ProgressColumn):
     """Seconds so far, and about how many are left."""
 
     def render(self, task: rich_progress.Task) -> Text:
-        elapsed_s = task.elapsed or 0.0
-        left = f", about {max(task.total - task.completed, 0) / 1000:.0f} s left" if task.total else ""
-        return Text(f"{elapsed_s:.1f} s{left}")
+        due_s, now_s = task.fields["due_s"], task.elapsed or 0.0
+        left = f", about {due_s - now_s:.0f} s left" if due_s and due_s - now_s >= 0.5 else ""
+        return Text(f"{now_s:.1f} s{left}")
