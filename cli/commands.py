@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,13 +44,16 @@ class Order:
         }
 
 
-def connect(url: str, key: str) -> Endpoint:
-    """Return the endpoint, unasked as yet; raise Failure where address or key cannot be one."""
-    if not (key.isascii() and key.isprintable()):
-        raise Failure(
-            Exit.USAGE, "The key holds characters that no key has; was it copied whole and without line breaks?"
-        )
-    return Endpoint(url, key)
+def on_endpoint(url: str, key: str, command: Callable[[Report, Endpoint], Exit]) -> Callable[[Report], Exit]:
+    """Return the command with a connection; run, it raises Failure where address or key cannot be one."""
+
+    def run(report: Report) -> Exit:
+        if not (key.isascii() and key.isprintable()):
+            raise Failure(Exit.USAGE, "The key holds characters that no key has; was it copied with a line break?")
+        with closing(Endpoint(url, key)) as endpoint:
+            return command(report, endpoint)
+
+    return run
 
 
 def improve(report: Report, endpoint: Endpoint, order: Order) -> Exit:

@@ -60,6 +60,9 @@ class Endpoint:
         """The state of a job and, once it is done, its drawing."""
         return self.ask(DRAWING, {"id": request_id}, Job)
 
+    def close(self) -> None:
+        self._http.close()
+
     def ask(
         self, query: str, variables: Mapping[str, Any], kind: type[Answered], *, within_s: float = QUICK_S
     ) -> Answered:

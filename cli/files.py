@@ -11,6 +11,9 @@ from cli.failure import Exit, Failure
 MAX_FILE_BYTES = 20 * 1024 * 1024
 """As base64 no more fits into a request, which may be 32 MB; the service says what it takes itself."""
 
+PREFIX = ".drawing-"
+"""Begins the names of files that are not yet whole."""
+
 
 def read(path: Path) -> bytes:
     """Return the bytes of a file; raise Failure in one sentence."""
@@ -34,20 +37,21 @@ def read_text(path: Path) -> str:
 
 def check_target(path: Path, *, source: Path | None = None) -> None:
     """Raise Failure if a drawing could not be saved there: better now than after it was paid for."""
-    if path.is_dir():
-        raise Failure(Exit.USAGE, f"{path} is a folder; name a file to save the drawing in.")
-    if not path.parent.is_dir():
-        raise Failure(Exit.USAGE, f"The folder {path.parent} to save the drawing in does not exist.")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise Failure(Exit.USAGE, f"Nothing can be saved in the folder {path.parent}: no permission.")
-    if source and path.exists() and path.samefile(source):
-        raise Failure(Exit.USAGE, f"{path} is the sketch itself; save the drawing under another name.")
+    try:
+        if path.is_dir():
+            raise Failure(Exit.USAGE, f"{path} is a folder; name a file to save the drawing in.")
+        if source and path.exists() and path.samefile(source):
+            raise Failure(Exit.USAGE, f"{path} is the sketch itself; save the drawing under another name.")
+        with tempfile.TemporaryFile(dir=path.parent, prefix=PREFIX):
+            pass
+    except OSError as error:
+        raise _failure("saved", path, error) from None
 
 
 def save(path: Path, content: bytes) -> None:
     """Write a file under another name beside it, then rename it; raise Failure in one sentence."""
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=PREFIX, delete=False) as file:
             try:
                 file.write(content)
                 file.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 from collections.abc import Sequence
@@ -68,9 +69,8 @@ def improve(
     if output is None and (watch or not background):
         raise typer.BadParameter("name a file to save the drawing in", param_hint="--output")
     order = commands.Order(sketch, output, hints, svg, variant, follow=watch)
-    if background or watch:
-        return reported(as_json, lambda report: commands.submit(report, commands.connect(endpoint, key), order))
-    return reported(as_json, lambda report: commands.improve(report, commands.connect(endpoint, key), order))
+    command = commands.submit if background or watch else commands.improve
+    return reported(as_json, commands.on_endpoint(endpoint, key, functools.partial(command, order=order)))
 
 
 @app.command(epilog=STATUSES)
@@ -86,10 +86,8 @@ def status(
 
     Once it is done, --output saves its drawing.
     """
-    return reported(
-        as_json,
-        lambda report: commands.status(report, commands.connect(endpoint, key), request_id, output, follow=watch),
-    )
+    ask = functools.partial(commands.status, request_id=request_id, output=output, follow=watch)
+    return reported(as_json, commands.on_endpoint(endpoint, key, ask))
 
 
 @app.command("check-env", epilog=STATUSES)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +29,8 @@ class Report:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(stderr=True)
-        self._out = Console()
+        self.console = _Console(stderr=True)
+        self._out = _Console()
         self._facts: dict[str, Any] = {}
 
     @property
@@ -64,17 +62,14 @@ class Report:
 
     def say(self, *lines: Text) -> None:
         """Write lines for a person; with JSON there is nobody to read them."""
-        if not self.as_json:
-            with _perhaps_unread():
-                for line in lines:
-                    self._out.print(line, soft_wrap=True)
+        for line in () if self.as_json else lines:
+            self._out.print(line, soft_wrap=True)
 
     def end(self, *lines: Text) -> Exit:
         """Write the lines, or instead of them what is known."""
         self.say(*lines)
         if self.as_json:
-            with _perhaps_unread():
-                sys.stdout.write(json.dumps({"exitStatus": Exit.OK} | self._facts) + "\n")
+            self._out.print(Text(json.dumps({"exitStatus": Exit.OK} | self._facts)), soft_wrap=True)
         return Exit.OK
 
     def failed(self, failure: Failure) -> Exit:
@@ -98,14 +93,12 @@ def reported(as_json: bool, command: Callable[[Report], Exit]) -> Exit:
         return report.failed(Failure(Exit.INTERRUPTED, _interrupted(report.request_id)))
 
 
-@contextmanager
-def _perhaps_unread() -> Iterator[None]:
-    """Write to standard output; that nobody reads on is no failure, for what was to be done is done."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+class _Console(Console):
+    """Writes to a stream as long as anybody reads it."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on: what was to be done is done, whoever still reads of it."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 def _interrupted(request_id: str | None) -> str:
