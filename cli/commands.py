@@ -19,6 +19,8 @@ from cli.follow import Follower
 from cli.progress import Progress
 from cli.report import Report
 
+BEGUN = "Interrupted; a drawing that was begun is kept, and the same sketch sent again fetches it."
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -59,6 +61,7 @@ def on_endpoint(url: str, key: str, command: Callable[[Report, Endpoint], Exit])
 def improve(report: Report, endpoint: Endpoint, order: Order) -> Exit:
     """Have a sketch drawn while the endpoint keeps the line open."""
     sketch = order.input(background=False)
+    report.if_interrupted = BEGUN
     with Progress(report.console) as progress:
         progress.say("drawing")
         payload = endpoint.improve(sketch)
@@ -70,12 +73,13 @@ def improve(report: Report, endpoint: Endpoint, order: Order) -> Exit:
 def submit(report: Report, endpoint: Endpoint, order: Order) -> Exit:
     """Have a sketch drawn in the background; follow the job if that is wanted."""
     sketch = order.input(background=True)
+    report.if_interrupted = BEGUN
     with Progress(report.console) as progress:
         progress.say("sending")
         payload = endpoint.improve(sketch)
         if payload.request_id is None:
             raise Failure(Exit.NO_ENDPOINT, f"{endpoint.name} answered without a request id.")
-        report.knows(requestId=payload.request_id)
+        _names(report, payload.request_id)
         if order.follow and order.output:
             drawing = _drawing(report, endpoint, _settled(endpoint, payload.request_id, progress, known=True))
     if order.follow and order.output:
@@ -90,7 +94,7 @@ def submit(report: Report, endpoint: Endpoint, order: Order) -> Exit:
 
 def status(report: Report, endpoint: Endpoint, request_id: str, output: Path | None, *, follow: bool) -> Exit:
     """Say how a job stands, at once or when it is settled; save its drawing where that is wanted."""
-    report.knows(requestId=request_id)
+    _names(report, request_id)
     if output:
         files.check_target(output)
     with Progress(report.console) as progress:
@@ -104,6 +108,14 @@ def status(report: Report, endpoint: Endpoint, request_id: str, output: Path | N
     if output:
         raise Failure(Exit.TRY_AGAIN, f"Job {request_id} is {job.status}: there is no drawing yet; add --watch.")
     return report.state(job)
+
+
+def _names(report: Report, request_id: str) -> None:
+    """From now on the job can be found again."""
+    report.knows(requestId=request_id)
+    report.if_interrupted = (
+        f"Interrupted; job {request_id} goes on, and `python -m cli status {request_id} --watch` follows it."
+    )
 
 
 def _settled(endpoint: Endpoint, request_id: str, progress: Progress, *, known: bool = False) -> Job:

@@ -25,17 +25,14 @@ _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 class Report:
-    """Collects what is known about a command; `request_id` is there as soon as the service has answered one."""
+    """Collects what is known about a command while it runs: facts for JSON, the sentence for a Ctrl-C."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
         self.console = _Console(stderr=True)
         self._out = _Console()
+        self.if_interrupted = "Interrupted."
         self._facts: dict[str, Any] = {}
-
-    @property
-    def request_id(self) -> str | None:
-        return self._facts.get("requestId")
 
     def knows(self, **facts: Any) -> None:
         """Add to the JSON object."""
@@ -90,7 +87,7 @@ def reported(as_json: bool, command: Callable[[Report], Exit]) -> Exit:
     except Failure as failure:
         return report.failed(failure)
     except KeyboardInterrupt:
-        return report.failed(Failure(Exit.INTERRUPTED, _interrupted(report.request_id)))
+        return report.failed(Failure(Exit.INTERRUPTED, report.if_interrupted))
 
 
 class _Console(Console):
@@ -99,12 +96,6 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Go on: what was to be done is done, whoever still reads of it."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
-
-
-def _interrupted(request_id: str | None) -> str:
-    if request_id is None:
-        return "Interrupted; a drawing that was begun is kept, and the same sketch sent again fetches it."
-    return f"Interrupted; job {request_id} goes on, and `python -m cli status {request_id} --watch` follows it."
 
 
 def _named(palette: list[str], *, patches: bool) -> list[Text]:

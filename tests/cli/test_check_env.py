@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.cli.conftest import Cli, Ended
+from tests.cli.conftest import ROOT, Cli, Ended
 from tests.servers import free_port
 from tests.stand_ins import DEAD_LETTER_TOPIC, TOPIC, GeminiStandIn, PubsubStandIn
 
@@ -105,6 +107,12 @@ async def test_no_credentials(settings: Cli, tmp_path: Path) -> None:
     """1: Vertex without ambient credentials is told as that."""
     nowhere = {"HOME": str(tmp_path), "NO_GCE_CHECK": "true", "GEMINI_MODE": "vertex", "GEMINI_PROJECT": "p"}
     assert rows(settings.run("check-env", **nowhere))["Gemini"].startswith("failed no Google credentials here")
+
+
+def test_only_check_env_needs_the_product() -> None:
+    """The other commands know the API alone."""
+    code = "import cli.main, sys; print({name.partition('.')[0] for name in sys.modules} & {'rubydraw', 'emulator'})"
+    assert "set()\n" == subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
 
 
 async def test_json(settings: Cli) -> None:
