@@ -2,19 +2,24 @@
 PYTHON ?= python3
 VENV ?= .venv
 WITH ?=
+FILE ?= examples/house.png
+OUT ?= improved.png
 BIN := $(VENV)/bin
 TERRAFORM := terraform -chdir=infra/terraform
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
-PACKAGES := shared/rubydraw emulator infra docs bench
+PACKAGES := shared/rubydraw emulator infra docs bench cli
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format docs bench bundle plan deploy destroy lock clean
+.PHONY: help run improve test check format docs bench bundle plan deploy destroy lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/ready ## start everything on this machine: PORT=8080 INSTANCES=1
 	@exec $(BIN)/python -m emulator
+
+improve: $(VENV)/ready ## improve one sketch on a running endpoint: FILE=sketch.png OUT=drawing.png
+	@$(BIN)/python -m cli improve "$(FILE)" --output "$(OUT)" --watch $(ARGS)
 
 test: $(VENV)/ready ## run the tests; WITH="node browser terraform bundle google_pubsub" adds groups that need more
 	@$(BIN)/python -m pytest --with="$(WITH)" $(ARGS)

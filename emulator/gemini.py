@@ -39,6 +39,7 @@ class Gemini:
             Route("/calls", self._calls, methods=["GET", "DELETE"]),
             Route("/release", self._release, methods=["POST"]),
             *self._faults.routes(),
+            Route("/{path:path}", self._describe, methods=["GET"]),
             Route("/{path:path}", self._call, methods=["POST"]),
         ]
         return Starlette(routes=routes)
@@ -52,6 +53,19 @@ class Gemini:
         self._released.set()
         self._released = asyncio.Event()
         return Response(status_code=204)
+
+    async def _describe(self, request: Request) -> Response:
+        """Answer what is known of a model: no call, so it is not counted."""
+        asked = wire.MODEL_PATH.fullmatch(request.url.path)
+        try:
+            if asked is None:
+                raise wire.ApiError(404, "Requested entity was not found.")
+            wire.authorize(request.headers, vertex=asked["vertex"] is not None)
+            if fault := self._faults.take("status"):
+                raise wire.ApiError(fault.status, "The stand-in was told to answer this.", fault.retry_after_s)
+        except wire.ApiError as error:
+            return error.response()
+        return wire.described(asked["model"], asked["vertex"] is not None)
 
     async def _call(self, request: Request) -> Response:
         """Answer one call, and drop it as soon as its caller has gone."""

@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse, Response
 from emulator.faults import Fault
 from emulator.redraw import Redrawn
 
-PATH = re.compile(
-    r"/v\w+/(?P<vertex>(?:projects/[^/]+/locations/[^/]+/)?publishers/google/)?models/(?P<model>[^/:]+):generateContent"
-)
+_MODEL = r"/v\w+/(?P<vertex>(?:projects/[^/]+/locations/[^/]+/)?publishers/google/)?models/(?P<model>[^/:]+)"
+MODEL_PATH = re.compile(_MODEL)
+PATH = re.compile(_MODEL + ":generateContent")
 STATUS_WORDS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -118,6 +118,18 @@ def content(redrawn: Redrawn, picture: bytes, model: str) -> dict[str, Any]:
     parts = [{"text": orjson.dumps(words).decode()}, {"inlineData": inline}]
     candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP", "index": 0}
     return {"candidates": [candidate], **_trailer(model, IMAGE_TOKENS)}
+
+
+def described(model: str, vertex: bool) -> Response:
+    """What a GET of a model answers (reference pages "models.get" and "publishers.models.get"); nobody pays for it."""
+    if vertex:
+        words = {"name": f"publishers/google/models/{model}", "versionId": "001"}
+        return JSONResponse({**words, "openSourceCategory": "PROPRIETARY", "launchStage": "GA"})
+    limits = {"inputTokenLimit": 65536, "outputTokenLimit": 32768}
+    methods = ["generateContent", "countTokens", "batchGenerateContent"]
+    words = {"name": f"models/{model}", "version": "3.0", "displayName": model}
+    sampling = {"temperature": 1, "topP": 0.95, "topK": 64, "maxTemperature": 1}
+    return JSONResponse({**words, **limits, "supportedGenerationMethods": methods, **sampling})
 
 
 def _trailer(model: str, output_tokens: int) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""Whether the functions could run with the settings of this environment: each one listed, then what they name asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+from rubydraw.settings import BadSettings, Settings
+
+from cli import probes
+from cli.contract import plain
+from cli.failure import Exit, Failure
+from cli.report import Report
+
+STYLES = {"ok": "green", "failed": "bold red", "missing": "bold red", "off": "yellow"}
+LONGEST_VALUE = 60
+
+
+def check(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
+    """List the settings, ask what they name, and raise Failure if the functions could not run."""
+    rows = settings(environment)
+    report.knows(settings=rows)
+    for row in rows:
+        report.say(_line(row["name"], row["state"], row["shown"]))
+    try:
+        usable = Settings.from_env(environment)
+    except BadSettings as bad:
+        raise Failure(Exit.REFUSED, f"{bad}. Nothing was asked.") from None
+    told = []
+    for finding in probes.findings(usable):
+        told.append({"name": finding.name, "state": finding.state, "shown": finding.words})
+        report.say(_line(finding.name, finding.state, finding.words))
+    report.knows(checks=told)
+    if failed := [row["name"] for row in told if row["state"] == "failed"]:
+        raise Failure(Exit.REFUSED, f"Not well: {', '.join(failed)}.")
+    return report.end(Text("All is well."))
+
+
+def settings(environment: Mapping[str, str]) -> list[dict[str, str]]:
+    """Each setting: its name, whether it is `set`, `default` or `missing`, and its value unless it is secret."""
+    rows = []
+    for field, about in Settings.model_fields.items():
+        name = field.upper()
+        given = environment.get(name, "")
+        if given:
+            rows.append({"name": name, "state": "set", "shown": _shown(given) if about.repr else "(secret)"})
+        elif about.is_required():
+            rows.append({"name": name, "state": "missing", "shown": str(about.description)})
+        else:
+            rows.append({"name": name, "state": "default", "shown": _default(about.default)})
+    return rows
+
+
+def _default(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _shown(value: str) -> str:
+    value = plain(value)
+    return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}… ({len(value)} characters)"
+
+
+def _line(name: str, state: str, shown: str) -> Text:
+    return Text.assemble(f"{name:<27}", (f"{state:<8}", STYLES.get(state, "")), f" {shown}".rstrip())

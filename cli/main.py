@@ -1,0 +1,124 @@
+"""The command line itself: names, options and help of each command; what they do is in the modules they call."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from typer import Argument, Option
+
+from cli import commands
+from cli.failure import MEANINGS, Exit
+from cli.report import reported
+
+NAME = "python -m cli"
+STATUSES = "\b\nExit status:\n" + "\n".join(f"{status.value:5}  {meaning}" for status, meaning in MEANINGS.items())
+
+app = typer.Typer(
+    help="Sketches in, clean drawings out, through the GraphQL endpoint of a RubyDraw backend.",
+    epilog=STATUSES,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EndpointUrl = Annotated[
+    str, Option("--endpoint", envvar="RUBYDRAW_ENDPOINT", metavar="URL", help="Address of the GraphQL endpoint.")
+]
+Key = Annotated[
+    str,
+    Option(
+        "--key",
+        envvar="RUBYDRAW_KEY",
+        metavar="KEY",
+        show_default=False,
+        help="API key, sent as a bearer token. Other users of the machine can see options: prefer the variable.",
+    ),
+]
+Json = Annotated[bool, Option("--json", help="One JSON object on standard output; progress stays on standard error.")]
+Output = Annotated[Path | None, Option("--output", "-o", metavar="OUT.png", help="Where to save the drawing.")]
+LOCAL = "http://127.0.0.1:8080/graphql"
+
+
+@app.command(epilog=STATUSES)
+def improve(
+    sketch: Annotated[Path, Argument(metavar="IN.png", help="The sketch, a PNG.")],
+    output: Output = None,
+    hints: Annotated[str, Option(help="What you ask for, in words.", metavar="TEXT", show_default=False)] = "",
+    svg: Annotated[Path | None, Option(metavar="FILE", help="The same drawing as SVG, a structural hint.")] = None,
+    variant: Annotated[int, Option(min=0, metavar="N", help="1, 2, 3 and so on ask for another drawing.")] = 0,
+    background: Annotated[bool, Option("--background", help="Submit it, say its request id, and end.")] = False,
+    watch: Annotated[
+        bool, Option("--watch", help="Submit it to the background, and follow it until it is drawn.")
+    ] = False,
+    endpoint: EndpointUrl = LOCAL,
+    key: Key = "",
+    as_json: Json = False,
+) -> int:
+    """Improve one sketch and save the drawing.
+
+    The endpoint is kept waiting for it, or with --background or --watch a background job makes it.
+    """
+    if output is None and (watch or not background):
+        raise typer.BadParameter("name a file to save the drawing in", param_hint="--output")
+    order = commands.Order(sketch, output, hints, svg, variant, follow=watch)
+    command = commands.submit if background or watch else commands.improve
+    return reported(as_json, commands.on_endpoint(endpoint, key, functools.partial(command, order=order)))
+
+
+@app.command(epilog=STATUSES)
+def status(
+    request_id: Annotated[str, Argument(metavar="ID", help="The request id that `improve --background` said.")],
+    watch: Annotated[bool, Option("--watch", help="Follow it until it is drawn or has failed.")] = False,
+    output: Output = None,
+    endpoint: EndpointUrl = LOCAL,
+    key: Key = "",
+    as_json: Json = False,
+) -> int:
+    """Say how a background job stands.
+
+    Once it is done, --output saves its drawing.
+    """
+    ask = functools.partial(commands.status, request_id=request_id, output=output, follow=watch)
+    return reported(as_json, commands.on_endpoint(endpoint, key, ask))
+
+
+@app.command("check-env", epilog=STATUSES)
+def check_env(as_json: Json = False) -> int:
+    """Check the settings in this environment, for operators.
+
+    Every setting of the functions is listed, secrets masked; then Redis, the topics and Gemini are asked whether
+    they are there, which costs nothing. Exit status 0 means that all is well.
+    """
+    from cli.check_env import check  # the only command that needs the product's own modules
+
+    return reported(as_json, check)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; return the exit status."""
+    signal.signal(signal.SIGTERM, _end)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        return int(app(list(arguments), prog_name=NAME, standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        return _usage(error)
+
+
+def _usage(error: typer.TyperException) -> int:
+    sentence = error.format_message() if hasattr(error, "format_message") else str(error)
+    sys.stderr.write(f"{sentence.rstrip('.')}. See {NAME} --help.\n")
+    return Exit.USAGE
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    """End as other programs do, but with the cursor back on the terminal."""
+    sys.exit(128 + number)

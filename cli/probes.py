@@ -1,0 +1,161 @@
+"""Asks what the settings name whether it is there: Redis, the topics, Gemini; no question costs money."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from rubydraw.errors import SketchError
+from rubydraw.settings import Settings
+
+if TYPE_CHECKING:
+    from google.genai.errors import APIError
+
+WITHIN_S = 15.0
+NO_CREDENTIALS = "no Google credentials here; `gcloud auth application-default login` makes them"
+SCOPE = "https://www.googleapis.com/auth/pubsub"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of one question."""
+
+    name: str
+    state: Literal["ok", "failed", "off"]
+    words: str
+
+
+class Wrong(Exception):
+    """Something answers, or does not, as it should not; the text says so in words of ours."""
+
+
+def findings(settings: Settings) -> Iterator[Finding]:
+    """Ask one after the other; each answer is there as soon as it has come."""
+    yield _found("Redis", _redis(settings.redis_url, settings.redis_ca_cert))
+    if settings.results_url != settings.redis_url:
+        yield _found("Redis of the results", _redis(settings.results_url, settings.redis_ca_cert))
+    for name, topic, without in (
+        ("Topic", settings.pubsub_topic, "not set: there are no background jobs"),
+        ("Dead-letter topic", settings.dead_letter_topic, "not set: jobs given up are logged only"),
+    ):
+        yield _found(name, _topic(topic, settings.pubsub_url)) if topic else Finding(name, "off", without)
+    yield _found("Gemini", _gemini(settings))
+
+
+def _found(name: str, question: Awaitable[str]) -> Finding:
+    async def in_time() -> str:
+        async with asyncio.timeout(WITHIN_S):
+            return await question
+
+    try:
+        return Finding(name, "ok", asyncio.run(in_time()))
+    except Wrong as wrong:
+        return Finding(name, "failed", str(wrong))
+    except TimeoutError:
+        return Finding(name, "failed", f"no answer within {WITHIN_S:.0f} s")
+    except (
+        Exception
+    ) as error:  # one question that cannot even be asked must not hide the others; texts may hold secrets
+        return Finding(name, "failed", f"cannot be asked: {type(error).__name__}")
+
+
+async def _redis(url: str, ca_cert: str) -> str:
+    """Connect as the functions do, and read what the server says of itself."""
+    from redis.exceptions import RedisError
+    from rubydraw import store
+
+    try:
+        at = urlsplit(url)
+        place = f"{at.hostname}:{at.port or 6379}"
+        connected = store.connect(url, ca_cert)
+    except (ValueError, OSError, RedisError):
+        raise Wrong("the address or the certificates cannot be read") from None
+    try:
+        info = await connected.run(lambda client: client.info())
+    except SketchError:
+        raise Wrong(f"{place} does not answer, or does not accept user and password") from None
+    finally:
+        await connected.close()
+    server = (
+        f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info.get('redis_version', '?')}"
+    )
+    return f"{server} at {place} as {info.get('role', '?')}, {info.get('maxmemory_policy', '?')}"
+
+
+async def _topic(topic: str, pubsub_url: str) -> str:
+    """GET the topic (reference page "projects.topics.get")."""
+    import httpx2
+
+    place = urlsplit(pubsub_url).netloc
+    headers = {} if pubsub_url.startswith("http:") else await asyncio.to_thread(_authorization)
+    try:
+        async with httpx2.AsyncClient(trust_env=False, timeout=WITHIN_S) as client:
+            response = await client.get(f"{pubsub_url}/v1/{topic}", headers=headers)
+    except httpx2.TransportError:
+        raise Wrong(f"{place} does not answer") from None
+    match response.status_code:
+        case 200:
+            return topic
+        case 404:
+            raise Wrong(f"{topic} does not exist")
+        case 401 | 403:
+            raise Wrong(f"these credentials may not see {topic} (publishing is another permission)")
+        case status:
+            raise Wrong(f"{place} answers status {status} when asked for {topic}")
+
+
+def _authorization() -> dict[str, str]:
+    import google.auth
+    from google.auth.exceptions import GoogleAuthError
+    from google.auth.transport.requests import Request
+
+    try:
+        credentials, _ = google.auth.default(scopes=[SCOPE])
+        credentials.refresh(Request())  # type: ignore[no-untyped-call]
+    except GoogleAuthError:
+        raise Wrong(NO_CREDENTIALS) from None
+    return {"authorization": f"Bearer {credentials.token}"}
+
+
+async def _gemini(settings: Settings) -> str:
+    """Read the model's description with the functions' own client: that is free."""
+    import httpx2
+    from rubydraw.gemini import Gemini
+
+    gemini = Gemini(settings)
+    try:
+        client = await gemini.load()
+    except SketchError:
+        raise Wrong(NO_CREDENTIALS) from None
+    from google.auth.exceptions import GoogleAuthError
+    from google.genai.errors import APIError
+
+    try:
+        await client.aio.models.get(model=settings.gemini_model)
+    except APIError as error:
+        raise Wrong(_refusal(error, settings)) from None
+    except GoogleAuthError:
+        raise Wrong(NO_CREDENTIALS) from None
+    except httpx2.TransportError:
+        raise Wrong("does not answer") from None
+    except ValueError:
+        raise Wrong("is not what answers at GEMINI_BASE_URL") from None
+    finally:
+        await gemini.close()
+    return f"knows {settings.gemini_model} ({settings.gemini_mode})"
+
+
+def _refusal(error: APIError, settings: Settings) -> str:
+    match error.code:
+        case 400 | 401 | 403:
+            return f"does not accept the key or the credentials (status {error.code})"
+        case 404 if error.status == "NOT_FOUND":
+            return f"knows no model {settings.gemini_model}"
+        case 404:
+            return "is not what answers at GEMINI_BASE_URL"
+        case 429:
+            return "asks to be left alone for now (status 429)"
+    return f"answers status {error.code}"

@@ -1,0 +1,108 @@
+"""What a command says at its end: lines for a person, or one JSON object; failures in one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from cli.contract import Drawing, Job
+from cli.failure import Exit, Failure
+from cli.progress import described
+
+FRESHNESS = {
+    "HIT": "drawn before",
+    "MISS": "newly drawn",
+    "COALESCED": "drawn together with the same sketch of another",
+}
+_HEX = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+class Report:
+    """Collects what is known about a command while it runs: facts for JSON, the sentence for a Ctrl-C."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = _Console(stderr=True)
+        self._out = _Console()
+        self.if_interrupted = "Interrupted."
+        self._facts: dict[str, Any] = {}
+
+    def knows(self, **facts: Any) -> None:
+        """Add to the JSON object."""
+        self._facts |= facts
+
+    def drawn(self, drawing: Drawing, file: Path, took_ms: int) -> Exit:
+        """Say what was drawn and where it was saved."""
+        self.knows(status="done", file=str(file), tookMs=took_ms, result=drawing.model_dump(by_alias=True))
+        origin = f"{FRESHNESS.get(drawing.provenance.cache, drawing.provenance.cache)}, {took_ms / 1000:.1f} s"
+        return self.end(
+            Text(f"{file}: {drawing.title}"),
+            Text(f"  {origin}; {drawing.provenance.model}, {drawing.provenance.provider_ms / 1000:.1f} s"),
+            Text(f"  {drawing.style}, background {drawing.background}"),
+            Text.assemble("  ", *_named(drawing.palette, patches=self._out.is_terminal and not self._out.no_color)),
+            Text(f"  {drawing.notes}"),
+        )
+
+    def state(self, job: Job) -> Exit:
+        """Say how a job stands that has not failed."""
+        self.knows(**job.model_dump(by_alias=True))
+        times = (("accepted", job.created_at), ("changed", job.updated_at), ("next attempt", job.retry_at))
+        told = [Text(f"  {name} {when}") for name, when in times if when]
+        return self.end(Text(f"{job.request_id}: {described(job)}"), *told)
+
+    def say(self, *lines: Text) -> None:
+        """Write lines for a person; with JSON there is nobody to read them."""
+        for line in () if self.as_json else lines:
+            self._out.print(line, soft_wrap=True)
+
+    def end(self, *lines: Text) -> Exit:
+        """Write the lines, or instead of them what is known."""
+        self.say(*lines)
+        if self.as_json:
+            self._out.print(Text(json.dumps({"exitStatus": Exit.OK} | self._facts)), soft_wrap=True)
+        return Exit.OK
+
+    def failed(self, failure: Failure) -> Exit:
+        """Say in one sentence what went wrong, and in JSON what the service said about it."""
+        self.console.print(Text(failure.message), soft_wrap=True)
+        if self.as_json:
+            problem = failure.problem and failure.problem.model_dump(by_alias=True)
+            self.knows(error=failure.message, problem=problem, exitStatus=failure.status)
+            self.end()
+        return failure.status
+
+
+def reported(as_json: bool, command: Callable[[Report], Exit]) -> Exit:
+    """Run a command to its end; expected failures and Ctrl-C become a sentence and an exit status."""
+    report = Report(as_json=as_json)
+    try:
+        return command(report)
+    except Failure as failure:
+        return report.failed(failure)
+    except KeyboardInterrupt:
+        return report.failed(Failure(Exit.INTERRUPTED, report.if_interrupted))
+
+
+class _Console(Console):
+    """Writes to a stream as long as anybody reads it."""
+
+    def on_broken_pipe(self) -> None:
+        """Go on: what was to be done is done, whoever still reads of it."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
+def _named(palette: list[str], *, patches: bool) -> list[Text]:
+    """The colours' names, each behind a patch of it where the terminal has colours."""
+    told = []
+    for name in palette:
+        if patches and _HEX.fullmatch(name):
+            told += [Text("  ", style=f"on {name}"), Text(" ")]
+        told.append(Text(f"{name}  "))
+    return told

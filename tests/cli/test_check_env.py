@@ -1,0 +1,125 @@
+"""`check-env` in good and bad environments: what is listed, what is asked, and what is never shown."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.cli.conftest import ROOT, Cli, Ended
+from tests.servers import free_port
+from tests.stand_ins import DEAD_LETTER_TOPIC, TOPIC, GeminiStandIn, PubsubStandIn
+
+
+@pytest.fixture
+def settings(environment: dict[str, str], gemini_stand_in: GeminiStandIn, pubsub_stand_in: PubsubStandIn) -> Cli:
+    """Commands in the environment of a function whose stand-ins are all there."""
+    return Cli(**environment)
+
+
+def rows(ended: Ended) -> dict[str, str]:
+    """State and words of each line, by its name."""
+    found = re.findall(r"^(\S.*?) {1,}(set|default|missing|ok|failed|off) *(.*)$", ended.out, re.MULTILINE)
+    return {name: f"{state} {words}".strip() for name, state, words in found}
+
+
+async def test_all_is_well(settings: Cli, gemini_stand_in: GeminiStandIn, http: httpx2.AsyncClient) -> None:
+    """0: each setting and each answer has its line, and no call was made that anyone would pay for."""
+    ended = settings.run("check-env")
+    assert [0, "", "All is well."] == [ended.status, ended.err, ended.out.splitlines()[-1]]
+    told = rows(ended)
+    assert re.fullmatch(r"ok Valkey 9\S+ at 127.0.0.1:\d+ as master, volatile-lru", told["Redis"])
+    assert [f"ok {TOPIC}", f"ok {DEAD_LETTER_TOPIC}"] == [told["Topic"], told["Dead-letter topic"]]
+    assert "ok knows gemini-3.1-flash-image (api)" == told["Gemini"]
+    assert ["set (secret)", "default global"] == [told["GEMINI_API_KEY"], told["GEMINI_LOCATION"]]
+    assert 0 == (await http.get(f"{gemini_stand_in.url}/calls")).json()["count"]
+
+
+async def test_secrets_are_masked(settings: Cli) -> None:
+    """Keys and passwords appear in no line, neither of a good environment nor of a bad one."""
+    secrets = {"REDIS_URL": f"redis://u:canary@127.0.0.1:{free_port()}/0", "GEMINI_API_KEY": "canary"}
+    for environment in (secrets, {**secrets, "CACHE_REDIS_URL": "canary"}):
+        for form in ((), ("--json",)):
+            ended = settings.run("check-env", *form, **environment)
+            assert 1 == ended.status
+            assert "canary" not in ended.out + ended.err
+
+
+async def test_missing_settings(settings: Cli) -> None:
+    """1: all that is missing is in the sentence, and nothing is asked."""
+    ended = Cli().run("check-env")
+    assert 1 == ended.status
+    assert rows(ended)["REDIS_URL"].startswith("missing")
+    assert ended.sentence.startswith("Settings that cannot be used: REDIS_URL is missing")
+    assert ended.sentence.endswith(". Nothing was asked.")
+    unusable = settings.run("check-env", LEASE_MS="soon", GEMINI_API_KEY="", PUBSUB_TOPIC="jobs")
+    assert unusable.sentence.startswith("Settings that cannot be used: PUBSUB_TOPIC: ")
+    assert "LEASE_MS: " in unusable.sentence
+
+
+async def test_each_fault_has_its_words(settings: Cli, gemini_stand_in: GeminiStandIn) -> None:
+    """1: everything is asked, whatever failed before it, and the sentence names what failed."""
+    port = free_port()
+    bad = {
+        "REDIS_URL": f"redis://127.0.0.1:{port}/0",
+        "PUBSUB_TOPIC": "projects/test/topics/none",
+        "DEAD_LETTER_TOPIC": "",
+    }
+    await gemini_stand_in.fail("status", status=404)
+    ended = settings.run("check-env", **bad)
+    told = rows(ended)
+    assert [1, "Not well: Redis, Topic, Gemini."] == [ended.status, ended.sentence]
+    assert f"failed 127.0.0.1:{port} does not answer, or does not accept user and password" == told["Redis"]
+    assert "failed projects/test/topics/none does not exist" == told["Topic"]
+    assert "off not set: jobs given up are logged only" == told["Dead-letter topic"]
+    assert "failed knows no model gemini-3.1-flash-image" == told["Gemini"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (403, "failed does not accept the key or the credentials (status 403)"),
+        (429, "failed asks to be left alone for now (status 429)"),
+        (500, "failed answers status 500"),
+    ],
+)
+async def test_gemini_refuses(settings: Cli, gemini_stand_in: GeminiStandIn, fault: int, words: str) -> None:
+    """1: each status in words of ours."""
+    await gemini_stand_in.fail("status", status=fault)
+    assert words == rows(settings.run("check-env"))["Gemini"]
+
+
+async def test_wrong_addresses(settings: Cli, pubsub_stand_in: PubsubStandIn) -> None:
+    """1: nobody there, something else there, and nobody who vouches for us."""
+    nobody = f"http://127.0.0.1:{free_port()}"
+    told = rows(settings.run("check-env", GEMINI_BASE_URL=nobody, PUBSUB_URL=nobody))
+    assert "failed does not answer" == told["Gemini"]
+    assert f"failed {nobody.removeprefix('http://')} does not answer" == told["Topic"]
+    other = rows(settings.run("check-env", GEMINI_BASE_URL=pubsub_stand_in.url))
+    assert "failed is not what answers at GEMINI_BASE_URL" == other["Gemini"]
+
+
+async def test_no_credentials(settings: Cli, tmp_path: Path) -> None:
+    """1: Vertex without ambient credentials is told as that."""
+    nowhere = {"HOME": str(tmp_path), "NO_GCE_CHECK": "true", "GEMINI_MODE": "vertex", "GEMINI_PROJECT": "p"}
+    assert rows(settings.run("check-env", **nowhere))["Gemini"].startswith("failed no Google credentials here")
+
+
+def test_only_check_env_needs_the_product() -> None:
+    """The other commands know the API alone."""
+    code = "import cli.main, sys; print({name.partition('.')[0] for name in sys.modules} & {'rubydraw', 'emulator'})"
+    assert "set()\n" == subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
+
+
+async def test_json(settings: Cli) -> None:
+    """One object: every setting, every check."""
+    told = settings.run("check-env", "--json").json
+    assert 0 == told["exitStatus"]
+    assert {"set", "default"} == {row["state"] for row in told["settings"]}
+    assert [("Redis", "ok"), ("Topic", "ok"), ("Dead-letter topic", "ok"), ("Gemini", "ok")] == [
+        (row["name"], row["state"]) for row in told["checks"]
+    ]

@@ -1,0 +1,241 @@
+"""Every way to fail: its exit status, one clear sentence, no traceback, and the same told in JSON."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cli.failure import MEANINGS
+from tests.cli.conftest import ROOT, Cli, Service
+from tests.servers import free_port, poll
+
+UNKNOWN = "11111111-1111-4111-8111-111111111111"
+
+
+@contextmanager
+def listening(answer: bytes) -> Iterator[str]:
+    """A server that gives every caller the same bytes; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            try:
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        connection.recv(65536)
+                        connection.sendall(answer)
+            except OSError:
+                return
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/graphql"
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def http(status: str, body: bytes, kind: str = "application/json", *headers: str) -> bytes:
+    """A whole HTTP answer."""
+    lines = [f"HTTP/1.1 {status}", f"content-type: {kind}", f"content-length: {len(body)}", "connection: close"]
+    return "\r\n".join([*lines, *headers, "", ""]).encode() + body
+
+
+def test_unreadable_sketch_is_refused(cli: Cli, tmp_path: Path, drawing: Path) -> None:
+    """1: the service's own sentence, and its code in JSON."""
+    (tmp_path / "words.png").write_text("these are words")
+    ended = cli.run("improve", tmp_path / "words.png", "-o", drawing, "--json")
+    assert 1 == ended.status
+    assert ["BAD_INPUT", False] == [ended.json["problem"]["code"], ended.json["problem"]["retryable"]]
+    assert ended.sentence == ended.json["error"] == ended.json["problem"]["message"]
+    assert 1 == ended.json["exitStatus"]
+    assert not drawing.exists()
+
+
+@pytest.mark.parametrize("way", [(), ("--watch",)])
+def test_refused_content(cli: Cli, service: Service, sketch: Path, drawing: Path, way: tuple[str, ...]) -> None:
+    """1: now or in the background."""
+    service.plays(kind="refuse")
+    ended = cli.run("improve", sketch, "-o", drawing, *way, "--json")
+    assert [1, "CONTENT_REFUSED"] == [ended.status, ended.json["problem"]["code"]]
+
+
+@pytest.mark.parametrize("way", [(), ("--watch",)])
+def test_passing_fault(cli: Cli, service: Service, sketch: Path, drawing: Path, way: tuple[str, ...]) -> None:
+    """3: the same command may succeed later."""
+    service.plays(kind="no_image")
+    ended = cli.run("improve", sketch, "-o", drawing, *way, "--json")
+    assert [3, "NO_IMAGE", True] == [ended.status, ended.json["problem"]["code"], ended.json["problem"]["retryable"]]
+    assert not drawing.exists()
+
+
+@pytest.mark.parametrize("way", [(), ("--watch",)])
+def test_unknown_request_id(cli: Cli, way: tuple[str, ...]) -> None:
+    """5, at once."""
+    ended = cli.run("status", UNKNOWN, *way)
+    assert [5, f"No job {UNKNOWN} is known, or no longer."] == [ended.status, ended.sentence]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Missing command. See python -m cli --help."),
+        (["draw"], "No such command 'draw'. See python -m cli --help."),
+        (["improve", "{sketch}"], "Invalid value for --output: name a file to save the drawing in. See"),
+        (
+            ["improve", "{sketch}", "-o", "{drawing}", "--variant", "-1"],
+            "Invalid value for '--variant': Input",
+        ),
+        (["improve", "{folder}/none.png", "-o", "{drawing}"], "{folder}/none.png cannot be read: no such file or"),
+        (["improve", "{folder}", "-o", "{drawing}"], "{folder} cannot be read: is a directory."),
+        (["improve", "{sketch}", "-o", "{folder}"], "{folder} is a folder; name a file to save the drawing in."),
+        (["improve", "{sketch}", "-o", "{folder}/no/d.png"], "{folder}/no/d.png cannot be saved: no such file"),
+        (["improve", "{sketch}", "-o", "{sketch}"], "{sketch} is the sketch itself; save the drawing under another"),
+        (["improve", "{sketch}", "-o", "{drawing}", "--svg", "{sketch}"], "{sketch} is not text in UTF-8."),
+        (["improve", "{sketch}", "-o", "{drawing}", "--key", "a\nb"], "The key holds characters that no key has"),
+        (["improve", "{sketch}", "-o", "{drawing}", "--endpoint", "ftp://x"], "The endpoint must look like http://127"),
+        (["improve", "{sketch}", "-o", "x" * 300], "x" * 300 + " cannot be saved: file name too long."),
+        (["status", UNKNOWN, "-o", "{folder}/no/d.png"], "{folder}/no/d.png cannot be saved: no such file"),
+    ],
+)
+def test_wrong_usage(
+    cli: Cli, service: Service, sketch: Path, drawing: Path, arguments: list[str], sentence: str
+) -> None:
+    """2: found before anything is sent."""
+    names = {"sketch": sketch, "drawing": drawing, "folder": sketch.parent}
+    ended = cli.run(*(argument.format(**names) for argument in arguments))
+    assert 2 == ended.status
+    assert ended.sentence.startswith(sentence.format(**names))
+    assert [1, ""] == [len(ended.err.splitlines()), ended.out]
+    assert 0 == service.counts["count"]
+
+
+def test_file_that_is_too_large(cli: Cli, tmp_path: Path, drawing: Path) -> None:
+    """2: it is not even sent."""
+    with (tmp_path / "huge.png").open("wb") as file:
+        file.truncate(10**12)
+    ended = cli.run("improve", tmp_path / "huge.png", "-o", drawing)
+    assert [2, True] == [ended.status, "is larger than 20 MiB" in ended.sentence]
+
+
+def test_drawing_that_cannot_be_saved(cli: Cli, service: Service, sketch: Path) -> None:
+    """2: the service has done its part, and the sentence says why the file is not there."""
+    folder = sketch.parent / "folder"
+    folder.mkdir()
+    service.plays(kind="hold")
+    process = cli.start("improve", sketch, "-o", folder / "d.png")
+    poll(lambda: service.counts["waiting"] == 1, "the call is not begun")
+    folder.rmdir()
+    service.release()
+    _, err = process.communicate()
+    assert 2 == process.returncode
+    assert f"{folder}/d.png cannot be saved: no such file or directory." == err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("way", [(), ("--watch",)])
+def test_nobody_at_the_endpoint(cli: Cli, sketch: Path, drawing: Path, way: tuple[str, ...]) -> None:
+    """4: the address is told, without user, password and query."""
+    port = free_port()
+    url = f"http://someone:secret@127.0.0.1:{port}/graphql?key=secret"
+    ended = cli.run("improve", sketch, "-o", drawing, *way, "--endpoint", url)
+    assert [4, f"Nothing answers at http://127.0.0.1:{port}/graphql; is it running?"] == [ended.status, ended.sentence]
+    assert "secret" not in ended.err
+    assert 4 == cli.run("status", UNKNOWN, *way, "--endpoint", url).status
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http("200 OK", b"<html>hello</html>", "text/html"),
+        http("200 OK", b'{"hello": "world"}'),
+        http("200 OK", b'["hello"]'),
+        http("200 OK", b'{"data": {"improveSketchStatus": {"status": "well"}}}'),
+        http("404 Not Found", b'{"errors": [{"message": "There is nothing here."}]}'),
+        http("301 Moved Permanently", b"", "text/plain", "location: https://elsewhere.example/"),
+        b"-ERR unknown command\r\n",
+        b"",
+    ],
+)
+def test_something_else_at_the_endpoint(answer: bytes) -> None:
+    """4: whatever it says, it is one sentence."""
+    with listening(answer) as url:
+        ended = Cli().run("status", UNKNOWN, "--endpoint", url, "--json")
+    assert [4, 4] == [ended.status, ended.json["exitStatus"]]
+    assert url in ended.sentence
+    assert 1 == len(ended.err.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "sentence"),
+    [
+        (http("401 Unauthorized", b"no"), 1, "{url} wants a key; give it with --key or RUBYDRAW_KEY."),
+        (http("403 Forbidden", b"no"), 1, "{url} does not accept this key."),
+        (http("413 Too Large", b""), 1, "The sketch is larger than the endpoint accepts."),
+        (http("429 Too Many", b'{"errors": [{"message": "Slowly."}]}'), 3, "Slowly."),
+        (http("502 Bad Gateway", b"<html>", "text/html"), 3, "{url} failed to answer (status 502); try again."),
+        (
+            http("200 OK", b'{"errors": [{"message": "Cannot query field \\"attempt\\"."}]}'),
+            1,
+            'The endpoint does not take this request: Cannot query field "attempt".',
+        ),
+        (
+            http("200 OK", b'{"data": null, "errors": [{"message": "Away\\u001b[2J.", "extensions": {"code": "X"}}]}'),
+            3,
+            "Away[2J.",
+        ),
+    ],
+)
+def test_answers_of_an_endpoint_in_trouble(answer: bytes, status: int, sentence: str) -> None:
+    """1 or 3; nothing that it says reaches the terminal's controls."""
+    with listening(answer) as url:
+        ended = Cli().run("status", UNKNOWN, "--endpoint", url)
+        assert [status, sentence.format(url=url)] == [ended.status, ended.sentence]
+
+
+def test_interrupted_while_following(cli: Cli, service: Service, sketch: Path, drawing: Path) -> None:
+    """130: the request id is told, and following the job with it gets the drawing."""
+    service.plays(kind="hold")
+    process = cli.start("improve", sketch, "-o", drawing, "--watch", "--json")
+    poll(lambda: service.counts["waiting"] == 1, "the job is not begun")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert 130 == process.returncode
+    assert "Traceback" not in err
+    request_id = json.loads(out)["requestId"]
+    assert f"`python -m cli status {request_id} --watch` follows it." in err.splitlines()[-1]
+    service.clear()
+    assert 0 == cli.run("status", request_id, "--watch", "-o", drawing).status
+    assert drawing.exists()
+
+
+def test_interrupted_while_waiting(cli: Cli, service: Service, sketch: Path, drawing: Path) -> None:
+    """130: without a request id, the same sketch sent again fetches the drawing that was begun."""
+    service.plays(kind="hold")
+    process = cli.start("improve", sketch, "-o", drawing)
+    poll(lambda: service.counts["waiting"] == 1, "the call is not begun")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert [130, "Interrupted; a drawing that was begun is kept, and the same sketch sent again fetches it."] == [
+        process.returncode,
+        err.splitlines()[-1],
+    ]
+    service.release()
+    assert 0 == cli.run("improve", sketch, "-o", drawing).status
+    assert 1 == service.counts["count"]
+
+
+def test_every_status_is_documented(cli: Cli) -> None:
+    """In the help of each command, and on the page."""
+    page = (ROOT / "docs" / "cli.md").read_text()
+    assert [] == [status for status, meaning in MEANINGS.items() if f"| {status.value} | {meaning} |" not in page]
+    for command in ((), ("improve",), ("status",), ("check-env",)):
+        told = cli.run(*command, "--help").out
+        assert [] == [status for status, meaning in MEANINGS.items() if f"{status.value}  {meaning}" not in told]

@@ -1,0 +1,101 @@
+"""`improve` and `status` as a person or a script uses them: pictures in files, words on the right stream."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.cli.conftest import PNG, Cli, Service
+from tests.servers import poll
+
+ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+
+
+def test_drawing_is_saved(cli: Cli, sketch: Path, drawing: Path) -> None:
+    """It is a PNG with ordinary rights, nothing lies beside it, and standard output says where it is."""
+    ended = cli.run("improve", sketch, "-o", drawing)
+    assert 0 == ended.status, ended.err
+    assert drawing.read_bytes().startswith(PNG)
+    assert drawing.stat().st_mode == sketch.stat().st_mode
+    assert sorted(path.name for path in drawing.parent.iterdir()) == ["drawing.png", "sketch.png"]
+    assert ended.out.splitlines()[0] == f"{drawing}: Redrawn sketch"
+    assert ended.out.splitlines()[1].startswith("  newly drawn, ")
+    assert ended.err.splitlines() == ["drawing  0.0 s"]
+
+
+def test_same_sketch_again_costs_nothing(cli: Cli, service: Service, sketch: Path, drawing: Path) -> None:
+    """The second answer was drawn before, and replaces the file."""
+    cli.run("improve", sketch, "-o", drawing)
+    first = drawing.read_bytes()
+    drawing.write_bytes(b"something else")
+    ended = cli.run("improve", sketch, "-o", drawing)
+    assert ended.out.splitlines()[1].startswith("  drawn before, ")
+    assert first == drawing.read_bytes()
+    assert 1 == service.counts["count"]
+
+
+def test_hints_svg_and_variant_are_sent(cli: Cli, service: Service, sketch: Path, drawing: Path) -> None:
+    """Each of them makes another drawing of the same sketch."""
+    svg = sketch.with_suffix(".svg")
+    svg.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    for options in ((), ("--hints", "a böat"), ("--svg", svg), ("--variant", "2")):
+        assert 0 == cli.run("improve", sketch, "-o", drawing, *options).status
+    assert 4 == service.counts["count"]
+
+
+def test_json_is_one_object(cli: Cli, sketch: Path, drawing: Path) -> None:
+    """It says where the file is and all metadata, but holds no picture; progress stays on standard error."""
+    ended = cli.run("improve", sketch, "-o", drawing, "--json")
+    told = ended.json
+    assert [0, "done", str(drawing)] == [told["exitStatus"], told["status"], told["file"]]
+    assert told["result"]["provenance"]["cache"] == "MISS"
+    assert "imageBase64" not in ended.out
+    assert "drawing" in ended.err
+
+
+def test_watched_job_tells_its_states(cli: Cli, sketch: Path, drawing: Path) -> None:
+    """One line a change on standard error, then the drawing."""
+    ended = cli.run("improve", sketch, "-o", drawing, "--watch")
+    assert 0 == ended.status, ended.err
+    assert drawing.read_bytes().startswith(PNG)
+    states = [line.rsplit("  ", 1)[0] for line in ended.err.splitlines()]
+    assert [states[0], states[-1]] == ["sending", "done, attempt 1 of 1"]
+    assert "running, attempt 1 of 1" in states
+
+
+def test_background_says_the_request_id_alone(cli: Cli, sketch: Path, drawing: Path) -> None:
+    """The id is all that standard output has; `status` then follows the job and saves its drawing."""
+    submitted = cli.run("improve", sketch, "--background", "-o", drawing)
+    assert 0 == submitted.status
+    request_id = submitted.out.strip()
+    assert ID.fullmatch(request_id)
+    assert f"status {request_id} --watch --output {drawing}" in submitted.sentence
+    followed = cli.run("status", request_id, "--watch", "-o", drawing)
+    assert 0 == followed.status
+    assert drawing.read_bytes().startswith(PNG)
+
+
+def test_status_of_a_running_job(cli: Cli, service: Service, sketch: Path, drawing: Path) -> None:
+    """It is told at once; asking for a drawing that is not there yet is no success."""
+    service.plays(kind="hold")
+    request_id = cli.run("improve", sketch, "--background", "--json").json["requestId"]
+    poll(lambda: service.counts["waiting"] == 1, "the job is not begun")
+    state = cli.run("status", request_id)
+    assert [0, f"{request_id}: running, attempt 1 of 1"] == [state.status, state.out.splitlines()[0]]
+    early = cli.run("status", request_id, "-o", drawing)
+    assert [3, f"Job {request_id} is running: there is no drawing yet; add --watch."] == [early.status, early.sentence]
+    assert not drawing.exists()
+    told = cli.run("status", request_id, "--json").json
+    assert [request_id, "running", 1] == [told["requestId"], told["status"], told["attempt"]]
+
+
+def test_reader_that_goes_away_changes_nothing(cli: Cli, sketch: Path, drawing: Path) -> None:
+    """With standard output closed the drawing is saved all the same, without a traceback."""
+    process = cli.start("improve", sketch, "-o", drawing)
+    assert process.stdout
+    assert process.stderr
+    process.stdout.close()
+    with process:
+        assert "Traceback" not in process.stderr.read()
+    assert 0 == process.returncode
+    assert drawing.read_bytes().startswith(PNG)
