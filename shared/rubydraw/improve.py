@@ -19,6 +19,8 @@ from rubydraw.sketch import Sketch
 from rubydraw.stopping import Stop
 
 POLL_S = 0.25
+LONG_CALL_S = 60.0
+"""Gemini takes 5 to 60 s: with that left a follower takes over, though its call would be cut short of the time-out."""
 AFTER_THE_CALL_S = 5.0
 """What checking, storing and answering may take once Gemini has answered."""
 
@@ -152,7 +154,7 @@ class Improve:
         waited = False
         while True:
             left_s = deadline - self._clock()
-            in_time = left_s >= self._call_timeout_s + AFTER_THE_CALL_S
+            in_time = left_s >= min(self._call_timeout_s, LONG_CALL_S) + AFTER_THE_CALL_S
             look = await self._flights.look(digest, token=token if in_time or not waited else "")
             if look.ours or look.drawing or look.failure:
                 return look, waited
