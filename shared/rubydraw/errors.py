@@ -84,10 +84,12 @@ class SketchError(Exception):
 
     `retry_after_s`: seconds after which a retry makes sense, if known.
     `may_be_billed`: a call to Gemini may have been paid for; if not, a job gets its attempt back.
+    `final`: so many calls for this sketch have failed in a row that no job shall try it once more.
     """
 
     code: ClassVar[Code]
     may_be_billed: bool = False
+    final: bool = False
 
     def __init__(
         self, message: str | None = None, *, retry_after_s: float | None = None, may_be_billed: bool | None = None
@@ -184,7 +186,9 @@ _BY_CODE: dict[Code, type[SketchError]] = {
 }
 
 
-def shared_failure(code: str, *, retry_after_s: float | None = None) -> SketchError:
+def shared_failure(code: str, *, retry_after_s: float | None = None, final: bool = False) -> SketchError:
     """Return the failure of another caller's call for the same sketch as ours: the call counts for both."""
     kind = _BY_CODE.get(Code(code) if code in Code.__members__ else Code.UNAVAILABLE, Unavailable)
-    return kind(retry_after_s=retry_after_s, may_be_billed=kind.may_be_billed or kind is OutOfTime)
+    failure = kind(retry_after_s=retry_after_s, may_be_billed=kind.may_be_billed or kind is OutOfTime)
+    failure.final = final
+    return failure

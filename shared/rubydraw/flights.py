@@ -16,7 +16,7 @@ from rubydraw.results import Results
 from rubydraw.store import Script, Store, raise_first
 
 # As land_flight.lua and cool_down.lua write them; anything else is not ours and says nothing.
-_FAILED = re.compile(rb"failed:([A-Z_]+):(\d+)")
+_FAILED = re.compile(rb"failed:([A-Z_]+):(\d+):([01])")
 _COOLDOWN = re.compile(rb"(\d+):\d+")
 
 
@@ -42,9 +42,9 @@ class Look:
 class Flights:
     """Raises StoreUnavailable when Redis cannot be reached."""
 
-    def __init__(self, state: Store, results_: Results, *, lease_ms: int, heartbeat_ms: int) -> None:
+    def __init__(self, state: Store, results_: Results, *, lease_ms: int, heartbeat_ms: int, max_failures: int) -> None:
         self._state, self._results = state, results_
-        self._lease_ms, self._heartbeat_s = lease_ms, heartbeat_ms / 1000
+        self._lease_ms, self._heartbeat_s, self._max_failures = lease_ms, heartbeat_ms / 1000, max_failures
         self._renew, self._land, self._cool = Script("renew_flight"), Script("land_flight"), Script("cool_down")
 
     async def look(self, digest: str, *, token: str = "") -> Look:
@@ -84,11 +84,27 @@ class Flights:
             beat.cancel()
 
     async def land(self, digest: str, token: str, failure: SketchError | None = None) -> None:
-        """Let go of our flight; a `failure` is told to everyone who waits, and to who comes in the next 5 s."""
-        code = failure.code if failure else ""
-        retry_ms = max(int((failure.retry_after_s or 0) * 1000), keys.FAILED_FLIGHT_MS) if failure else 0
+        """
+        Let go of our flight. A `failure` is told to everyone who waits, and to who comes in the next 5 s.
+
+        When as many calls for one sketch as a job may cost have failed, less than a minute apart, the failure is
+        final: it answers for a minute, and every job that meets it ends. So a thousand jobs cost no more than one.
+        """
+        code, life_ms, retry_ms = "", 0, 0
         with suppress(StoreUnavailable):  # it lapses by itself
-            await self._state.script(self._land, [keys.flight(digest)], (token, code, keys.FAILED_FLIGHT_MS, retry_ms))
+            if failure:
+                failure.final = await self._count(digest) >= self._max_failures
+                code, life_ms = failure.code, keys.FAILED_FOR_GOOD_MS if failure.final else keys.FAILED_FLIGHT_MS
+                retry_ms = max(int((failure.retry_after_s or 0) * 1000), life_ms)
+            final = int(failure is not None and failure.final)
+            await self._state.script(self._land, [keys.flight(digest)], (token, code, life_ms, retry_ms, final))
+
+    async def _count(self, digest: str) -> int:
+        """Count one more failed call; sent twice it counts twice, which ends a row of failures one call early."""
+        key = keys.failures(digest)
+        answers = await self._state.pipeline(lambda pipe: (pipe.incr(key), pipe.pexpire(key, keys.FAILED_FOR_GOOD_MS)))
+        raise_first(answers)
+        return int(answers[0])
 
     async def remember_refusal(self, digest: str, failure: SketchError) -> None:
         """Keep a refusal that depends on the sketch alone, so that asking again costs nothing."""
@@ -97,10 +113,11 @@ class Flights:
                 await self._state.run(lambda redis: redis.set(keys.refused(digest), failure.code, px=keys.REFUSED_MS))
 
     async def failed_for_s(self, digest: str) -> float:
-        """Return the seconds for which the failure of the last flight is still everyone's answer."""
+        """Return the seconds for which the failure of the last flight still answers for the next; 0 if it is final."""
         key = keys.flight(digest)
         holder, life_ms = await self._state.pipeline(lambda pipe: (pipe.get(key), pipe.pttl(key)))
-        return max(life_ms, 0) / 1000 if holder and holder.startswith(b"failed:") else 0.0
+        landed = _FAILED.fullmatch(holder or b"")
+        return max(life_ms, 0) / 1000 if landed and landed[3] == b"0" else 0.0
 
     async def cool_down(self, named_s: float | None) -> float:
         """Have the whole fleet leave Gemini alone, as long as it named or else 15 s, doubling; return the seconds."""
@@ -145,4 +162,4 @@ def _landed_failure(holder: bytes, now_ms: int) -> SketchError | None:
         return None
     retry_at_ms = int(landed[2])
     wait_s = max(retry_at_ms - now_ms, 0) / 1000 if retry_at_ms else None
-    return shared_failure(landed[1].decode(), retry_after_s=wait_s)
+    return shared_failure(landed[1].decode(), retry_after_s=wait_s, final=landed[3] == b"1")

@@ -111,8 +111,9 @@ class Jobs:
 
     async def fail(self, request_id: str, token: str, error: SketchError) -> tuple[str, bool]:
         """End an attempt; return the new status (`lost`: another holds the job) and whether attempts are used up."""
+        once_more = error.retryable and not error.final
         answer = await self._move(
-            "fail", request_id, token, error.code, error.message, int(error.retryable), int(error.may_be_billed),
+            "fail", request_id, token, error.code, error.message, int(once_more), int(error.may_be_billed),
             int((error.retry_after_s or 0) * 1000), self._max_attempts,
         )  # fmt: skip
         return _text(answer[0]), _text(answer[1]) == "1"

@@ -15,6 +15,7 @@ UNSETTLED_JOB_MS = 24 * HOUR_MS
 SETTLED_JOB_MS = HOUR_MS
 IDEMPOTENCY_MS = 24 * HOUR_MS
 FAILED_FLIGHT_MS = 5 * SECOND_MS
+FAILED_FOR_GOOD_MS = MINUTE_MS
 REFUSED_MS = 10 * MINUTE_MS
 FIRST_COOLDOWN_MS = 15 * SECOND_MS
 LONGEST_COOLDOWN_MS = 120 * SECOND_MS
@@ -40,6 +41,11 @@ def channel(request_id: str) -> str:
 def flight(digest: str) -> str:
     """Who is asking Gemini for this sketch."""
     return f"improve_sketch:flight:{digest}"
+
+
+def failures(digest: str) -> str:
+    """How many calls for this sketch have failed, one after the other, less than a minute apart."""
+    return f"improve_sketch:failures:{digest}"
 
 
 def refused(digest: str) -> str:

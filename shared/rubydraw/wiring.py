@@ -65,7 +65,13 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
     state = connect(settings.redis_url, settings.redis_ca_cert)
     split = settings.results_url != settings.redis_url
     results = Results(connect(settings.results_url, settings.redis_ca_cert) if split else state)
-    flights = Flights(state, results, lease_ms=settings.lease_ms, heartbeat_ms=settings.heartbeat_ms)
+    flights = Flights(
+        state,
+        results,
+        lease_ms=settings.lease_ms,
+        heartbeat_ms=settings.heartbeat_ms,
+        max_failures=settings.max_attempts,
+    )
     gemini, gate, stop = Gemini(settings), Gate(settings.max_in_flight), Stop()
     allowance = Allowance(calls_without_redis_per_minute)
     improve = Improve(results, flights, gemini, gate, allowance, stop, call_timeout_s=settings.gemini_timeout_s)

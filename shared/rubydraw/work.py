@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 import uuid
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from rubydraw.message import JobMessage
 from rubydraw.stopping import Stop
 
 LONGEST_WAIT_S = 30.0
+SPREAD = 0.2
+"""Those who wait for the same moment come one after the other by this share of the wait: the first asks for all."""
 SAVE_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 2.0)
 """A drawing that was paid for is worth some seconds of trying before its job is handed back."""
 
@@ -42,7 +45,9 @@ class Work:
         deadline_s: float,
         call_timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
     ) -> None:
+        self._chance = chance
         self._improve, self._jobs, self._gate, self._stop = improve, jobs, gate, stop
         self._deadline_s, self._call_timeout_s, self._clock = deadline_s, call_timeout_s, clock
 
@@ -54,7 +59,7 @@ class Work:
                 wait_s, outcome, code = await self._attempt(job, deadline)
                 if not wait_s:
                     return outcome, code
-                await self._stop.sleep(wait_s)
+                await self._stop.sleep(wait_s * (1 + SPREAD * self._chance()))
         except StoreUnavailable:
             return Outcome.AGAIN, Code.UNAVAILABLE
 

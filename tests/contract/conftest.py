@@ -90,4 +90,4 @@ def results(store: Store) -> Results:
 @pytest.fixture
 def flights(store: Store, results: Results) -> Flights:
     """Flights of 5 s."""
-    return Flights(store, results, lease_ms=LEASE_MS, heartbeat_ms=20)
+    return Flights(store, results, lease_ms=LEASE_MS, heartbeat_ms=20, max_failures=3)

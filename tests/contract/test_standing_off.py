@@ -105,7 +105,7 @@ async def test_results_may_live_on_a_redis_of_their_own(store: Store, valkey_oth
     """The winner sees them all the same."""
     results, kept = Results(valkey_other), drawing()
     await results.put(DIGEST, kept)
-    look = await Flights(store, results, lease_ms=LEASE_MS, heartbeat_ms=20).look(DIGEST, token="t1")
+    look = await Flights(store, results, lease_ms=LEASE_MS, heartbeat_ms=20, max_failures=3).look(DIGEST, token="t1")
     assert (True, kept, False) == (look.ours, look.drawing, look.blind)
 
 
@@ -119,14 +119,35 @@ async def valkey_other(redis_url: str) -> AsyncIterator[Store]:
 
 async def test_look_is_blind_while_the_results_cannot_be_reached(store: Store, nowhere: Store) -> None:
     """The flight still keeps others from calling."""
-    flights = Flights(store, Results(nowhere), lease_ms=LEASE_MS, heartbeat_ms=20)
+    flights = Flights(store, Results(nowhere), lease_ms=LEASE_MS, heartbeat_ms=20, max_failures=3)
     looks = [await flights.look(DIGEST, token=token) for token in ("t1", "t2")]
     assert [(True, True), (False, True)] == [(look.ours, look.blind) for look in looks]
 
 
 async def test_landing_and_cooling_down_survive_an_outage(nowhere: Store) -> None:
     """A flight lapses by itself, and the one who was told to wait still waits."""
-    flights = Flights(nowhere, Results(nowhere), lease_ms=LEASE_MS, heartbeat_ms=20)
+    flights = Flights(nowhere, Results(nowhere), lease_ms=LEASE_MS, heartbeat_ms=20, max_failures=3)
     await flights.land(DIGEST, "t1", GeminiFailed())
     await flights.remember_refusal(DIGEST, ContentRefused())
     assert [12.0, 15.0] == [await flights.cool_down(named_s) for named_s in (12, None)]
+
+
+async def test_a_third_failure_in_a_row_is_final_and_answers_for_a_minute(
+    flights: Flights, raw: redis.asyncio.Redis
+) -> None:
+    """Two failures answer for five seconds each; after the third, every job that meets it ends."""
+    finals, lives_ms = [], []
+    for token in ("t1", "t2", "t3"):
+        assert (await flights.look(DIGEST, token=token)).ours
+        failure = GeminiFailed()
+        await flights.land(DIGEST, token, failure)
+        met = (await flights.look(DIGEST, token="other")).failure
+        assert met is not None
+        assert met.final == failure.final
+        finals.append(met.final)
+        lives_ms.append(await raw.pttl(keys.flight(DIGEST)))
+        assert bool(await flights.failed_for_s(DIGEST)) != met.final
+        await raw.delete(keys.flight(DIGEST))
+    assert finals == [False, False, True]
+    assert max(lives_ms[:2]) <= keys.FAILED_FLIGHT_MS < lives_ms[2] <= keys.FAILED_FOR_GOOD_MS
+    assert 0 < await raw.pttl(keys.failures(DIGEST)) <= keys.FAILED_FOR_GOOD_MS

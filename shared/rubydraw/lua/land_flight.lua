@@ -1,5 +1,5 @@
 -- The holder lets go: with nothing, the next caller takes over; with a failure, everyone waiting is answered by it.
--- KEYS[1]: the flight. ARGV: token, failure code or '', its life in ms, ms until a retry makes sense
+-- KEYS[1]: the flight. ARGV: token, failure code or '', its life in ms, ms until a retry makes sense, 1 if it is final
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end
@@ -8,5 +8,5 @@ if ARGV[2] == '' then
 end
 local time = redis.call('TIME')
 local retry_at = tonumber(ARGV[4]) > 0 and time[1] * 1000 + math.floor(time[2] / 1000) + tonumber(ARGV[4]) or 0
-redis.call('SET', KEYS[1], string.format('failed:%s:%d', ARGV[2], retry_at), 'PX', ARGV[3])
+redis.call('SET', KEYS[1], string.format('failed:%s:%d:%s', ARGV[2], retry_at, ARGV[5]), 'PX', ARGV[3])
 return 1
