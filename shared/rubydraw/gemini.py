@@ -1,4 +1,4 @@
-"""Gemini: one sketch in, one checked drawing out, and every failure of theirs as one of our errors."""
+"""Gemini: one sketch in, one checked drawing out."""
 
 from __future__ import annotations
 
@@ -10,28 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from rubydraw import prompt
 from rubydraw.drawing import Drawing
-from rubydraw.errors import (
-    BadAnswer,
-    ContentRefused,
-    GeminiBusy,
-    GeminiFailed,
-    Misconfigured,
-    NoImage,
-    NotAccepted,
-    OutOfTime,
-    SketchError,
-)
+from rubydraw.errors import BadAnswer, ContentRefused, Misconfigured, NoImage
+from rubydraw.gemini_failures import ours
 from rubydraw.picture import to_png
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 
 if TYPE_CHECKING:
     from google.genai import Client
-    from google.genai.errors import APIError
     from google.genai.types import GenerateContentResponse, Part
-
-QUICK_S = 5.0
-"""A 503 that comes sooner refused the call before any drawing began."""
 
 REFUSING = frozenset(
     [
@@ -89,7 +76,7 @@ class Gemini:
             async with asyncio.timeout(timeout_s):
                 response = await client.aio.models.generate_content(**_request(self.model, sketch))
         except Exception as error:
-            raise _ours(error, self._clock() - began) from None
+            raise ours(error, self._clock() - began) from None
         took_ms = round((self._clock() - began) * 1000)
         picture, text = _parts(response)
         metadata = read_metadata(text)
@@ -174,71 +161,3 @@ def _final(pictures: list[Part]) -> bytes:
     chosen = [part for part in pictures if not part.thought] or pictures
     data = chosen[-1].inline_data and chosen[-1].inline_data.data
     return data or b""
-
-
-def _ours(error: Exception, took_s: float) -> SketchError:
-    """Map what google-genai and its HTTP client raise; their texts repeat upstream's and stay here."""
-    import httpx2
-    from google.genai.errors import APIError
-
-    match error:
-        case APIError():
-            return _from_status(error, took_s)
-        case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout():
-            return GeminiFailed(may_be_billed=False)
-        case TimeoutError() | httpx2.TimeoutException():
-            return OutOfTime(may_be_billed=True)
-        case httpx2.HTTPError() | OSError():
-            return GeminiFailed()
-        case ValueError() | TypeError() | AttributeError() | LookupError() | RecursionError():
-            return BadAnswer()  # HTML, cut JSON, bad base64, fields of other types, nested too deeply
-    if type(error).__module__.startswith("google.auth"):
-        return Misconfigured()
-    if type(error).__module__.startswith(("google.genai", "httpx2")):
-        return GeminiFailed()
-    raise error
-
-
-def _from_status(error: APIError, took_s: float) -> SketchError:
-    match error.code:
-        case 429:
-            return GeminiBusy(retry_after_s=_retry_after_s(error))
-        case 503 if took_s < QUICK_S:
-            return GeminiBusy(retry_after_s=_retry_after_s(error))
-        case 400 if _is_our_setup(error):
-            return Misconfigured()
-        case 400:
-            return NotAccepted()
-        case 408 | 504:
-            return OutOfTime(may_be_billed=True)
-        case 499:
-            return GeminiFailed()
-        case code if 400 <= code < 500:
-            return Misconfigured()
-    return GeminiFailed()
-
-
-def _is_our_setup(error: APIError) -> bool:
-    """Whether a 400 is about the key or the account (API_KEY_INVALID, FAILED_PRECONDITION), not the sketch."""
-    reasons = [detail.get("reason") for detail in _details(error)]
-    return error.status == "FAILED_PRECONDITION" or "API_KEY_INVALID" in reasons
-
-
-def _retry_after_s(error: APIError) -> float | None:
-    """Return the delay that Gemini names: RetryInfo in its body, or the header Retry-After in seconds."""
-    named = [detail["retryDelay"].removesuffix("s") for detail in _details(error) if "retryDelay" in detail]
-    named += [error.response.headers["retry-after"]] if "retry-after" in getattr(error.response, "headers", {}) else []
-    for text in named:
-        try:
-            return min(max(0.0, float(text)), 3600.0)  # in this order "NaN" is 0
-        except ValueError:
-            continue
-    return None
-
-
-def _details(error: APIError) -> list[dict[str, Any]]:
-    body = error.details.get("error", error.details) if isinstance(error.details, dict) else {}
-    details = body.get("details", []) if isinstance(body, dict) else []
-    if not isinstance(details, list):
-        return []
-    return [detail for detail in details if isinstance(detail, dict) and isinstance(detail.get("retryDelay", ""), str)]
