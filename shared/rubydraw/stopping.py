@@ -38,19 +38,27 @@ class Stop:
         except TimeoutError:
             pass
 
-    def chain(self, wind_up: Callable[[float], Awaitable[None]]) -> None:
-        """On SIGTERM await `wind_up(GRACE_S)`, then do what would have been done; call on the main thread's loop."""
+    def chain(self, let_go: Callable[[], None], wind_up: Callable[[float], Awaitable[None]]) -> None:
+        """
+        On SIGTERM call `let_go`, await `wind_up(GRACE_S)`, then do what would have been done.
+
+        To be called on the main thread's loop.
+        """
         loop, server = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
 
         def on_signal(number: int, frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(self._begin, wind_up, server, number, frame)
+            loop.call_soon_threadsafe(begin, number, frame)
+
+        def begin(number: int, frame: FrameType | None) -> None:
+            if not self.requested:
+                let_go()
+                self._begin(wind_up, server, number, frame)
 
         signal.signal(signal.SIGTERM, on_signal)
 
     def _begin(self, wind_up: Callable[[float], Awaitable[None]], server: Any, number: int, frame: Any) -> None:
-        if not self.requested:
-            self._event.set()
-            self._ending = asyncio.create_task(self._end(wind_up, server, number, frame))
+        self._event.set()
+        self._ending = asyncio.create_task(self._end(wind_up, server, number, frame))
 
     async def _end(self, wind_up: Callable[[float], Awaitable[None]], server: Any, number: int, frame: Any) -> None:
         logs.info("instance.stopping")
