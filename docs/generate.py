@@ -61,6 +61,8 @@ EVENTS = {
     "request.fault": "an exception nobody expected; its client was told the trace id",
     "result.not_saved": "Redis would not take a drawing; this instance holds it for a minute",
     "sketch.improved": "a synchronous request was answered with a drawing",
+    "stream.not_read": "a client with a stream took nothing for some seconds and was let go",
+    "updates.lost": "the connection that hears of jobs was lost; viewers look every few seconds until it is back",
 }
 
 
