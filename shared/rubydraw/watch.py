@@ -29,17 +29,30 @@ class Seen:
         """Whether there is nothing more to wait for."""
         return self.status in ("done", "error", "not_found")
 
+    @property
+    def change(self) -> tuple[object, ...]:
+        """What differs from one state to the next."""
+        return (self.status, self.job.attempt, self.job.updated_at_ms) if self.job else (self.status,)
+
 
 class Watch:
     """The client side; raises StoreUnavailable, because `not_found` is a statement about the id."""
 
     def __init__(self, jobs: Jobs, results: Results, updates: Updates) -> None:
         self._jobs, self._results, self._updates = jobs, results, updates
-        self._reads: dict[str, asyncio.Task[JobState | StoreUnavailable | None]] = {}
+        self._reads: dict[tuple[str, bool, bool], asyncio.Task[Seen | StoreUnavailable]] = {}
 
     async def once(self, request_id: str, *, with_drawing: bool = True, with_image: bool = True) -> Seen:
         """Read the state as it is now; what was not asked for does not leave Redis."""
-        return await self._seen(await self._jobs.read(request_id), with_drawing, with_image)
+        job = await self._jobs.read(request_id)
+        if job is None:
+            return Seen("not_found")
+        if job.status == "error":
+            return Seen("error", job, code=Code(job.code))
+        if job.status != "done" or not with_drawing:
+            return Seen(job.status, job)
+        drawing = await self._results.get(job.digest, with_image=with_image)
+        return Seen("done", job, drawing) if drawing else Seen("error", job, code=Code.RESULT_EXPIRED)
 
     async def follow(
         self, request_id: str, *, with_drawing: bool = True, with_image: bool = True
@@ -56,18 +69,15 @@ class Watch:
         told: tuple[object, ...] = ()
         async with self._updates.of(request_id) as viewer:
             while True:
-                try:
-                    job = await self._read(request_id)
-                    state = (job.status, job.attempt, job.updated_at_ms) if job else (None,)
-                    if state != told:
-                        seen = await self._seen(job, with_drawing, with_image)
-                        told = state
-                        yield seen
-                        if seen.final:
-                            return
-                except StoreUnavailable:
+                seen = await self._together(request_id, with_drawing, with_image)
+                if isinstance(seen, StoreUnavailable):
                     if not told:
-                        raise
+                        raise StoreUnavailable
+                elif seen.change != told:
+                    told = seen.change
+                    yield seen
+                    if seen.final:
+                        return
                 await viewer.news()
 
     async def settled(
@@ -84,28 +94,17 @@ class Watch:
             pass
         return None
 
-    async def _seen(self, job: JobState | None, with_drawing: bool, with_image: bool) -> Seen:
-        if job is None:
-            return Seen("not_found")
-        if job.status == "error":
-            return Seen("error", job, code=Code(job.code))
-        if job.status != "done" or not with_drawing:
-            return Seen(job.status, job)
-        drawing = await self._results.get(job.digest, with_image=with_image)
-        return Seen("done", job, drawing) if drawing else Seen("error", job, code=Code.RESULT_EXPIRED)
+    async def _together(self, request_id: str, with_drawing: bool, with_image: bool) -> Seen | StoreUnavailable:
+        """Read a state once for all viewers who have just heard of it and ask for the same."""
+        asked = (request_id, with_drawing, with_image)
+        if asked not in self._reads:
+            self._reads[asked] = asyncio.create_task(self._read(asked))
+        return await asyncio.shield(self._reads[asked])
 
-    async def _read(self, request_id: str) -> JobState | None:
-        """Read a job once for all viewers that have just heard of it."""
-        if request_id not in self._reads:
-            self._reads[request_id] = asyncio.create_task(self._read_for_all(request_id))
-        job = await asyncio.shield(self._reads[request_id])
-        if isinstance(job, StoreUnavailable):
-            raise StoreUnavailable
-        return job
-
-    async def _read_for_all(self, request_id: str) -> JobState | StoreUnavailable | None:
-        del self._reads[request_id]  # whoever comes from now on may know of a later state, and needs another read
+    async def _read(self, asked: tuple[str, bool, bool]) -> Seen | StoreUnavailable:
+        del self._reads[asked]  # whoever asks from now on may have heard of a later state
+        request_id, with_drawing, with_image = asked
         try:
-            return await self._jobs.read(request_id)
+            return await self.once(request_id, with_drawing=with_drawing, with_image=with_image)
         except StoreUnavailable as error:
             return error
