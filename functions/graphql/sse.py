@@ -77,6 +77,7 @@ class EventStream(Response):
             if not body.done():
                 body.cancel()
                 await asyncio.wait((body,))
+            del body  # its exception leads back to this frame
         return None if told is None else b"event: next\ndata: " + told + b"\n\n"
 
 
