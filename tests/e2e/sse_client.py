@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 SUBSCRIBE = """subscription Watch($id: String!) { improveSketchStatus(requestId: $id) {
-  status attempt etaMs pollAfterMs problem { code } result { title } } }"""
+  status attempt updatedAt etaMs pollAfterMs problem { code } result { title } } }"""
 
 
 class EventReader:
-    """One stream; `heard` holds its events so far: their name, data, and time on the monotonic clock."""
+    """One stream; `heard` holds its events so far: their name, data, and when they came, in s since 1970."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -28,7 +28,7 @@ class EventReader:
                 fields = dict(line.split(": ", 1) if ": " in line else (line, "") for line in block.split("\n"))
                 if "event" in fields:
                     data = json.loads(fields["data"]) if fields.get("data") else None
-                    self.heard.append((fields["event"], data, time.monotonic()))
+                    self.heard.append((fields["event"], data, time.time()))
                     return fields["event"], data
         return None
 

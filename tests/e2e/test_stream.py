@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,8 @@ from tests.e2e.sketch_client import SketchClient
 from tests.e2e.sse_client import EventReader, stream_of
 from tests.e2e.test_stopping import PLATFORM_KILLS_AFTER_S, ended, terminate
 
+MANY = 1000
+PAGE_BYTES = resource.getpagesize()
 LOOK_S = 5.0
 """How long a lost notice may go unnoticed."""
 
@@ -50,6 +55,13 @@ async def until_viewers(redis: RedisServer, count: int) -> None:
     while viewers(redis) != count:
         assert time.monotonic() < end_s, viewers(redis)
         await asyncio.sleep(0.02)
+
+
+def late_s(events: EventReader) -> float:
+    """How long after it was written the last state was heard."""
+    _, data, heard_at_s = [each for each in events.heard if each[0] == "next"][-1]
+    written = datetime.fromisoformat(data["data"]["improveSketchStatus"]["updatedAt"])
+    return float(heard_at_s - written.timestamp())
 
 
 async def test_a_job_is_told_live_and_to_the_late(client: SketchClient) -> None:
@@ -101,6 +113,37 @@ async def test_who_vanishes_leaves_nothing_subscribed(
     await client.release()
 
 
+@pytest.mark.parametrize("job_count", [1, 40])
+async def test_a_thousand_viewers_of_one_process_are_told_within_a_second(
+    client: SketchClient, fleet: Laptop, redis: RedisServer, streams: AsyncExitStack, job_count: int
+) -> None:
+    """One connection hears for all of them, and each costs little memory."""
+    endpoint = client.endpoints[0]
+    jobs = await running_jobs(client, job_count)
+    before_bytes = memory_bytes(fleet, endpoint)
+    readers: list[EventReader] = []
+    for start in range(0, MANY, 50):
+        some = (streams.enter_async_context(stream_of(endpoint, jobs[n % job_count])) for n in range(start, start + 50))
+        readers += await asyncio.gather(*some)
+    assert {"running"} == {await each.status() for each in readers}
+    assert (job_count, 1) == (viewers(redis), redis.command("CLIENT", "LIST", "TYPE", "pubsub").count(b" sub="))
+    per_viewer_bytes = (memory_bytes(fleet, endpoint) - before_bytes) / MANY
+    reading = [asyncio.create_task(each.until("complete")) for each in readers]
+    await client.release()
+    assert [["done", "complete"]] * MANY == await asyncio.gather(*reading)
+    latest_s = max(map(late_s, readers))
+    print(f"{MANY} viewers of {job_count} jobs: {per_viewer_bytes / 1024:.0f} KiB each, told after {latest_s:.2f} s")
+    assert per_viewer_bytes < 100 * 1024
+    assert latest_s < 1
+    await until_viewers(redis, 0)
+
+
+def memory_bytes(fleet: Laptop, endpoint: str) -> int:
+    """The resident memory of the processes that serve an address."""
+    pids = fleet.processes(f"--port {endpoint.rpartition(':')[2]}")
+    return sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES for pid in pids)
+
+
 async def test_a_lost_notice_is_made_up_for(client: SketchClient, redis: RedisServer) -> None:
     """The connection is cut again and again while the job ends."""
     request_id = await running_job(client)
@@ -110,9 +153,8 @@ async def test_a_lost_notice_is_made_up_for(client: SketchClient, redis: RedisSe
         await client.release()
         while (await client.status(request_id))["status"] != "done":
             redis.command("CLIENT", "KILL", "TYPE", "pubsub")
-        written = time.monotonic()
         assert ["done", "complete"] == await told
-        assert events.heard[-1][2] - written < LOOK_S
+        assert late_s(events) < LOOK_S + 1
 
 
 async def test_a_redis_that_hangs_is_waited_for(client: SketchClient, redis: RedisServer) -> None:
