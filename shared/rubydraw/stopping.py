@@ -12,6 +12,8 @@ from rubydraw import logs
 
 GRACE_S = 6.0
 """For calls that are already paid for. Cloud Run kills 10 s after SIGTERM, and settling takes up to 2 s."""
+ENOUGH_S = 8.0
+"""After so long the server is asked once more, by SIGINT, on which it no longer waits for clients that do not read."""
 
 
 class Stop:
@@ -62,11 +64,14 @@ class Stop:
 
     async def _end(self, wind_up: Callable[[float], Awaitable[None]], server: Any, number: int, frame: Any) -> None:
         logs.info("instance.stopping")
+        loop = asyncio.get_running_loop()
+        last_s = loop.time() + ENOUGH_S
         try:
             await wind_up(GRACE_S)
         finally:
             if callable(server):
                 server(number, frame)
+                loop.call_at(last_s, server, signal.SIGINT, frame)
             else:
                 signal.signal(number, server)
                 signal.raise_signal(number)

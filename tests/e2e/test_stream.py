@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import resource
+import socket
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -12,12 +14,16 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from rubydraw.jobs import Jobs
+from rubydraw.results import Results
+from rubydraw.store import connect
 
 from tests.e2e.conftest import Laptop
 from tests.e2e.redis_server import RedisServer
 from tests.e2e.sketch_client import SketchClient
 from tests.e2e.sse_client import EventReader, stream_of
 from tests.e2e.test_stopping import PLATFORM_KILLS_AFTER_S, ended, terminate
+from tests.sketches import HOUR_MS, drawing, job, png
 
 MANY = 1000
 PAGE_BYTES = resource.getpagesize()
@@ -204,6 +210,35 @@ async def test_streams_end_without_completing_when_their_instance_is_stopped(
         assert await ended(pids) < PLATFORM_KILLS_AFTER_S
         await client.release()
         assert ["done", "complete"] == await events.until("complete")
+
+
+@pytest.mark.parametrize("kind", ["subscription", "query"])
+async def test_who_does_not_read_does_not_hold_an_instance_that_is_stopped(
+    client: SketchClient, fleet: Laptop, redis: RedisServer, kind: str
+) -> None:
+    """A drawing of many megabytes is being sent to nobody; the instance is gone before the platform kills it."""
+    request_id = await settled_with_a_large_drawing(redis)
+    endpoint = client.endpoints[0]
+    with socket.socket() as lazy:
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.connect(("127.0.0.1", int(endpoint.rpartition(":")[2])))
+        query = f'{kind} {{ improveSketchStatus(requestId: "{request_id}") {{ result {{ imageBase64 }} }} }}'
+        body = json.dumps({"query": query}).encode()
+        accept = "text/event-stream" if kind == "subscription" else "application/json"
+        head = f"POST / HTTP/1.1\r\nhost: a\r\naccept: {accept}\r\ncontent-type: application/json\r\ncontent-length: "
+        lazy.sendall(head.encode() + b"%d\r\n\r\n" % len(body) + body)
+        await asyncio.to_thread(lazy.recv, 1)
+        assert await ended(terminate(fleet, "graphql")) < PLATFORM_KILLS_AFTER_S
+
+
+async def settled_with_a_large_drawing(redis: RedisServer) -> str:
+    """A job as if its drawing of 12 MB had come just now."""
+    store, message = connect(redis.url, ""), job()
+    await Results(store).put(message.digest, drawing(image=png() + bytes(12_000_000)))
+    jobs = Jobs(store, lease_ms=5000, heartbeat_ms=500, max_attempts=3, max_age_ms=HOUR_MS)
+    await jobs.submit(message.request_id, "done", digest=message.digest, outcome="HIT", owner="", trace="")
+    await store.close()
+    return message.request_id
 
 
 async def test_a_job_is_waited_for_as_long_as_asked(client: SketchClient) -> None:
