@@ -142,6 +142,38 @@ async def test_nobody_is_deafened_by_one_who_leaves(heard: Updates, raw: redis.a
             await context.__aexit__(None, None, None)
 
 
+@pytest.mark.usefixtures("no_looking")
+@pytest.mark.parametrize("lost", [False, True])
+async def test_an_earlier_confirmation_counts_no_more(
+    far: Updates, wire: WireProxy, raw: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """Of a channel that was left, or of a connection that was lost."""
+    monkeypatch.setattr(updates, "CONFIRM_S", 60.0)
+    async with far.of(JOB), far.of(OTHER):
+        pass
+    async with far.of(OTHER):
+        if lost:
+            async with far.of(JOB):
+                before, wire.silent = wire.connections, True
+                wire.hang_up()
+                await until(lambda: wire.connections > before)
+                entering = asyncio.create_task(far.of(JOB).__aenter__())
+                assert not (await asyncio.wait((entering,), timeout=0.1))[0]
+        else:
+            async with far.of(JOB):
+                pass
+            await until(lambda: _left(raw))
+            wire.silent = True
+            entering = asyncio.create_task(far.of(JOB).__aenter__())
+            assert not (await asyncio.wait((entering,), timeout=0.1))[0]
+        entering.cancel()
+        await asyncio.wait((entering,))
+
+
+async def _left(raw: redis.asyncio.Redis) -> bool:
+    return await subscribers(raw) == 0
+
+
 async def test_a_viewer_cancelled_before_it_is_confirmed_leaves_nothing(
     far: Updates, wire: WireProxy, raw: redis.asyncio.Redis
 ) -> None:

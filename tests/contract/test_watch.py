@@ -11,7 +11,7 @@ import pytest
 import redis.asyncio
 from rubydraw import keys, store, updates
 from rubydraw.errors import Code, GeminiFailed, Stopping, StoreUnavailable, Unavailable
-from rubydraw.jobs import Jobs
+from rubydraw.jobs import Jobs, JobState
 from rubydraw.message import JobMessage
 from rubydraw.results import Results
 from rubydraw.store import Store, connect
@@ -198,6 +198,69 @@ async def test_a_later_state_is_tried_until_it_can_be_read(
     wire.silent = False
     wire.hang_up()
     assert "done" == (await following).status
+
+
+class Shaky(Jobs):
+    """Reads fail while `away`; what was read is held back while `passing` is not set."""
+
+    away, failed, held = False, 0, 0
+    passing: asyncio.Event
+
+    async def read(self, request_id: str) -> JobState | None:
+        if self.away:
+            self.failed += 1
+            raise StoreUnavailable
+        state = await super().read(request_id)
+        self.held += 1
+        await self.passing.wait()
+        return state
+
+
+@pytest.fixture
+def shaky(store: Store) -> Shaky:
+    shaky = Shaky(store, lease_ms=5000, heartbeat_ms=200, max_attempts=3, max_age_ms=HOUR_MS)
+    shaky.passing = asyncio.Event()
+    shaky.passing.set()
+    return shaky
+
+
+async def test_a_later_state_that_cannot_be_read_is_no_end(
+    shaky: Shaky, store: Store, heard: Updates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it fails."""
+    monkeypatch.setattr(updates, "LOOK_S", (0.01, 0.02))
+    message = await queued(shaky)
+    states = Watch(shaky, Results(store), heard).follow(message.request_id)
+    assert "queued" == (await told(states)).status
+    shaky.away = True
+    following = asyncio.create_task(told(states))
+    async with asyncio.timeout(10):
+        while shaky.failed < 5:
+            await asyncio.sleep(0.01)
+    assert not following.done()
+    shaky.away = False
+    await done(shaky, store, message)
+    assert "done" == (await following).status
+
+
+async def test_nobody_is_told_what_was_read_before_he_came(shaky: Shaky, store: Store, heard: Updates) -> None:
+    """A read for others that is on its way may be older than what this viewer was told to look for."""
+    watch, message = Watch(shaky, Results(store), heard), await queued(shaky)
+    shaky.passing.clear()
+    early, late = watch.follow(message.request_id), watch.follow(message.request_id)
+    first = asyncio.create_task(told(early))
+    async with asyncio.timeout(10):
+        while shaky.held < 1:
+            await asyncio.sleep(0.01)
+    await shaky.claim(message, "t1")
+    second = asyncio.create_task(told(late))
+    async with asyncio.timeout(10):
+        while shaky.held < 2:
+            await asyncio.sleep(0.01)
+    shaky.passing.set()
+    assert ("queued", "running") == ((await first).status, (await second).status)
+    for states in (early, late):
+        await states.aclose()
 
 
 async def test_one_change_is_read_once_for_all_viewers(
