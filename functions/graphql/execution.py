@@ -66,13 +66,20 @@ async def _responses(executor: Executor[Any], on_fault: OnFault) -> AsyncGenerat
         async with aclosing(cast("AsyncGenerator[Any]", source)):
             async for event in source:
                 yield await _executed(executor.build_per_event_executor(event), on_fault)
-    except (Stopping, GeneratorExit):
+    except Stopping:
         raise
     except Exception as error:
-        located = error if isinstance(error, GraphQLError) else GraphQLError("", original_error=error)
-        yield orjson.dumps({"errors": [_presented(located, on_fault)]})
+        yield _last(error, on_fault)
     finally:
         executor.async_helpers = cast("Any", None)
+
+
+def _last(error: Exception, on_fault: OnFault) -> bytes:
+    """Answer what a client is told of an error of the source itself."""
+    located = error if isinstance(error, GraphQLError) else GraphQLError("", original_error=error)
+    told = orjson.dumps({"errors": [_presented(located, on_fault)]})
+    error.__traceback__ = None  # it leads back to whoever holds it
+    return told
 
 
 def _executor(

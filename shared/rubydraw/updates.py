@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from contextvars import Context
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -117,7 +118,7 @@ class Updates:
             self._changed.set()
         self._wanted[channel].add(viewer)
         if self._hearing is None or self._hearing.done():
-            self._hearing = asyncio.create_task(self._hear())
+            self._hearing = asyncio.create_task(self._hear(), context=Context())  # no viewer's trace
 
     def _leave(self, channel: bytes, viewer: Viewer) -> None:
         """Not a coroutine: it must happen even to a viewer that is cancelled twice."""

@@ -14,7 +14,7 @@ import pytest
 from graphql import GraphQLError
 from rubydraw.errors import Stopping
 
-from tests.functions.tiny_graphql import IMPROVE, ORIGIN, TinyService, messages, served, sse
+from tests.functions.tiny_graphql import IMPROVE, ORIGIN, Tell, TinyService, messages, served, sse
 from tests.servers import POLL_S, WAIT_S
 
 WATCH = "subscription Watch($id: String!) { improveSketchStatus(requestId: $id) { requestId status } }"
@@ -287,17 +287,21 @@ async def test_a_reader_who_does_not_read_is_let_go(
 
 
 async def test_nothing_of_a_request_outlives_its_stream(url: str, service: TinyService) -> None:
-    """Complete, broken off or stopped: the context is freed without the collector's help."""
+    """Complete, failed, broken off or stopped: the context is freed without the collector's help."""
 
-    async def stopping() -> AsyncGenerator[dict[str, Any]]:
-        yield {"status": "running"}
-        raise Stopping
+    def failing(kind: type[Exception]) -> Tell:
+        async def tell() -> AsyncGenerator[dict[str, Any]]:
+            yield {"status": "running"}
+            raise kind(CANARY)
+
+        return tell
 
     gc.disable()
     try:
         await told(url)
-        service.tell = stopping
-        await told(url)
+        for kind in (Stopping, RuntimeError, GraphQLError):
+            service.tell = failing(kind)
+            await told(url)
         service.tell = never_done
         async with reading(url, SUBSCRIBE) as reader:
             await reader.readuntil(b"running")
@@ -305,6 +309,6 @@ async def test_nothing_of_a_request_outlives_its_stream(url: str, service: TinyS
         async with asyncio.timeout(WAIT_S):
             while any(context() for context in service.contexts):
                 await asyncio.sleep(POLL_S)
-        assert 3 == len(service.contexts)
+        assert 5 == len(service.contexts)
     finally:
         gc.enable()
