@@ -24,7 +24,7 @@ CONFIRM_S = 1.0
 CONNECT_S = 2.0
 QUIET_S = 3.0
 """After so long without a word the connection is tried with a PING, and given up after as long again."""
-RECONNECT_S = (0.2, 0.6)
+RECONNECT_S = (0.5, 1.5)
 
 
 class Viewer:
