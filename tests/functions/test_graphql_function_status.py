@@ -26,7 +26,8 @@ NOBODY = "11111111-2222-4333-8444-555555555555"
 )
 async def test_unknown_and_malformed_ids_are_not_found(service: SketchService, request_id: str) -> None:
     """One answer for all of them, which says nothing else."""
-    expected = dict.fromkeys(("result", "error", "problem", "createdAt", "updatedAt", "retryAt", "expiresAt"))
+    times = ("createdAt", "updatedAt", "retryAt", "expiresAt", "etaMs", "pollAfterMs")
+    expected = dict.fromkeys(("result", "error", "problem", *times))
     status = await service.status(request_id)
     assert {**expected, "requestId": request_id, "status": "not_found", "attempt": 0, "maxAttempts": 3} == status
 
