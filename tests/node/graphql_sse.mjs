@@ -10,6 +10,7 @@ const [url, what, ...given] = process.argv.slice(2);
 const print = (value) => console.log(JSON.stringify(value));
 const client = createClient({
   url,
+  retryAttempts: 100, // an instance takes some seconds to come back
   retry: () => new Promise((resolve) => setTimeout(resolve, 200)),
   on: { connected: (retried) => print({ connected: true, retried }) },
 });
