@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic_core import PydanticUndefined
-from rubydraw import keys, png, sketch
+from rubydraw import durations, keys, png, sketch, updates
 from rubydraw.errors import Code
 from rubydraw.idempotency import MAX_CHARS
 from rubydraw.settings import Settings
@@ -61,6 +61,8 @@ EVENTS = {
     "request.fault": "an exception nobody expected; its client was told the trace id",
     "result.not_saved": "Redis would not take a drawing; this instance holds it for a minute",
     "sketch.improved": "a synchronous request was answered with a drawing",
+    "stream.not_read": "a client with a stream took nothing for some seconds and was let go",
+    "updates.lost": "the connection that hears of jobs was lost; viewers look every few seconds until it is back",
 }
 
 
@@ -103,8 +105,8 @@ def limits() -> dict[str, str]:
     endpoint = ROOT / "functions" / "graphql"
     if str(endpoint) not in sys.path:
         sys.path.append(str(endpoint))  # last, as functions-framework does
-    complexity, cors, documents, parameters, resolvers = map(
-        importlib.import_module, ("complexity", "cors", "documents", "parameters", "resolvers")
+    complexity, cors, documents, parameters, resolvers, sse = map(
+        importlib.import_module, ("complexity", "cors", "documents", "parameters", "resolvers", "sse")
     )
     return {
         "body": _bytes(parameters.MAX_BODY_BYTES),
@@ -125,6 +127,13 @@ def limits() -> dict[str, str]:
         "variant": str(sketch.MAX_VARIANT),
         "key_chars": str(MAX_CHARS),
         "mutation_id_chars": str(resolvers.MAX_CLIENT_MUTATION_ID_CHARS),
+        "wait_s": str(resolvers.LONGEST_WAIT_S),
+        "durations": str(durations.KEPT),
+        "look_s": f"{updates.LOOK_S[1]:.0f}",
+        "ping_s": f"{sse.PING_S:.0f}",
+        "piece": _bytes(sse.PIECE_BYTES),
+        "piece_s": f"{sse.PIECE_S:.0f}",
+        "viewers": f"{updates.MAX_VIEWERS:,}",
         "key_hours": str(keys.IDEMPOTENCY_MS // keys.HOUR_MS),
     }
 

@@ -1,22 +1,25 @@
-"""GraphQL over HTTP: one request in, one response out, as the reference audits of `graphql-http` ask."""
+"""GraphQL over HTTP: one request in, one response or stream out, as `graphql-http` and `graphql-sse` ask."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
 from cors import METHODS, Cors
 from documents import Document, Documents
-from execution import OnFault, execute, internal_error
+from execution import OnFault, execute, internal_error, subscribe
 from graphql import GraphQLFormattedError, GraphQLSchema, OperationType
-from negotiation import GRAPHQL_RESPONSE, JSON, answer_type
+from negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, answer_type
 from parameters import BadRequest, Parameters, from_body, from_query_string
 from rubydraw.errors import SketchError
+from sse import EventStream
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 PATHS = frozenset({"/", "/graphql"})
+
+Outcome = bytes | AsyncGenerator[bytes] | list[GraphQLFormattedError]
 
 
 class Endpoint:
@@ -72,30 +75,35 @@ class Endpoint:
             raise BadRequest(405, "The endpoint answers GET and POST.", {"allow": METHODS})
         media_type = answer_type(request.headers.get("accept"))
         if media_type is None:
-            raise BadRequest(406, f"The endpoint answers {GRAPHQL_RESPONSE} and {JSON}.")
+            raise BadRequest(406, f"The endpoint answers {GRAPHQL_RESPONSE}, {JSON} and {EVENT_STREAM}.")
         if request.method == "POST":
             parameters = await from_body(request)
         else:
             parameters = from_query_string(request)
-        outcome = await self._run(request, parameters)
+        outcome = await self._run(request, parameters, streams=media_type == EVENT_STREAM)
+        if media_type == EVENT_STREAM:
+            return EventStream(_bodies(outcome) if isinstance(outcome, bytes | list) else outcome)
         if isinstance(outcome, bytes):
             return _response(200, outcome, media_type)
         status = 400 if media_type == GRAPHQL_RESPONSE else 200
         return _response(status, orjson.dumps({"errors": outcome}), media_type)
 
-    async def _run(self, request: Request, parameters: Parameters) -> bytes | list[GraphQLFormattedError]:
-        """Answer the body of an operation that was executed, or the errors of one that was not."""
+    async def _run(self, request: Request, parameters: Parameters, *, streams: bool) -> Outcome:
+        """Answer the body of an operation that was executed, or the bodies of a subscription, or why it is neither."""
         document = self._documents.load(parameters.query)
         if not isinstance(document, Document):
             return document
         operation = document.operation(parameters.operation_name)
         if operation is None:
             return [{"message": "No such operation, or several: 'operationName' has to name one."}]
-        if operation.operation is not OperationType.QUERY and request.method == "GET":
+        if operation.operation is OperationType.MUTATION and request.method == "GET":
             raise BadRequest(405, "Mutations are sent by POST.", {"allow": "POST"})
-        return await execute(
-            self._schema, document, operation, parameters.variables, self._context(request), self._on_fault
-        )
+        call = (self._schema, document, operation, parameters.variables, self._context(request), self._on_fault)
+        if operation.operation is not OperationType.SUBSCRIPTION:
+            return await execute(*call)
+        if not streams:
+            return [{"message": f"Subscriptions are answered as {EVENT_STREAM}: accept that."}]
+        return subscribe(*call)
 
     def _preflight(self, request: Request) -> Response:
         headers = self._cors.preflight_headers(request.headers.get("origin"))
@@ -103,6 +111,10 @@ class Endpoint:
 
 
 _COMMON = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+
+
+async def _bodies(outcome: bytes | list[GraphQLFormattedError]) -> AsyncGenerator[bytes]:
+    yield outcome if isinstance(outcome, bytes) else orjson.dumps({"errors": outcome})
 
 
 def _response(status: int, body: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> Response:

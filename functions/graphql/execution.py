@@ -1,9 +1,10 @@
-"""Executes one operation to bytes, so that no picture outlives its answer and no fault shows its text."""
+"""Executes an operation, or each event of one, to bytes: no picture outlives its answer, no fault shows its text."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any, cast
 
 import orjson
@@ -16,7 +17,9 @@ from graphql import (
     GraphQLFormattedError,
     GraphQLSchema,
     OperationDefinitionNode,
+    create_source_event_stream,
 )
+from rubydraw.errors import Stopping
 
 OnFault = Callable[[Exception], str]
 """Logs an exception that nobody expected, and answers the trace id by which to find it."""
@@ -31,6 +34,62 @@ async def execute(
     on_fault: OnFault,
 ) -> bytes | list[GraphQLFormattedError]:
     """Answer the response as JSON, or the errors of variables that do not fit: then nothing was executed."""
+    executor = _executor(schema, document, operation, variables, context)
+    if isinstance(executor, list):
+        return executor
+    return await _executed(executor, on_fault)
+
+
+def subscribe(
+    schema: GraphQLSchema,
+    document: Document,
+    operation: OperationDefinitionNode,
+    variables: dict[str, Any],
+    context: Any,
+    on_fault: OnFault,
+) -> AsyncGenerator[bytes] | list[GraphQLFormattedError]:
+    """Answer a response as JSON for each event, or the errors of variables that do not fit; nothing is begun yet.
+
+    An error of the source is the last response; Stopping is not one of its errors and is passed on.
+    """
+    executor = _executor(schema, document, operation, variables, context)
+    return executor if isinstance(executor, list) else _responses(executor, on_fault)
+
+
+async def _responses(executor: Executor[Any], on_fault: OnFault) -> AsyncGenerator[bytes]:
+    try:
+        created = create_source_event_stream(executor)
+        source = await created if inspect.isawaitable(created) else created
+        if isinstance(source, ExecutionResult):
+            yield orjson.dumps({"errors": [_presented(error, on_fault) for error in source.errors or ()]})
+            return
+        async with aclosing(cast("AsyncGenerator[Any]", source)):
+            async for event in source:
+                yield await _executed(executor.build_per_event_executor(event), on_fault)
+    except Stopping:
+        raise
+    except Exception as error:
+        yield _last(error, on_fault)
+    finally:
+        executor.async_helpers = cast("Any", None)
+
+
+def _last(error: Exception, on_fault: OnFault) -> bytes:
+    """Answer what a client is told of an error of the source itself."""
+    located = error if isinstance(error, GraphQLError) else GraphQLError("", original_error=error)
+    told = orjson.dumps({"errors": [_presented(located, on_fault)]})
+    error.__traceback__ = None  # it leads back to whoever holds it
+    return told
+
+
+def _executor(
+    schema: GraphQLSchema,
+    document: Document,
+    operation: OperationDefinitionNode,
+    variables: dict[str, Any],
+    context: Any,
+) -> Executor[Any] | list[GraphQLFormattedError]:
+    """Answer what executes an operation, or the errors of its variables."""
     name = operation.name.value if operation.name else None
     executor = Executor.build(
         schema, document.node, None, context, variables, name, max_coercion_errors=1, hide_suggestions=True
@@ -40,6 +99,10 @@ async def execute(
     # The coerced copy alone stays: a resolver that drops the sketch from its input has dropped it for good.
     executor.variable_values.sources.clear()
     variables.clear()
+    return executor
+
+
+async def _executed(executor: Executor[Any], on_fault: OnFault) -> bytes:
     outcome = executor.execute_operation()
     result = cast("ExecutionResult", await outcome if inspect.isawaitable(outcome) else outcome)
     try:

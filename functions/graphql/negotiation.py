@@ -6,11 +6,12 @@ import functools
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
+EVENT_STREAM = "text/event-stream"
 
 
 @functools.lru_cache(maxsize=64)
 def answer_type(accept: str | None) -> str | None:
-    """Answer JSON or GRAPHQL_RESPONSE, whichever is preferred, or None if neither is acceptable.
+    """Answer JSON, GRAPHQL_RESPONSE or EVENT_STREAM, whichever is preferred, or None if none is acceptable.
 
     At equal quality the first that the header lists wins; a wildcard, like no header, means JSON.
     """
@@ -18,8 +19,8 @@ def answer_type(accept: str | None) -> str | None:
         return JSON
     ranges = [_range(each) for each in accept.split(",")]
     best: tuple[float, int, str] | None = None
-    for media_type in (JSON, GRAPHQL_RESPONSE):
-        for name in (media_type, "application/*", "*/*"):
+    for media_type in (JSON, GRAPHQL_RESPONSE, EVENT_STREAM):
+        for name in (media_type,) if media_type == EVENT_STREAM else (media_type, "application/*", "*/*"):
             position = next((i for i, (each, _) in enumerate(ranges) if each == name), None)
             if position is not None:
                 quality = ranges[position][1]

@@ -1,7 +1,10 @@
-"""Resolvers: GraphQL's words become a call of `submit` or `watch`, and its answer GraphQL's words again."""
+"""Resolvers: GraphQL's words become a call of `submit` or `watch`, and its answers GraphQL's words again."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,8 @@ from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, build_schem
 from rubydraw import logs
 from rubydraw.clock import iso
 from rubydraw.drawing import Drawing
-from rubydraw.errors import BadSketch, Code, SketchError, StoreUnavailable
+from rubydraw.errors import BadSketch, Code, SketchError, Stopping, Unavailable
+from rubydraw.jobs import JobState
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 from rubydraw.submit import Submit
@@ -21,7 +25,11 @@ from starlette.requests import Request
 
 MAX_CLIENT_MUTATION_ID_CHARS = 256
 
+LONGEST_WAIT_S = 60
+
 Words = dict[str, Any]
+
+_WAIT = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?")  # RFC 7240
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +38,16 @@ class Context:
 
     idempotency_key: str | None
     respond_async: bool
+    wait_s: int
 
 
 def context(request: Request) -> Context:
     """Read the headers that say what the input may say too, and bind the request to its trace."""
     logs.trace_request(request.headers.get("traceparent", ""))
     prefers = [part.strip().lower() for part in ",".join(request.headers.getlist("prefer")).split(",")]
-    return Context(request.headers.get("idempotency-key"), "respond-async" in prefers)
+    waits = [wait.group(1) for wait in map(_WAIT.fullmatch, prefers) if wait]
+    wait_s = min(int(waits[0]), LONGEST_WAIT_S) if waits else 0  # a preference, so a longer one is no mistake
+    return Context(request.headers.get("idempotency-key"), "respond-async" in prefers, wait_s)
 
 
 def on_fault(error: Exception) -> str:
@@ -46,40 +57,67 @@ def on_fault(error: Exception) -> str:
 
 
 def bound_schema(submit: Submit, watch: Watch, settings: Settings) -> GraphQLSchema:
-    """Return the contract of `schema.graphql` with its three resolvers."""
+    """Return the contract of `schema.graphql` with its resolvers."""
     schema = build_schema((Path(__file__).parent / "schema.graphql").read_text("utf-8"))
 
     async def improve_sketch(_: Any, info: GraphQLResolveInfo[Any], input: Words) -> Words:
         client_mutation_id = input.get("clientMutationId")
         try:
-            answer = await _improve(submit, info, input, settings)
+            answer = await _improve(submit, watch, info, input, settings)
         except SketchError as error:
             answer = {"errors": [error.message], "problem": _problem(error.code, error.message, error.retry_after_s)}
         return {"errors": [], "clientMutationId": client_mutation_id, **answer}
 
-    async def improve_sketch_status(_: Any, info: GraphQLResolveInfo[Any], requestId: str) -> Words:  # noqa: N803
-        with_image = selects(info, "result", "imageBase64")
-        with_drawing = with_image or selects(info, "result") or selects(info, "status")
+    async def status(_: Any, info: GraphQLResolveInfo[Any], requestId: str) -> Words:  # noqa: N803
         try:
-            seen = await watch.once(requestId, with_drawing=with_drawing, with_image=with_image)
-        except StoreUnavailable as error:
-            extensions = {"code": error.code, "trace": logs.trace_id()}
-            raise GraphQLError(error.message, extensions=extensions) from None
+            seen = await watch.once(requestId, **_wanted(info))
+        except Unavailable as error:
+            raise _unavailable(error) from None
         return _status(requestId, seen, settings.max_attempts)
+
+    async def statuses(_: Any, info: GraphQLResolveInfo[Any], requestId: str) -> AsyncGenerator[Words]:  # noqa: N803
+        try:
+            async with aclosing(watch.follow(requestId, **_wanted(info))) as states:
+                async for seen in states:
+                    yield _status(requestId, seen, settings.max_attempts)
+        except Stopping:
+            raise
+        except Unavailable as error:
+            raise _unavailable(error) from None
 
     for kind, name, resolve in (
         (schema.mutation_type, "improveSketch", improve_sketch),
-        (schema.query_type, "improveSketchStatus", improve_sketch_status),
+        (schema.query_type, "improveSketchStatus", status),
+        (schema.subscription_type, "improveSketchStatus", lambda words, *_, **__: words),
     ):
-        assert kind is not None  # noqa: S101 - the contract has both
+        assert kind is not None  # noqa: S101 - the contract has all three
         kind.fields[name].resolve = resolve
+    assert schema.subscription_type is not None  # noqa: S101
+    schema.subscription_type.fields["improveSketchStatus"].subscribe = statuses
     return schema
 
 
-async def _improve(submit: Submit, info: GraphQLResolveInfo[Any], input: Words, settings: Settings) -> Words:
+def _wanted(info: GraphQLResolveInfo[Any]) -> dict[str, bool]:
+    """Return what of a drawing has to leave Redis; `status` is not `done` without one."""
+    with_image = selects(info, "result", "imageBase64")
+    return {"with_image": with_image, "with_drawing": selects(info, "result") or selects(info, "status")}
+
+
+def _unavailable(error: Unavailable) -> GraphQLError:
+    extensions: Words = {"code": error.code, "trace": logs.trace_id()}
+    if error.retry_after_s is not None:
+        extensions["retryAfterSeconds"] = error.retry_after_s
+    return GraphQLError(error.message, extensions=extensions)
+
+
+async def _improve(
+    submit: Submit, watch: Watch, info: GraphQLResolveInfo[Any], input: Words, settings: Settings
+) -> Words:
     if len(input.get("clientMutationId") or "") > MAX_CLIENT_MUTATION_ID_CHARS:
         raise BadSketch(f"clientMutationId has more than {MAX_CLIENT_MUTATION_ID_CHARS} characters.")
     asked: Context = info.context
+    later = bool(input.get("async")) or asked.respond_async
+    wait_s = _wait_s(input.get("waitSeconds"), asked, later)
     sketch = Sketch.from_base64(
         input.pop("pngBase64"),
         input.pop("svg", None),
@@ -87,11 +125,36 @@ async def _improve(submit: Submit, info: GraphQLResolveInfo[Any], input: Words, 
         input.get("variant"),
         max_png_bytes=settings.max_png_bytes,
     )
+    if not later:
+        improved = await submit.now(sketch, with_image=selects(info, "result", "imageBase64"))
+        return {"result": _result(improved.drawing, improved.outcome)}
     key = input.get("idempotencyKey") if input.get("idempotencyKey") is not None else asked.idempotency_key
-    if input.get("async") or asked.respond_async:
-        return {"requestId": await submit.later(sketch, idempotency_key=key)}
-    improved = await submit.now(sketch, with_image=selects(info, "result", "imageBase64"))
-    return {"result": _result(improved.drawing, improved.outcome)}
+    request_id = await submit.later(sketch, idempotency_key=key)
+    del sketch
+    return {"requestId": request_id, **(await _waited(watch, info, request_id, wait_s) if wait_s else {})}
+
+
+def _wait_s(seconds: int | None, asked: Context, later: bool) -> int:
+    """Return how long to wait for a job, 0 for not at all; raise BadSketch."""
+    if seconds is None:
+        return asked.wait_s
+    if not 0 <= seconds <= LONGEST_WAIT_S:
+        raise BadSketch(f"waitSeconds is {seconds}; allowed are 0 to {LONGEST_WAIT_S}.")
+    if not later:
+        raise BadSketch("waitSeconds is for async requests: send async: true with it, or leave it out.")
+    return seconds
+
+
+async def _waited(watch: Watch, info: GraphQLResolveInfo[Any], request_id: str, wait_s: float) -> Words:
+    """Return what became of a job within so much time; nothing if that cannot be said."""
+    with_image, with_drawing = selects(info, "result", "imageBase64"), selects(info, "result")
+    seen = await watch.settled(request_id, within_s=wait_s, with_image=with_image, with_drawing=with_drawing)
+    if seen is None or seen.job is None:
+        return {}
+    if seen.code:
+        message = _sentence(seen.job, seen.code)
+        return {"errors": [message], "problem": _problem(seen.code, message)}
+    return {"result": _result(seen.drawing, seen.job.outcome)} if seen.drawing else {}
 
 
 def _result(drawing: Drawing, outcome: str) -> Words:
@@ -131,13 +194,19 @@ def _status(request_id: str, seen: Seen, max_attempts: int) -> Words:
             "updatedAt": iso(job.updated_at_ms),
             "retryAt": iso(job.retry_at_ms),
             "expiresAt": iso(job.expires_at_ms),
+            "etaMs": job.forecast.eta_ms,
+            "pollAfterMs": job.forecast.poll_after_ms,
         }
         if seen.drawing:
             words["result"] = _result(seen.drawing, job.outcome)
         if seen.code:
-            message = job.message if job.code == seen.code and job.message else seen.code.sentence
+            message = _sentence(job, seen.code)
             words |= {"error": message, "problem": _problem(seen.code, message)}
     return words
+
+
+def _sentence(job: JobState, code: Code) -> str:
+    return job.message if job.code == code and job.message else code.sentence
 
 
 def _place(error: Exception) -> str:

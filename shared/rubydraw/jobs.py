@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from rubydraw import keys, logs
+from rubydraw import durations, keys, logs
+from rubydraw.durations import Forecast
 from rubydraw.errors import Code, SketchError, StoreUnavailable
 from rubydraw.message import JobMessage, is_request_id
 from rubydraw.store import Script, Store
@@ -53,6 +54,7 @@ class JobState:
     expires_at_ms: int
     now_ms: int
     owner: str
+    forecast: Forecast
 
     @property
     def settled(self) -> bool:
@@ -107,6 +109,8 @@ class Jobs:
             "complete", job.request_id, token, digest, outcome,
             job.created_at_ms, job.generation, job.owner, job.traceparent,
         )  # fmt: skip
+        if outcome == "MISS" and answer[2] > 0:
+            await self._took(answer[2])
         return _text(answer[0]), _text(answer[1])
 
     async def fail(self, request_id: str, token: str, error: SketchError) -> tuple[str, bool]:
@@ -136,16 +140,26 @@ class Jobs:
         if not is_request_id(request_id):
             return None
         key = keys.status(request_id)
-        fields, life_ms, (seconds, micros) = await self._store.pipeline(
-            lambda pipe: (pipe.hmget(key, *_FIELDS), pipe.pttl(key), pipe.time())
-        )
+
+        def fill(pipe: Any) -> None:
+            pipe.hmget(key, *_FIELDS)
+            pipe.pttl(key)
+            pipe.time()
+            durations.queue_read(pipe)
+
+        fields, life_ms, (seconds, micros), took = await self._store.pipeline(fill)
         if fields[0] is None:
             return None
-        state = _state(request_id, fields, life_ms, seconds * 1000 + micros // 1000)
+        state = _state(request_id, fields, life_ms, seconds * 1000 + micros // 1000, took)
         too_old = not state.settled and state.now_ms - state.created_at_ms > self._max_age_ms
         if too_old and await self._move("expire", request_id, self._max_age_ms):
             return await self.read(request_id)
         return state
+
+    async def _took(self, took_ms: int) -> None:
+        """Count a job among those from which forecasts are made; what Redis will not take is no loss."""
+        with suppress(StoreUnavailable):
+            await self._store.pipeline(lambda pipe: durations.queue_add(pipe, took_ms))
 
     async def _beat(self, request_id: str, token: str) -> None:
         while True:
@@ -169,8 +183,12 @@ def _text(value: bytes) -> str:
     return value.decode()
 
 
-def _state(request_id: str, fields: list[bytes | None], life_ms: int, now_ms: int) -> JobState:
+def _state(request_id: str, fields: list[bytes | None], life_ms: int, now_ms: int, took: Any) -> JobState:
     field = dict(zip(_FIELDS, (value.decode() if value else "" for value in fields), strict=True))
+    created_at_ms, retry_at_ms = int(field["created_at"] or 0), int(field["retry_at"] or 0)
+    forecast = Forecast()
+    if field["status"] not in SETTLED:
+        forecast = durations.forecast(took, age_ms=now_ms - created_at_ms, delay_ms=retry_at_ms - now_ms)
     return JobState(
         request_id=request_id,
         status=field["status"],
@@ -179,10 +197,11 @@ def _state(request_id: str, fields: list[bytes | None], life_ms: int, now_ms: in
         attempt=int(field["attempt"] or 0),
         code=field["code"],
         message=field["message"],
-        retry_at_ms=int(field["retry_at"] or 0),
-        created_at_ms=int(field["created_at"] or 0),
+        retry_at_ms=retry_at_ms,
+        created_at_ms=created_at_ms,
         updated_at_ms=int(field["updated_at"] or 0),
         expires_at_ms=now_ms + max(life_ms, 0),
         now_ms=now_ms,
         owner=field["owner"],
+        forecast=forecast,
     )

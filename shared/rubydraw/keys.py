@@ -19,8 +19,11 @@ FAILED_FOR_GOOD_MS = MINUTE_MS
 REFUSED_MS = 10 * MINUTE_MS
 FIRST_COOLDOWN_MS = 15 * SECOND_MS
 LONGEST_COOLDOWN_MS = 120 * SECOND_MS
+DURATIONS_MS = 7 * 24 * HOUR_MS
 
 COOLDOWN = "improve_sketch:cooldown"
+DURATIONS = "improve_sketch:durations"
+"""A list of how long the last jobs that needed a call took, newest first, in ms."""
 
 
 def result(digest: str) -> str:

@@ -12,6 +12,8 @@ from rubydraw import logs
 
 GRACE_S = 6.0
 """For calls that are already paid for. Cloud Run kills 10 s after SIGTERM, and settling takes up to 2 s."""
+ENOUGH_S = 8.0
+"""After so long the server is asked once more, by SIGINT, on which it no longer waits for clients that do not read."""
 
 
 class Stop:
@@ -38,27 +40,38 @@ class Stop:
         except TimeoutError:
             pass
 
-    def chain(self, wind_up: Callable[[float], Awaitable[None]]) -> None:
-        """On SIGTERM await `wind_up(GRACE_S)`, then do what would have been done; call on the main thread's loop."""
+    def chain(self, let_go: Callable[[], None], wind_up: Callable[[float], Awaitable[None]]) -> None:
+        """
+        On SIGTERM call `let_go`, await `wind_up(GRACE_S)`, then do what would have been done.
+
+        To be called on the main thread's loop.
+        """
         loop, server = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
 
         def on_signal(number: int, frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(self._begin, wind_up, server, number, frame)
+            loop.call_soon_threadsafe(begin, number, frame)
+
+        def begin(number: int, frame: FrameType | None) -> None:
+            if not self.requested:
+                let_go()
+                self._begin(wind_up, server, number, frame)
 
         signal.signal(signal.SIGTERM, on_signal)
 
     def _begin(self, wind_up: Callable[[float], Awaitable[None]], server: Any, number: int, frame: Any) -> None:
-        if not self.requested:
-            self._event.set()
-            self._ending = asyncio.create_task(self._end(wind_up, server, number, frame))
+        self._event.set()
+        self._ending = asyncio.create_task(self._end(wind_up, server, number, frame))
 
     async def _end(self, wind_up: Callable[[float], Awaitable[None]], server: Any, number: int, frame: Any) -> None:
         logs.info("instance.stopping")
+        loop = asyncio.get_running_loop()
+        last_s = loop.time() + ENOUGH_S
         try:
             await wind_up(GRACE_S)
         finally:
             if callable(server):
                 server(number, frame)
+                loop.call_at(last_s, server, signal.SIGINT, frame)
             else:
                 signal.signal(number, server)
                 signal.raise_signal(number)

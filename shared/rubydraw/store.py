@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, NoScriptError, ReadOnlyError, RedisError
@@ -93,6 +94,11 @@ class Store:
                 return await client.eval(script.text, len(keys), *keys, *args)
 
         return await self.run(evaluate)
+
+    def connection(self) -> AbstractConnection:
+        """Return a connection beside the pool, unopened; whoever has it opens it, times it and closes it."""
+        connection: AbstractConnection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        return connection
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -1,13 +1,18 @@
-"""watch: what a client is told about a job, with the drawing once there is one."""
+"""watch: what a client is told about a job, now or as it changes, with the drawing once there is one."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from rubydraw.drawing import Drawing
-from rubydraw.errors import Code
+from rubydraw.errors import Code, StoreUnavailable, Unavailable
 from rubydraw.jobs import Jobs, JobState
+from rubydraw.message import is_request_id
 from rubydraw.results import Results
+from rubydraw.updates import Updates
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +24,23 @@ class Seen:
     drawing: Drawing | None = None
     code: Code | None = None
 
+    @property
+    def final(self) -> bool:
+        """Whether there is nothing more to wait for."""
+        return self.status in ("done", "error", "not_found")
+
+    @property
+    def change(self) -> tuple[object, ...]:
+        """What differs from one state to the next."""
+        return (self.status, self.job.attempt, self.job.updated_at_ms) if self.job else (self.status,)
+
 
 class Watch:
     """The client side; raises StoreUnavailable, because `not_found` is a statement about the id."""
 
-    def __init__(self, jobs: Jobs, results: Results) -> None:
-        self._jobs, self._results = jobs, results
+    def __init__(self, jobs: Jobs, results: Results, updates: Updates) -> None:
+        self._jobs, self._results, self._updates = jobs, results, updates
+        self._reads: dict[tuple[str, bool, bool], asyncio.Task[Seen | StoreUnavailable]] = {}
 
     async def once(self, request_id: str, *, with_drawing: bool = True, with_image: bool = True) -> Seen:
         """Read the state as it is now; what was not asked for does not leave Redis."""
@@ -37,3 +53,58 @@ class Watch:
             return Seen(job.status, job)
         drawing = await self._results.get(job.digest, with_image=with_image)
         return Seen("done", job, drawing) if drawing else Seen("error", job, code=Code.RESULT_EXPIRED)
+
+    async def follow(
+        self, request_id: str, *, with_drawing: bool = True, with_image: bool = True
+    ) -> AsyncGenerator[Seen]:
+        """
+        Yield the state, then each later one, up to the final one; who reads slowly misses states, not the last.
+
+        Raises StoreUnavailable where not even the first state can be read (later on it is tried until it can),
+        Unavailable when there are too many viewers, Stopping when this instance is going away: then come again.
+        """
+        if not is_request_id(request_id):
+            yield Seen("not_found")
+            return
+        told: tuple[object, ...] = ()
+        async with self._updates.of(request_id) as viewer:
+            while True:
+                seen = await self._together(request_id, with_drawing, with_image)
+                if isinstance(seen, StoreUnavailable):
+                    if not told:
+                        raise StoreUnavailable
+                elif seen.change != told:
+                    told = seen.change
+                    yield seen
+                    if seen.final:
+                        return
+                await viewer.news()
+
+    async def settled(
+        self, request_id: str, *, within_s: float, with_drawing: bool = True, with_image: bool = True
+    ) -> Seen | None:
+        """Wait for the job to be settled; return None where that cannot be said within `within_s`."""
+        states = self.follow(request_id, with_drawing=with_drawing, with_image=with_image)
+        try:
+            async with asyncio.timeout(within_s), aclosing(states):
+                async for seen in states:
+                    if seen.final and seen.job:
+                        return seen
+        except (TimeoutError, Unavailable):
+            pass
+        return None
+
+    async def _together(self, request_id: str, with_drawing: bool, with_image: bool) -> Seen | StoreUnavailable:
+        """Read a state once for all viewers who have just heard of it and ask for the same."""
+        asked = (request_id, with_drawing, with_image)
+        if asked not in self._reads:
+            self._reads[asked] = asyncio.create_task(self._read(asked))
+        return await asyncio.shield(self._reads[asked])
+
+    async def _read(self, asked: tuple[str, bool, bool]) -> Seen | StoreUnavailable:
+        del self._reads[asked]  # whoever asks from now on may have heard of a later state
+        request_id, with_drawing, with_image = asked
+        try:
+            return await self.once(request_id, with_drawing=with_drawing, with_image=with_image)
+        except StoreUnavailable as error:
+            return error

@@ -19,6 +19,7 @@ from rubydraw.settings import Settings
 from rubydraw.stopping import Stop
 from rubydraw.store import Store, connect
 from rubydraw.submit import Submit
+from rubydraw.updates import Updates
 from rubydraw.watch import Watch
 from rubydraw.work import Work
 
@@ -31,6 +32,7 @@ class Parts:
     state: Store
     results: Results
     jobs: Jobs
+    updates: Updates
     intake: Intake
     gate: Gate
     stop: Stop
@@ -52,6 +54,7 @@ class Parts:
     async def close(self) -> None:
         """Close every connection."""
         await asyncio.gather(
+            self.updates.close(),
             self.gemini.close(),
             self.publisher.close(),
             *(store.close() for store in self._stores()),
@@ -75,7 +78,8 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
     gemini, gate, stop = Gemini(settings), Gate(settings.max_in_flight), Stop()
     allowance = Allowance(calls_without_redis_per_minute)
     improve = Improve(results, flights, gemini, gate, allowance, stop, call_timeout_s=settings.gemini_timeout_s)
-    stop.chain(improve.wind_up)
+    updates = Updates(state.connection)
+    stop.chain(updates.stop, improve.wind_up)
     return Parts(
         settings=settings,
         state=state,
@@ -87,6 +91,7 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
             max_attempts=settings.max_attempts,
             max_age_ms=settings.job_max_age_s * 1000,
         ),
+        updates=updates,
         intake=Intake(settings.max_in_flight),
         gate=gate,
         stop=stop,
@@ -109,7 +114,7 @@ def submit(parts: Parts) -> Submit:
 
 
 def watch(parts: Parts) -> Watch:
-    return Watch(parts.jobs, parts.results)
+    return Watch(parts.jobs, parts.results, parts.updates)
 
 
 def work(parts: Parts) -> Work:

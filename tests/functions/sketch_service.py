@@ -18,7 +18,7 @@ _RESULT = """result { imageBase64 mimeType title style palette background notes
 IMPROVE = f"""mutation($input: ImproveSketchInput!) {{
   improveSketch(input: $input) {{ requestId errors clientMutationId {_RESULT} }} }}"""
 STATUS = f"""query($id: String!) {{ improveSketchStatus(requestId: $id) {{
-  requestId status error attempt maxAttempts createdAt updatedAt retryAt expiresAt {_RESULT} }} }}"""
+  requestId status error attempt maxAttempts createdAt updatedAt retryAt expiresAt etaMs pollAfterMs {_RESULT} }} }}"""
 
 Words = dict[str, Any]
 

@@ -28,7 +28,8 @@ TIME_BASED = "f836384c-e75d-11f1-9ad5-02fc00000001"
 )
 async def test_unknown_and_malformed_ids_are_not_found(service: SketchService, request_id: str) -> None:
     """One answer for all of them, which says nothing else."""
-    expected = dict.fromkeys(("result", "error", "problem", "createdAt", "updatedAt", "retryAt", "expiresAt"))
+    times = ("createdAt", "updatedAt", "retryAt", "expiresAt", "etaMs", "pollAfterMs")
+    expected = dict.fromkeys(("result", "error", "problem", *times))
     status = await service.status(request_id)
     assert {**expected, "requestId": request_id, "status": "not_found", "attempt": 0, "maxAttempts": 3} == status
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 FOLDER = Path(__file__).parents[2] / "functions" / "graphql"
 sys.path.append(str(FOLDER))
 
+import sse as sse  # noqa: E402 - on the path since the line above; for tests
 from endpoint import Endpoint  # noqa: E402
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -35,6 +36,14 @@ class Context:
     """An object of this request alone, to see when the request is forgotten."""
 
 
+Tell = Callable[[], AsyncGenerator[dict[str, Any]]]
+
+
+async def done_at_once() -> AsyncGenerator[dict[str, Any]]:
+    yield {"status": "running"}
+    yield {"status": "done"}
+
+
 class TinyService:
     """An ASGI application that remembers what its resolvers got and what went wrong."""
 
@@ -42,11 +51,16 @@ class TinyService:
         self.inputs: list[dict[str, Any]] = []
         self.faults: list[str] = []
         self.contexts: list[weakref.ref[Context]] = []
+        self.tell: Tell = done_at_once
+        self.streams = 0
         schema = build_schema((FOLDER / "schema.graphql").read_text())
         assert schema.mutation_type
         assert schema.query_type
         schema.mutation_type.fields["improveSketch"].resolve = self.improve_sketch
         schema.query_type.fields["improveSketchStatus"].resolve = self.improve_sketch_status
+        assert schema.subscription_type
+        schema.subscription_type.fields["improveSketchStatus"].subscribe = self.statuses
+        schema.subscription_type.fields["improveSketchStatus"].resolve = lambda words, *_, **__: words
         self.endpoint = Endpoint(
             schema,
             introspection=introspection,
@@ -71,6 +85,16 @@ class TinyService:
 
     async def improve_sketch_status(self, _source: object, _info: object, **arguments: Any) -> dict[str, Any]:
         return {**arguments, "status": "not_found", "attempt": 0, "maxAttempts": 3}
+
+    async def statuses(self, _source: object, _info: object, requestId: str) -> AsyncGenerator[dict[str, Any]]:  # noqa: N803
+        """Tell what the test says, and count those who are being told."""
+        self.streams += 1
+        try:
+            async with contextlib.aclosing(self.tell()) as told:
+                async for words in told:
+                    yield {"requestId": requestId, "attempt": 1, "maxAttempts": 3, **words}
+        finally:
+            self.streams -= 1
 
     def context(self, _request: Request) -> Context:
         context = Context()

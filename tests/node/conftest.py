@@ -16,14 +16,20 @@ HERE = Path(__file__).parent
 Node = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(scope="session")
-def node() -> Node:
-    """Run one of the programs beside this file with its arguments; without Node, skip and say why."""
+def node_program() -> str:
+    """The path of Node; without it, or without the packages, skip and say why."""
     program = shutil.which("node")
     if program is None:
         pytest.skip("node is not installed")
     if not (HERE / "node_modules").is_dir():
         pytest.skip("tests/node/node_modules is absent: run npm ci --prefix tests/node")
+    return program
+
+
+@pytest.fixture(scope="session")
+def node() -> Node:
+    """Run one of the programs beside this file with its arguments."""
+    program = node_program()
 
     def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [program, str(HERE / script), *arguments]

@@ -22,6 +22,7 @@ def test_keys_are_those_of_the_design() -> None:
         f"improve_sketch:flight:{DIGEST}",
         f"improve_sketch:refused:{DIGEST}",
         "improve_sketch:cooldown",
+        "improve_sketch:durations",
     ] == [
         keys.result(DIGEST),
         keys.status(REQUEST_ID),
@@ -29,6 +30,7 @@ def test_keys_are_those_of_the_design() -> None:
         keys.flight(DIGEST),
         keys.refused(DIGEST),
         keys.COOLDOWN,
+        keys.DURATIONS,
     ]
 
 

@@ -1,8 +1,9 @@
 -- running | queued | (nothing) -> done, by any holder: the drawing is addressed by what was drawn.
 -- ARGV: channel, token, digest, outcome, created_at, generation, owner, trace
+-- Answers the status and code that stand, and where this made it done, the ms since it was accepted.
 local job = read()
 if settled(job.status) then
-  return { job.status, job.code or '' }
+  return { job.status, job.code or '', 0 }
 end
 local fields = {
   token = ARGV[2], digest = ARGV[3], outcome = ARGV[4], lease_until_ms = '0', code = '', message = '', retry_at = '',
@@ -12,4 +13,4 @@ if not job.status then
   fields.attempt, fields.generation, fields.owner, fields.trace = '1', ARGV[6], ARGV[7], ARGV[8]
 end
 move('done', fields)
-return { 'done', '' }
+return { 'done', '', NOW - number(job.created_at or fields.created_at) }

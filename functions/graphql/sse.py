@@ -1,0 +1,93 @@
+"""Server-sent events: the answers to one operation, as the distinct connections mode of `graphql-sse` has them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from rubydraw import logs
+from rubydraw.errors import Stopping
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+PING_S = 12.0
+PIECE_BYTES = 16 * 1024
+PIECE_S = 5.0
+"""A reader who does not take so much in that time is let go."""
+HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+    "x-content-type-options": "nosniff",
+}
+
+PING = b":\n\n"
+COMPLETE = b"event: complete\ndata:\n\n"
+
+
+class EventStream(Response):
+    """
+    A `next` for each body (JSON, so without line breaks), then `complete`; comments keep the line open meanwhile.
+
+    A stream that ends without `complete`, because this instance is stopping, has its client come again. Nothing is
+    held before the first byte is asked for; whoever goes, or does not read, frees everything.
+    """
+
+    def __init__(self, bodies: AsyncGenerator[bytes]) -> None:
+        super().__init__(headers=HEADERS)
+        del self.headers["content-length"]
+        self._bodies = bodies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell until there is nothing more to tell, or nobody to tell it to."""
+        both = asyncio.create_task(self._tell(send)), asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.wait(both)
+        if not both[0].cancelled():
+            both[0].result()
+
+    async def _tell(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        try:
+            async with aclosing(self._bodies):
+                await _sent(send, PING)  # so that the client's connection is established
+                while (event := await self._next_event(send)) is not None:
+                    await _sent(send, event)
+            await _sent(send, COMPLETE)
+        except Stopping:
+            pass
+        except TimeoutError:
+            logs.warning("stream.not_read")
+            return
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _next_event(self, send: Send) -> bytes | None:
+        """Return the next event, or None after the last one; ping while there is none."""
+        body = asyncio.ensure_future(anext(self._bodies, None))
+        try:
+            while not (await asyncio.wait((body,), timeout=PING_S))[0]:
+                await _sent(send, PING)
+            told = body.result()
+        finally:
+            if not body.done():
+                body.cancel()
+                await asyncio.wait((body,))
+            del body  # its exception leads back to this frame
+        return None if told is None else b"event: next\ndata: " + told + b"\n\n"
+
+
+async def _sent(send: Send, data: bytes) -> None:
+    """Send piece by piece; raise TimeoutError when one is not taken in time."""
+    for start in range(0, len(data), PIECE_BYTES):
+        async with asyncio.timeout(PIECE_S):
+            await send({"type": "http.response.body", "body": data[start : start + PIECE_BYTES], "more_body": True})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,51 @@
+"""How long jobs have taken lately, and so when another one will be done and when to ask for it again."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from rubydraw import keys
+
+KEPT = 100
+SOONEST_MS, LATEST_MS = 500, 5000
+ASKS_AHEAD = 4
+"""One asks again after a quarter of the time that is left: never much too late, never much too often."""
+
+
+class Forecast(NamedTuple):
+    """What is to be expected of an unsettled job; None where nothing is known."""
+
+    eta_ms: int | None = None
+    poll_after_ms: int | None = None
+
+
+def queue_add(pipe: Any, took_ms: int) -> None:
+    """Queue that a job took so long, from its acceptance to its drawing; only the last hundred are kept."""
+    pipe.lpush(keys.DURATIONS, took_ms)
+    pipe.ltrim(keys.DURATIONS, 0, KEPT - 1)
+    pipe.pexpire(keys.DURATIONS, keys.DURATIONS_MS)
+
+
+def queue_read(pipe: Any) -> None:
+    """Queue the read of the durations; `forecast` takes its answer."""
+    pipe.lrange(keys.DURATIONS, 0, KEPT - 1)
+
+
+def forecast(answer: Any, *, age_ms: int, delay_ms: int = 0) -> Forecast:
+    """
+    Return what to expect of a job that was accepted `age_ms` ago, and whose next attempt is `delay_ms` away.
+
+    Expected first is the median; a job that takes longer than that is expected by the 95th percentile; of one that
+    takes longer still, nothing is known.
+    """
+    durations = sorted(int(each) for each in answer) if isinstance(answer, list) else []
+    if not durations:
+        return Forecast()
+    median_ms, p95_ms = (durations[int((len(durations) - 1) * part + 0.5)] for part in (0.5, 0.95))
+    if delay_ms > 0:
+        eta_ms = delay_ms + median_ms
+    else:
+        eta_ms = next((each for each in (median_ms - age_ms, p95_ms - age_ms) if each > 0), 0)
+    if not eta_ms:
+        return Forecast(None, LATEST_MS)
+    return Forecast(eta_ms, min(max(eta_ms // ASKS_AHEAD, SOONEST_MS), LATEST_MS))

@@ -1,0 +1,195 @@
+"""What jobs announce, heard over one Redis connection by any number of viewers in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from contextvars import Context
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError, RedisError
+
+from rubydraw import keys, logs
+from rubydraw.admission import BUSY, RETRY_AFTER_S
+from rubydraw.errors import Stopping, Unavailable
+
+MAX_VIEWERS = 1000
+"""As many requests as the platform gives to one instance."""
+LOOK_S = (4.0, 5.0)
+"""How often everybody looks without having heard anything: pub/sub loses what it cannot deliver at once."""
+CONFIRM_S = 1.0
+CONNECT_S = 2.0
+QUIET_S = 3.0
+"""After so long without a word the connection is tried with a PING, and given up after as long again."""
+RECONNECT_S = (0.5, 1.5)
+
+
+class Viewer:
+    """One who wants to hear of a job. Holds one thing only, that there may be news: a slow one misses states, not
+    the last one, since the state is read after the news."""
+
+    def __init__(self) -> None:
+        self._news = asyncio.Event()
+        self._stopping = False
+
+    async def news(self) -> None:
+        """Wait until the job may have changed; raise Stopping once this instance is going away."""
+        if not self._stopping:
+            await self._news.wait()
+        if self._stopping:
+            raise Stopping
+        self._news.clear()
+
+    def tell(self) -> None:
+        self._news.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._news.set()
+
+    def up_to_date(self) -> None:
+        """Forget what was told so far; to be called before the state is read."""
+        self._news.clear()
+
+
+class Updates:
+    """
+    The channels of this process.
+
+    Whoever comes and goes only changes what is wanted. One task alone subscribes and unsubscribes, by comparing that
+    with what it has sent, so that no late UNSUBSCRIBE deafens somebody new. Each confirmation is news too: after
+    a reconnect everybody looks again. The connection is open while there are viewers.
+    """
+
+    def __init__(self, connection: Callable[[], AbstractConnection], *, max_viewers: int = MAX_VIEWERS) -> None:
+        self._new_connection, self._max_viewers = connection, max_viewers
+        self._wanted: dict[bytes, set[Viewer]] = {}
+        self._looks: dict[bytes, asyncio.TimerHandle] = {}
+        self._confirmed: set[bytes] = set()
+        self._changed = asyncio.Event()
+        self._hearing: asyncio.Task[None] | None = None
+        self._stopping = False
+        self.viewers = 0
+
+    @asynccontextmanager
+    async def of(self, request_id: str) -> AsyncIterator[Viewer]:
+        """
+        Hear of a job; entered once Redis has confirmed it, or after a second without: then looking has to do.
+
+        Raises Unavailable when there are too many viewers already, Stopping when this instance is going away.
+        """
+        if self._stopping:
+            raise Stopping
+        if self.viewers >= self._max_viewers:
+            raise Unavailable(BUSY, retry_after_s=RETRY_AFTER_S)
+        channel, viewer = keys.channel(request_id).encode(), Viewer()
+        self._join(channel, viewer)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CONFIRM_S):
+                    while channel not in self._confirmed:
+                        await viewer.news()
+            viewer.up_to_date()
+            yield viewer
+        finally:
+            self._leave(channel, viewer)
+
+    def stop(self) -> None:
+        """Have every viewer told that this instance is going away, and let nobody new in."""
+        self._stopping = True
+        for viewers in self._wanted.values():
+            for viewer in viewers:
+                viewer.stop()
+
+    async def close(self) -> None:
+        """End the connection, whoever listens."""
+        if self._hearing:
+            self._hearing.cancel()
+            await asyncio.wait((self._hearing,))
+
+    def _join(self, channel: bytes, viewer: Viewer) -> None:
+        self.viewers += 1
+        if channel not in self._wanted:
+            self._wanted[channel] = set()
+            self._look_later(channel)
+            self._changed.set()
+        self._wanted[channel].add(viewer)
+        if self._hearing is None or self._hearing.done():
+            self._hearing = asyncio.create_task(self._hear(), context=Context())  # no viewer's trace
+
+    def _leave(self, channel: bytes, viewer: Viewer) -> None:
+        """Not a coroutine: it must happen even to a viewer that is cancelled twice."""
+        self.viewers -= 1
+        self._wanted[channel].discard(viewer)
+        if not self._wanted[channel]:
+            del self._wanted[channel]
+            self._looks.pop(channel).cancel()
+            self._changed.set()
+
+    def _look_later(self, channel: bytes) -> None:
+        def look() -> None:
+            self._look_later(channel)
+            self._tell(channel)
+
+        self._looks[channel] = asyncio.get_running_loop().call_later(random.uniform(*LOOK_S), look)
+
+    def _tell(self, channel: bytes) -> None:
+        for viewer in self._wanted.get(channel, ()):
+            viewer.tell()
+
+    async def _hear(self) -> None:
+        """Hold a connection for as long as anybody wants to hear something."""
+        while self._wanted:
+            try:
+                await self._connected()
+            except* (RedisError, OSError) as lost:  # the built-in TimeoutError is an OSError
+                logs.warning("updates.lost", kind=type(lost.exceptions[0]).__name__, viewers=self.viewers)
+                await asyncio.sleep(random.uniform(*RECONNECT_S))
+
+    async def _connected(self) -> None:
+        connection = self._new_connection()
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                await connection.connect()  # type: ignore[no-untyped-call]
+            async with asyncio.TaskGroup() as both:
+                reading = both.create_task(self._read(connection))
+                await self._write(connection)
+                reading.cancel()
+        finally:
+            self._confirmed.clear()
+            await connection.disconnect(nowait=True)
+
+    async def _write(self, connection: AbstractConnection) -> None:
+        """Keep what is subscribed equal to what is wanted; return when nothing is wanted any more."""
+        sent: set[bytes] = set()
+        while self._wanted:
+            self._changed.clear()
+            wanted = set(self._wanted)
+            new, gone = wanted - sent, sent - wanted
+            sent = wanted
+            self._confirmed -= gone
+            if new:
+                await connection.send_command("SUBSCRIBE", *new)
+            if gone:
+                await connection.send_command("UNSUBSCRIBE", *gone)
+            await self._changed.wait()
+
+    async def _read(self, connection: AbstractConnection) -> None:
+        """Pass on what comes until the connection is lost."""
+        asked = False
+        while True:
+            heard: Any = await connection.read_response(timeout=QUIET_S, push_request=True)
+            if heard is None:
+                if asked:
+                    raise ConnectionError("no answer to PING")
+                await connection.send_command("PING")
+            asked = heard is None
+            match heard:
+                case [b"subscribe", channel, _]:
+                    self._confirmed.add(channel)
+                    self._tell(channel)
+                case [b"message", channel, _]:
+                    self._tell(channel)

@@ -1,0 +1,104 @@
+"""An async request that waits a while for its result: how long, on whose word, and what it is told."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from tests.functions.sketch_service import SketchService
+from tests.servers import Server
+from tests.stand_ins import GeminiStandIn, PubsubStandIn
+
+SHORT_S = 5.0
+"""More than an answer takes that waits for nothing, on a slow machine; less than what is asked for here."""
+
+
+async def timed(service: SketchService, **asked: Any) -> tuple[dict[str, Any], float]:
+    began = time.monotonic()
+    return await service.improve(**asked), time.monotonic() - began
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"later": True, "waitSeconds": -1}, "waitSeconds is -1; allowed are 0 to 60."),
+        ({"later": True, "waitSeconds": 61}, "waitSeconds is 61; allowed are 0 to 60."),
+        ({"waitSeconds": 5}, "waitSeconds is for async requests: send async: true with it, or leave it out."),
+    ],
+)
+async def test_a_wait_that_makes_no_sense_is_one_sentence_and_begins_nothing(
+    service: SketchService, pubsub_stand_in: PubsubStandIn, gemini_stand_in: GeminiStandIn, given: Any, sentence: str
+) -> None:
+    """Refused like any bad input."""
+    payload = await service.improve(**given)
+    assert ("BAD_INPUT", [sentence], None) == (payload["problem"]["code"], payload["errors"], payload["requestId"])
+    assert (0, []) == (await gemini_stand_in.calls(), await pubsub_stand_in.pulled())
+
+
+@pytest.mark.parametrize(
+    ("given", "headers"),
+    [
+        ({"waitSeconds": 30}, {}),
+        ({}, {"prefer": "wait=30"}),
+        ({}, {"prefer": "respond-async, WAIT = 30"}),
+        ({}, {"prefer": 'wait="30"'}),
+        ({}, {"prefer": "wait=100000"}),  # a preference may be met in part
+        ({"waitSeconds": 30}, {"prefer": "wait=0"}),
+    ],
+)
+async def test_whoever_asks_to_wait_is_answered_with_the_result(
+    service: SketchService, worker_server: Server, pubsub_stand_in: PubsubStandIn, given: Any, headers: dict[str, str]
+) -> None:
+    """By field or by header, with the request id beside it."""
+    await pubsub_stand_in.push_to(worker_server.url)
+    payload = await service.improve(later=True, headers=headers, **given)
+    assert ([], "image/png") == (payload["errors"], payload["result"]["mimeType"])
+    status = await service.status(payload["requestId"])
+    assert (payload["result"], None, None) == (status["result"], status["etaMs"], status["pollAfterMs"])
+
+
+async def test_a_header_alone_can_ask_for_both(
+    service: SketchService, worker_server: Server, pubsub_stand_in: PubsubStandIn
+) -> None:
+    """RFC 7240's own example: in the background unless it is done within that time."""
+    await pubsub_stand_in.push_to(worker_server.url)
+    payload = await service.improve(headers={"prefer": "respond-async, wait=30"})
+    assert (True, "MISS") == (bool(payload["requestId"]), payload["result"]["provenance"]["cache"])
+
+
+async def test_time_that_is_up_leaves_the_request_id(service: SketchService) -> None:
+    """Nobody works on this job."""
+    payload, took_s = await timed(service, later=True, waitSeconds=1)
+    assert (True, None, []) == (bool(payload["requestId"]), payload["result"], payload["errors"])
+    assert 1 <= took_s < SHORT_S
+    assert "queued" == (await service.status(payload["requestId"]))["status"]
+
+
+@pytest.mark.parametrize(
+    ("given", "headers"),
+    [
+        ({"waitSeconds": 0}, {"prefer": "wait=30"}),
+        ({"waitSeconds": None}, {}),
+        ({}, {"prefer": "wait=-5, wait=x, wait=, wait"}),
+    ],
+)
+async def test_without_a_word_nobody_waits(service: SketchService, given: Any, headers: dict[str, str]) -> None:
+    """The field beats the header, and a header that cannot be read is no wish."""
+    payload, took_s = await timed(service, later=True, headers=headers, **given)
+    assert (True, None) == (bool(payload["requestId"]), payload["result"])
+    assert took_s < SHORT_S
+
+
+async def test_a_synchronous_request_is_not_changed_by_the_header(service: SketchService) -> None:
+    """It waits for its result anyhow."""
+    payload = await service.improve(headers={"prefer": "wait=1"})
+    assert (None, "MISS") == (payload["requestId"], payload["result"]["provenance"]["cache"])
+
+
+async def test_a_cached_sketch_is_answered_at_once(service: SketchService) -> None:
+    """There is nothing to wait for."""
+    await service.improve()
+    payload, took_s = await timed(service, later=True, waitSeconds=30)
+    assert ("HIT", True) == (payload["result"]["provenance"]["cache"], took_s < SHORT_S)
