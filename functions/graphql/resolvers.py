@@ -9,25 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pybase64
+import answers
+from answers import Words
 from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, build_schema
 from rubydraw import logs
-from rubydraw.clock import iso
-from rubydraw.drawing import Drawing
-from rubydraw.errors import BadSketch, Code, SketchError, Stopping, Unavailable
-from rubydraw.jobs import JobState
+from rubydraw.errors import BadSketch, SketchError, Stopping, Unavailable
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 from rubydraw.submit import Submit
-from rubydraw.watch import Seen, Watch
+from rubydraw.watch import Watch
 from selections import selects
 from starlette.requests import Request
 
 MAX_CLIENT_MUTATION_ID_CHARS = 256
 
 LONGEST_WAIT_S = 60
-
-Words = dict[str, Any]
 
 _WAIT = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?")  # RFC 7240
 
@@ -65,7 +61,10 @@ def bound_schema(submit: Submit, watch: Watch, settings: Settings) -> GraphQLSch
         try:
             answer = await _improve(submit, watch, info, input, settings)
         except SketchError as error:
-            answer = {"errors": [error.message], "problem": _problem(error.code, error.message, error.retry_after_s)}
+            answer = {
+                "errors": [error.message],
+                "problem": answers.problem(error.code, error.message, error.retry_after_s),
+            }
         return {"errors": [], "clientMutationId": client_mutation_id, **answer}
 
     async def status(_: Any, info: GraphQLResolveInfo[Any], requestId: str) -> Words:  # noqa: N803
@@ -73,13 +72,13 @@ def bound_schema(submit: Submit, watch: Watch, settings: Settings) -> GraphQLSch
             seen = await watch.once(requestId, **_wanted(info))
         except Unavailable as error:
             raise _unavailable(error) from None
-        return _status(requestId, seen, settings.max_attempts)
+        return answers.status(requestId, seen, settings.max_attempts)
 
     async def statuses(_: Any, info: GraphQLResolveInfo[Any], requestId: str) -> AsyncGenerator[Words]:  # noqa: N803
         try:
             async with aclosing(watch.follow(requestId, **_wanted(info))) as states:
                 async for seen in states:
-                    yield _status(requestId, seen, settings.max_attempts)
+                    yield answers.status(requestId, seen, settings.max_attempts)
         except Stopping:
             raise
         except Unavailable as error:
@@ -127,7 +126,7 @@ async def _improve(
     )
     if not later:
         improved = await submit.now(sketch, with_image=selects(info, "result", "imageBase64"))
-        return {"result": _result(improved.drawing, improved.outcome)}
+        return {"result": answers.result(improved.drawing, improved.outcome)}
     key = input.get("idempotencyKey") if input.get("idempotencyKey") is not None else asked.idempotency_key
     request_id = await submit.later(sketch, idempotency_key=key)
     del sketch
@@ -152,61 +151,9 @@ async def _waited(watch: Watch, info: GraphQLResolveInfo[Any], request_id: str, 
     if seen is None or seen.job is None:
         return {}
     if seen.code:
-        message = _sentence(seen.job, seen.code)
-        return {"errors": [message], "problem": _problem(seen.code, message)}
-    return {"result": _result(seen.drawing, seen.job.outcome)} if seen.drawing else {}
-
-
-def _result(drawing: Drawing, outcome: str) -> Words:
-    return {
-        "imageBase64": pybase64.b64encode_as_string(drawing.image),
-        "mimeType": "image/png",
-        "title": drawing.title,
-        "style": drawing.style,
-        "palette": drawing.palette,
-        "background": drawing.background,
-        "notes": drawing.notes,
-        "provenance": {
-            "cache": outcome,
-            "model": drawing.model,
-            "promptVersion": drawing.prompt_version,
-            "createdAt": iso(drawing.created_at_ms),
-            "providerMs": drawing.provider_ms,
-        },
-    }
-
-
-def _problem(code: Code, message: str, retry_after_s: float | None = None) -> Words:
-    return {
-        "code": code,
-        "message": message,
-        "retryable": code.retryable,
-        "retryAfterSeconds": None if retry_after_s is None else round(retry_after_s, 3),
-    }
-
-
-def _status(request_id: str, seen: Seen, max_attempts: int) -> Words:
-    words: Words = {"requestId": request_id, "status": seen.status, "attempt": 0, "maxAttempts": max_attempts}
-    if job := seen.job:
-        words |= {
-            "attempt": job.attempt,
-            "createdAt": iso(job.created_at_ms),
-            "updatedAt": iso(job.updated_at_ms),
-            "retryAt": iso(job.retry_at_ms),
-            "expiresAt": iso(job.expires_at_ms),
-            "etaMs": job.forecast.eta_ms,
-            "pollAfterMs": job.forecast.poll_after_ms,
-        }
-        if seen.drawing:
-            words["result"] = _result(seen.drawing, job.outcome)
-        if seen.code:
-            message = _sentence(job, seen.code)
-            words |= {"error": message, "problem": _problem(seen.code, message)}
-    return words
-
-
-def _sentence(job: JobState, code: Code) -> str:
-    return job.message if job.code == code and job.message else code.sentence
+        message = answers.sentence(seen.job, seen.code)
+        return {"errors": [message], "problem": answers.problem(seen.code, message)}
+    return {"result": answers.result(seen.drawing, seen.job.outcome)} if seen.drawing else {}
 
 
 def _place(error: Exception) -> str:

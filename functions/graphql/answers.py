@@ -1,0 +1,66 @@
+"""Answers: what `submit` and `watch` say, in the words of the contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pybase64
+from rubydraw.clock import iso
+from rubydraw.drawing import Drawing
+from rubydraw.errors import Code
+from rubydraw.jobs import JobState
+from rubydraw.watch import Seen
+
+Words = dict[str, Any]
+
+
+def result(drawing: Drawing, outcome: str) -> Words:
+    return {
+        "imageBase64": pybase64.b64encode_as_string(drawing.image),
+        "mimeType": "image/png",
+        "title": drawing.title,
+        "style": drawing.style,
+        "palette": drawing.palette,
+        "background": drawing.background,
+        "notes": drawing.notes,
+        "provenance": {
+            "cache": outcome,
+            "model": drawing.model,
+            "promptVersion": drawing.prompt_version,
+            "createdAt": iso(drawing.created_at_ms),
+            "providerMs": drawing.provider_ms,
+        },
+    }
+
+
+def problem(code: Code, message: str, retry_after_s: float | None = None) -> Words:
+    return {
+        "code": code,
+        "message": message,
+        "retryable": code.retryable,
+        "retryAfterSeconds": None if retry_after_s is None else round(retry_after_s, 3),
+    }
+
+
+def status(request_id: str, seen: Seen, max_attempts: int) -> Words:
+    words: Words = {"requestId": request_id, "status": seen.status, "attempt": 0, "maxAttempts": max_attempts}
+    if job := seen.job:
+        words |= {
+            "attempt": job.attempt,
+            "createdAt": iso(job.created_at_ms),
+            "updatedAt": iso(job.updated_at_ms),
+            "retryAt": iso(job.retry_at_ms),
+            "expiresAt": iso(job.expires_at_ms),
+            "etaMs": job.forecast.eta_ms,
+            "pollAfterMs": job.forecast.poll_after_ms,
+        }
+        if seen.drawing:
+            words["result"] = result(seen.drawing, job.outcome)
+        if seen.code:
+            message = sentence(job, seen.code)
+            words |= {"error": message, "problem": problem(seen.code, message)}
+    return words
+
+
+def sentence(job: JobState, code: Code) -> str:
+    return job.message if job.code == code and job.message else code.sentence
