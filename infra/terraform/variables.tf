@@ -80,7 +80,7 @@ variable "gemini_api_key" {
 variable "graphql" {
   description = "Size of the GraphQL function. max_instances times the setting MAX_IN_FLIGHT bounds the calls that may be billed at once."
   type = object({
-    concurrency   = optional(number, 80)
+    concurrency   = optional(number, 250) # a stream holds one place for as long as it is watched
     cpu           = optional(number, 1)
     max_instances = optional(number, 10)
     memory_mb     = optional(number, 1024)

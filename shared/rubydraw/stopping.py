@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from types import FrameType
@@ -13,7 +14,7 @@ from rubydraw import logs
 GRACE_S = 6.0
 """For calls that are already paid for. Cloud Run kills 10 s after SIGTERM, and settling takes up to 2 s."""
 ENOUGH_S = 8.0
-"""After so long the server is asked once more, by SIGINT, on which it no longer waits for clients that do not read."""
+"""After so long the process ends: the server would wait on for clients that do not read what is sent to them."""
 
 
 class Stop:
@@ -71,7 +72,7 @@ class Stop:
         finally:
             if callable(server):
                 server(number, frame)
-                loop.call_at(last_s, server, signal.SIGINT, frame)
+                loop.call_at(last_s, os._exit, 0)
             else:
                 signal.signal(number, server)
                 signal.raise_signal(number)
