@@ -18,5 +18,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     wanted = set(config.getoption("--with").split())
     for item in items:
         for group in GROUPS:
-            if item.get_closest_marker(group) and group not in wanted:
-                item.add_marker(pytest.mark.skip(reason=f'needs the group {group}: make test WITH="{group}"'))
+            if item.get_closest_marker(group):
+                reason = f'needs the group {group}: make test WITH="{group}"'
+                item.add_marker(pytest.mark.skipif(group not in wanted, reason=reason))
