@@ -68,9 +68,13 @@ def redraw(png: bytes) -> Redrawn:
     drawing = _svg("".join([_shapes_svg(sheet.shapes, palette), *sheet.strokes]), width, height)
     notes = (
         "Redrawn offline by the emulator's stand-in, not by Gemini: "
-        f"{sheet.stroke_count} strokes smoothed, {len(palette)} colours kept."
+        f"{_count(sheet.stroke_count, 'stroke')} smoothed, {_count(len(palette), 'colour')} kept."
     )
     return Redrawn(_rendered(drawing), palette, "Redrawn sketch", "clean flat vector", "transparent", notes)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _on_white(png: bytes) -> Image.Image:
