@@ -63,12 +63,12 @@ class Laptop:
 
     def processes(self, containing: str = "", *, generations: int = 4) -> set[int]:
         """The ids of its children (and theirs) with this in their command line."""
-        listed = [line.split(maxsplit=3) for line in _ps("pid=,ppid=,stat=,args=")]
+        listed = list(_processes())
         family = {self.process.pid}
         for _ in range(generations):
-            family |= {int(pid) for pid, parent, *_ in listed if int(parent) in family}
+            family |= {pid for pid, parent, *_ in listed if parent in family}
         family.discard(self.process.pid)
-        return {int(p) for p, _, s, args in listed if int(p) in family and s[0] != "Z" and containing in args}
+        return {pid for pid, _, state, args in listed if pid in family and state != "Z" and containing in args}
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for its end; the exit status."""
@@ -76,14 +76,29 @@ class Laptop:
         return self.process.wait(WAIT_S)
 
 
-def _ps(columns: str) -> list[str]:
-    command = ["ps", "-eww", "-o", columns]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+def _processes() -> Iterator[tuple[int, int, str, str]]:
+    """Id, parent, state and command line of each process: from /proc, as slim machines have no `ps`, or from `ps`."""
+    proc = Path("/proc")
+    if not (proc / "self" / "stat").exists():
+        listing = subprocess.run(
+            ["ps", "-eww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
+        )
+        for line in listing.stdout.splitlines():
+            pid, parent, state, args = line.split(maxsplit=3)
+            yield int(pid), int(parent), state[0], args
+        return
+    for folder in proc.glob("[0-9]*"):
+        try:
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            args = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:  # it has ended meanwhile
+            continue
+        yield int(folder.name), int(parent), state, args
 
 
 def alive(pids: set[int]) -> set[int]:
     """Those of these processes that still run."""
-    return {int(pid) for pid, stat in map(str.split, _ps("pid=,stat=")) if int(pid) in pids and stat[0] != "Z"}
+    return {pid for pid, _, state, _ in _processes() if pid in pids and state != "Z"}
 
 
 def free_port() -> int:
