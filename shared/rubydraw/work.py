@@ -96,7 +96,8 @@ class Work:
         for pause_s in SAVE_PAUSES_S:
             await asyncio.sleep(pause_s)
             try:
-                await self._improve.keep(improved)
+                if improved.drawing.image:  # one read without its image has been seen to already
+                    await self._improve.keep(improved)
                 return await self._jobs.complete(job, token, digest=improved.digest, outcome=improved.outcome)
             except StoreUnavailable:
                 logs.warning("job.not_recorded", request_id=job.request_id)
