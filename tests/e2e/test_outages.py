@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.e2e.conftest import StartLaptop
+from tests.e2e.conftest import Laptop, StartLaptop
 from tests.e2e.redis_server import RedisServer
 from tests.e2e.sketch_client import SKETCH, SketchClient, client_of
 
@@ -170,3 +170,26 @@ async def test_a_body_for_which_there_is_no_room_is_refused_before_it_is_read(st
         assert (await client.status("00000000-0000-4000-8000-000000000000"))["status"] == "not_found"
         await client.release()
         assert [payload["errors"] for payload in await asyncio.gather(*held)] == [[], []]
+
+
+async def test_a_job_is_never_done_without_its_drawing(fleet: Laptop, client: SketchClient, redis: RedisServer) -> None:
+    """Redis goes away while a worker draws and comes back empty: what was drawn is stored before the job is done."""
+    told = len(fleet.logs)
+    await client.faults({"kind": "hold"})
+    request_id = await client.submit()
+    await client.waiting(1)
+    redis.stop()
+    await client.release()
+    end_s = time.monotonic() + 30
+    while not any("result.not_saved" in line for line in fleet.logs[told:]):
+        assert time.monotonic() < end_s
+        await asyncio.sleep(0.02)
+    redis.start()
+    while (state := await client.raw_status(request_id)).get("errors") or state["data"]["improveSketchStatus"][
+        "status"
+    ] in ("not_found", "queued", "running"):
+        assert time.monotonic() < end_s
+        await asyncio.sleep(0.05)
+    assert state["data"]["improveSketchStatus"]["status"] == "done"
+    assert state["data"]["improveSketchStatus"]["result"]["title"]
+    assert await client.calls() <= 2
