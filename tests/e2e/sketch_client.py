@@ -109,6 +109,7 @@ class SketchClient:
 
 @asynccontextmanager
 async def client_of(addresses: dict[str, str]) -> AsyncIterator[SketchClient]:
-    limits = httpx2.Limits(max_connections=1200)
+    # An idle connection is given up before the server, which does so after 5 s, can close it under a new request.
+    limits = httpx2.Limits(max_connections=1200, keepalive_expiry=2)
     async with httpx2.AsyncClient(timeout=60, limits=limits, trust_env=False) as http:
         yield SketchClient(http, addresses)
