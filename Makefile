@@ -6,7 +6,7 @@ FILE ?= examples/house.png
 OUT ?= improved.png
 BIN := $(VENV)/bin
 TERRAFORM := terraform -chdir=infra/terraform
-COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-strip-extras --quiet
 PACKAGES := shared/rubydraw emulator infra docs bench cli
 
 .DEFAULT_GOAL := help
@@ -21,7 +21,7 @@ run: $(VENV)/ready ## start everything on this machine: PORT=8080 INSTANCES=1
 improve: $(VENV)/ready ## improve one sketch on a running endpoint: FILE=sketch.png OUT=drawing.png
 	@$(BIN)/python -m cli improve "$(FILE)" --output "$(OUT)" --watch $(ARGS)
 
-test: $(VENV)/ready ## run the tests; WITH="node browser terraform bundle google_pubsub" adds groups that need more
+test: $(VENV)/ready ## run the tests; WITH="node browser terraform bundle google_pubsub chaos" adds groups that need more
 	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile --with="$(WITH)" $(ARGS)
 
 check: $(VENV)/ready ## lint, formatting, types, and whether the generated pages are in step

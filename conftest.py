@@ -1,8 +1,8 @@
-"""Test groups that need more than Python: named with --with, and skipped aloud where they are not."""
+"""Test groups that need more than Python, or minutes: named with --with, and skipped aloud where they are not."""
 
 import pytest
 
-GROUPS = ("node", "browser", "terraform", "bundle", "google_pubsub")
+GROUPS = ("node", "browser", "terraform", "bundle", "google_pubsub", "chaos")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

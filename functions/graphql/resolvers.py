@@ -14,6 +14,7 @@ from answers import Words
 from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, build_schema
 from rubydraw import logs
 from rubydraw.errors import BadSketch, SketchError, Stopping, Unavailable
+from rubydraw.principal import NOBODY, Principal
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 from rubydraw.submit import Submit
@@ -30,11 +31,12 @@ _WAIT = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?")  # RFC 7240
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the headers of a request ask for."""
+    """What the headers of a request ask for, and who asks."""
 
     idempotency_key: str | None
     respond_async: bool
     wait_s: int
+    principal: Principal = NOBODY
 
 
 def context(request: Request) -> Context:
