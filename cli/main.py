@@ -29,6 +29,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+letters = typer.Typer(
+    help="See the jobs that were given up, and have them done again or forgotten; for operators.",
+    epilog=STATUSES,
+    rich_markup_mode=None,
+)
+app.add_typer(letters, name="dead-letters")
+
 EndpointUrl = Annotated[
     str, Option("--endpoint", envvar="RUBYDRAW_ENDPOINT", metavar="URL", help="Address of the GraphQL endpoint.")
 ]
@@ -44,6 +51,7 @@ Key = Annotated[
 ]
 Json = Annotated[bool, Option("--json", help="One JSON object on standard output; progress stays on standard error.")]
 Output = Annotated[Path | None, Option("--output", "-o", metavar="OUT.png", help="Where to save the drawing.")]
+Letters = Annotated[list[str], Argument(metavar="ID", help="Request ids, or message ids where there is none.")]
 LOCAL = "http://127.0.0.1:8080/graphql"
 
 
@@ -97,9 +105,54 @@ def check_env(as_json: Json = False) -> int:
     Every setting of the functions is listed, secrets masked; then Redis, the topics and Gemini are asked whether
     they are there, which costs nothing. Exit status 0 means that all is well.
     """
-    from cli.check_env import check  # the only command that needs the product's own modules
+    from cli.check_env import check  # with the dead letters, all that needs the product's own modules
 
     return reported(as_json, check)
+
+
+@letters.command("list", epilog=STATUSES)
+def list_letters(as_json: Json = False) -> int:
+    """List the jobs that were given up, each once."""
+    from cli import dead_letters
+
+    return reported(as_json, dead_letters.list_)
+
+
+@letters.command("show", epilog=STATUSES)
+def show_letter(
+    identity: Annotated[str, Argument(metavar="ID", help="A request id, or a message id where there is none.")],
+    as_json: Json = False,
+) -> int:
+    """Tell when and why a job was given up, and how large it is; never what was drawn or asked for."""
+    from cli import dead_letters
+
+    return reported(as_json, functools.partial(dead_letters.show, identity=identity))
+
+
+@letters.command("replay", epilog=STATUSES)
+def replay_letters(
+    identities: Letters = [],  # noqa: B006 -- typer's way to say that there may be none
+    everything: Annotated[bool, Option("--all", help="Instead of ids: every letter.")] = False,
+    code: Annotated[str | None, Option(metavar="CODE", help="With --all: only those of this code.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Have jobs done again, with all their attempts and time, under their request ids.
+
+    What is done stays as it is. A letter is kept until its job has been handed over.
+    """
+    from cli import dead_letters
+
+    if everything == bool(identities) or (code and not everything):
+        raise typer.BadParameter("name letters, or say --all, with or without --code", param_hint="ID")
+    return reported(as_json, functools.partial(dead_letters.replay, identities=identities, code=code))
+
+
+@letters.command("drop", epilog=STATUSES)
+def drop_letters(identities: Letters, as_json: Json = False) -> int:
+    """Forget letters for good."""
+    from cli import dead_letters
+
+    return reported(as_json, functools.partial(dead_letters.drop, identities=identities))
 
 
 def run(arguments: Sequence[str]) -> int:

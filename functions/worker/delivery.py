@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,9 +57,9 @@ class Deliveries:
 
     async def _deliver(self, body: bytes) -> int:
         envelope = _envelope(body)
+        logs.trace_request(envelope.attributes.get("traceparent", "") if envelope else "")
         if envelope is None:
             return await self._malformed(Envelope(body, {}, "", 0), Malformed("it is not a Pub/Sub envelope"))
-        logs.trace_request(envelope.attributes.get("traceparent", ""))
         try:
             job = JobMessage.read(envelope.data, envelope.attributes, max_png_bytes=self._max_png_bytes)
         except NewerSchema:
@@ -93,7 +94,12 @@ class Deliveries:
         )  # fmt: skip
         if not self._dead_letter_topic:
             return ACKNOWLEDGED
-        attributes = envelope.attributes | {"code": code, "delivery_attempt": str(envelope.attempt)}
+        attributes = envelope.attributes | {
+            "code": code,
+            "delivery_attempt": str(envelope.attempt),
+            "given_up_at": str(time.time_ns() // 1_000_000),
+            "traceparent": logs.traceparent(),
+        }
         try:
             data = envelope.data[:MAX_DEAD_LETTER_BYTES]
             await self._publisher.publish(self._dead_letter_topic, data, attributes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rubydraw import durations, keys, logs
@@ -17,7 +17,7 @@ from rubydraw.store import Script, Store
 SETTLED = frozenset({"done", "error"})
 _FIELDS = (
     "status", "digest", "outcome", "attempt", "code", "message", "retry_at", "created_at", "updated_at",
-    "lease_until_ms", "owner",
+    "lease_until_ms", "owner", "replayed_at",
 )  # fmt: skip
 
 
@@ -55,10 +55,16 @@ class JobState:
     now_ms: int
     owner: str
     forecast: Forecast
+    replayed_at_ms: int = 0
 
     @property
     def settled(self) -> bool:
         return self.status in SETTLED
+
+    @property
+    def age_ms(self) -> int:
+        """How long ago it was accepted, or replayed."""
+        return self.now_ms - max(self.created_at_ms, self.replayed_at_ms)
 
 
 class Jobs:
@@ -84,7 +90,7 @@ class Jobs:
         """Begin an attempt under a lease; a job that Redis has lost is made again from its message."""
         answer = await self._move(
             "claim", job.request_id, token, self._lease_ms, self._max_attempts, self._max_age_ms,
-            job.created_at_ms, job.generation, job.digest, job.owner, job.traceparent,
+            job.created_at_ms, job.generation, job.digest, job.owner, job.traceparent, job.replayed_at_ms,
         )  # fmt: skip
         match _text(answer[0]), answer[1:]:
             case "run", [attempt]:
@@ -107,7 +113,7 @@ class Jobs:
         """Settle as `done` unless settled; return the status and code that stand."""
         answer = await self._move(
             "complete", job.request_id, token, digest, outcome,
-            job.created_at_ms, job.generation, job.owner, job.traceparent,
+            job.created_at_ms, job.generation, job.owner, job.traceparent, job.replayed_at_ms,
         )  # fmt: skip
         if outcome == "MISS" and answer[2] > 0:
             await self._took(answer[2])
@@ -125,6 +131,22 @@ class Jobs:
     async def reject(self, request_id: str, code: Code, message: str) -> None:
         """Settle a job whose message cannot be read."""
         await self._move("reject", request_id, code, message)
+
+    async def replay(self, job: JobMessage) -> tuple[str, JobMessage]:
+        """
+        Have a job of the dead letters done again; return what it is now, and the message to hand over if `queued`.
+
+        `done` stays done, `busy` is held by a worker, and `running` was replayed from this letter before.
+        """
+        answer = await self._move(
+            "replay", job.request_id, job.created_at_ms, job.generation, job.digest, job.owner, job.traceparent
+        )
+        match _text(answer[0]), answer[1:]:
+            case "queued", [generation, replayed_at_ms]:
+                return "queued", replace(job, generation=int(generation), replayed_at_ms=int(replayed_at_ms))
+            case status, _:
+                return status, job
+        raise AssertionError(answer)
 
     @asynccontextmanager
     async def lease(self, request_id: str, token: str) -> AsyncIterator[None]:
@@ -151,7 +173,7 @@ class Jobs:
         if fields[0] is None:
             return None
         state = _state(request_id, fields, life_ms, seconds * 1000 + micros // 1000, took)
-        too_old = not state.settled and state.now_ms - state.created_at_ms > self._max_age_ms
+        too_old = not state.settled and state.age_ms > self._max_age_ms
         if too_old and await self._move("expire", request_id, self._max_age_ms):
             return await self.read(request_id)
         return state
@@ -176,7 +198,7 @@ class Jobs:
         return await self._store.script(self._scripts[transition], [key], (channel, *args))
 
 
-_TRANSITIONS = ("submit", "abandon", "claim", "renew", "complete", "fail", "expire", "reject")
+_TRANSITIONS = ("submit", "abandon", "claim", "renew", "complete", "fail", "expire", "reject", "replay")
 
 
 def _text(value: bytes) -> str:
@@ -185,11 +207,7 @@ def _text(value: bytes) -> str:
 
 def _state(request_id: str, fields: list[bytes | None], life_ms: int, now_ms: int, took: Any) -> JobState:
     field = dict(zip(_FIELDS, (value.decode() if value else "" for value in fields), strict=True))
-    created_at_ms, retry_at_ms = int(field["created_at"] or 0), int(field["retry_at"] or 0)
-    forecast = Forecast()
-    if field["status"] not in SETTLED:
-        forecast = durations.forecast(took, age_ms=now_ms - created_at_ms, delay_ms=retry_at_ms - now_ms)
-    return JobState(
+    state = JobState(
         request_id=request_id,
         status=field["status"],
         digest=field["digest"],
@@ -197,11 +215,15 @@ def _state(request_id: str, fields: list[bytes | None], life_ms: int, now_ms: in
         attempt=int(field["attempt"] or 0),
         code=field["code"],
         message=field["message"],
-        retry_at_ms=retry_at_ms,
-        created_at_ms=created_at_ms,
+        retry_at_ms=int(field["retry_at"] or 0),
+        created_at_ms=int(field["created_at"] or 0),
         updated_at_ms=int(field["updated_at"] or 0),
         expires_at_ms=now_ms + max(life_ms, 0),
         now_ms=now_ms,
         owner=field["owner"],
-        forecast=forecast,
+        forecast=Forecast(),
+        replayed_at_ms=int(field["replayed_at"] or 0),
     )
+    if state.settled:
+        return state
+    return replace(state, forecast=durations.forecast(took, age_ms=state.age_ms, delay_ms=state.retry_at_ms - now_ms))

@@ -41,7 +41,7 @@ class JobMessage:
     Who asked for what, and when.
 
     `created_at_ms`: ms since 1970, by Redis. `digest`: as the sender computed it, for logs only.
-    `generation`: how often an operator had it done again.
+    `generation`: how often an operator had it done again, `replayed_at_ms`: when for the last time, or 0.
     """
 
     request_id: str
@@ -51,6 +51,7 @@ class JobMessage:
     digest: str
     traceparent: str
     sketch: Sketch
+    replayed_at_ms: int = 0
 
     def created_at(self, created_at_ms: int) -> JobMessage:
         return replace(self, created_at_ms=created_at_ms)
@@ -70,6 +71,7 @@ class JobMessage:
             "generation": str(self.generation),
             "digest": self.digest,
             "traceparent": self.traceparent,
+            "replayed_at": str(self.replayed_at_ms or ""),
         }
         return {name: value for name, value in named.items() if value}
 
@@ -81,7 +83,11 @@ class JobMessage:
             raise Malformed("the attribute request_id is not a request id")
         line, newline, png = data.partition(b"\n")
         head = _head(line, request_id) if newline else {}
-        numbers = [attributes.get("created_at", ""), attributes.get("generation", "")]
+        numbers = [
+            attributes.get("created_at", ""),
+            attributes.get("generation", ""),
+            attributes.get("replayed_at", "0"),
+        ]
         if not head or not all(map(_WHOLE_NUMBER.fullmatch, numbers)):
             raise Malformed("its head or an attribute is missing", request_id)
         try:
@@ -96,6 +102,7 @@ class JobMessage:
             digest=attributes.get("digest", ""),
             traceparent=attributes.get("traceparent", ""),
             sketch=sketch,
+            replayed_at_ms=int(numbers[2]),
         )
 
 

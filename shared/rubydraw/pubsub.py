@@ -21,6 +21,27 @@ PUBLISHES_AT_ONCE = 50
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
+class Authorization:
+    """Ambient credentials for `url`, as a header; for an `http:` address there is none."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._credentials: Any = None
+        self._refreshing = asyncio.Lock()
+
+    async def headers(self) -> dict[str, str]:
+        """Return the header with a fresh token; raise Misconfigured where there are no credentials."""
+        if self._url.startswith("http:"):
+            return {}
+        async with self._refreshing:
+            if self._credentials is None or not self._credentials.valid:
+                try:
+                    self._credentials = await asyncio.to_thread(_refreshed, self._credentials)
+                except Exception:  # its text may name accounts and addresses
+                    raise Misconfigured from None
+            return {"authorization": f"Bearer {self._credentials.token}"}
+
+
 class Publisher:
     """
     Publishes to any topic, retrying for `timeout_s` seconds in all.
@@ -32,8 +53,7 @@ class Publisher:
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self._url, self._timeout_s = url, timeout_s
         self._client: AsyncClient | None = None
-        self._credentials: Any = None
-        self._refreshing = asyncio.Lock()
+        self._authorization = Authorization(url)
 
     async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> None:
         """Hand over one message; raise Unavailable, or Misconfigured where no retry can help."""
@@ -61,23 +81,12 @@ class Publisher:
         if self._client is None:
             limits = httpx2.Limits(max_connections=PUBLISHES_AT_ONCE)
             self._client = httpx2.AsyncClient(timeout=ATTEMPT_TIMEOUT_S, limits=limits, trust_env=False)
-        headers = {"content-type": "application/json"} | await self._authorization()
+        headers = {"content-type": "application/json"} | await self._authorization.headers()
         try:
             response: Response = await self._client.post(address, content=body, headers=headers)
         except httpx2.TransportError:
             return 503
         return response.status_code
-
-    async def _authorization(self) -> dict[str, str]:
-        if self._url.startswith("http:"):
-            return {}
-        async with self._refreshing:
-            if self._credentials is None or not self._credentials.valid:
-                try:
-                    self._credentials = await asyncio.to_thread(_refreshed, self._credentials)
-                except Exception:  # its text may name accounts and addresses
-                    raise Misconfigured from None
-            return {"authorization": f"Bearer {self._credentials.token}"}
 
     async def close(self) -> None:
         if self._client:

@@ -84,7 +84,7 @@ class Work:
 
     async def _improved(self, job: JobMessage, claim: Claim, token: str, deadline: float) -> Improved:
         async with self._jobs.lease(job.request_id, token):
-            if claim.attempt > 1:  # what ended the last attempt must not end this one too
+            if claim.attempt > 1 or job.generation:  # what ended the last attempt must not end this one too
                 await self._improve.outwait_failure(job.sketch)
             improved = await self._improve(job.sketch, deadline=deadline, with_image=False)
             if improved.outcome == "HIT" and not await self._improve.keep(improved):

@@ -109,7 +109,7 @@ async def test_no_credentials(settings: Cli, tmp_path: Path) -> None:
     assert rows(settings.run("check-env", **nowhere))["Gemini"].startswith("failed no Google credentials here")
 
 
-def test_only_check_env_needs_the_product() -> None:
+def test_only_commands_for_operators_need_the_product() -> None:
     """The other commands know the API alone."""
     code = "import cli.main, sys; print({name.partition('.')[0] for name in sys.modules} & {'rubydraw', 'emulator'})"
     assert "set()\n" == subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -242,3 +243,17 @@ async def test_variants_and_digest_are_the_workers_own(deliveries: Deliveries, r
     assert ACKNOWLEDGED == await deliveries.push(other)
     [digest] = await deliveries.state(other, "digest")
     assert 1 == await raw.exists(keys.result(digest or ""))
+
+
+async def test_replayed_job_outwaits_the_failure_that_ended_it(
+    deliveries: Deliveries, message: JobMessage, gemini_stand_in: GeminiStandIn, raw: redis.asyncio.Redis
+) -> None:
+    """Its first attempt is a call of its own, not the answer that the last one left behind for some seconds."""
+    await gemini_stand_in.fail("status", status=500)
+    assert AGAIN == await deliveries.push(message)
+    [flight] = await raw.keys(keys.flight("*"))
+    await raw.pexpire(flight, 500)
+    await deliveries.rewrite(message, status="queued", attempt=0, generation=1)
+    assert ACKNOWLEDGED == await deliveries.push(replace(message, generation=1))
+    assert ("done", "1") == await deliveries.state(message, "status", "attempt")
+    assert 2 == await gemini_stand_in.calls()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -59,6 +60,7 @@ async def test_three_failed_calls_exhaust_a_job(
     assert 3 == await gemini_stand_in.calls()
     [(data, attributes)] = await pubsub_stand_in.dead_letters()
     assert message.data() == data
+    assert abs(now_ms() - int(attributes.pop("given_up_at"))) < 5000
     assert {**message.attributes(), "code": "PROVIDER_FAILED", "delivery_attempt": "3"} == attributes
 
 
@@ -133,9 +135,13 @@ async def test_failed_copy_asks_for_redelivery(
 async def test_what_is_no_job_goes_to_the_dead_letters(
     deliveries: Deliveries, pubsub_stand_in: PubsubStandIn, raw: redis.asyncio.Redis, body: bytes
 ) -> None:
-    """Acknowledged, or it would come back for days; no record is made of it."""
+    """Acknowledged, or it would come back for days; no record is made of it, and the trace leads to its log lines."""
     assert ACKNOWLEDGED == await deliveries.post(body)
-    assert ["MALFORMED"] == [code for code, _ in await copies(pubsub_stand_in)]
+    [(_, attributes)] = await pubsub_stand_in.dead_letters()
+    assert ("MALFORMED", True) == (
+        attributes["code"],
+        re.match("00-[0-9a-f]{32}-", attributes["traceparent"]) is not None,
+    )
     assert [] == await raw.keys()
 
 
@@ -180,6 +186,7 @@ async def test_unreadable_job_is_settled_by_its_id(
     assert ACKNOWLEDGED == await deliveries.post(envelope(data, sent, attempt=4))
     assert ("error", "BAD_INPUT") == await deliveries.state(message, "status", "code")
     [(kept, kept_attributes)] = await pubsub_stand_in.dead_letters()
+    assert kept_attributes.pop("given_up_at")
     assert (data, sent | {"code": "MALFORMED", "delivery_attempt": "4"}) == (kept, kept_attributes)
     assert 0 == await gemini_stand_in.calls()
 

@@ -122,6 +122,15 @@ def test_bad_data_names_its_job_so_that_it_can_be_settled(data: bytes) -> None:
     assert malformed.value.request_id == REQUEST_ID
 
 
+def test_a_replayed_job_says_when() -> None:
+    """Its age counts from then, also where Redis has lost it."""
+    replayed = replace(job(), replayed_at_ms=1_795_446_000_999)
+    assert "1795446000999" == replayed.attributes()["replayed_at"]
+    assert replayed == read(replayed.data(), replayed.attributes())
+    with pytest.raises(Malformed):
+        read(replayed.data(), replayed.attributes() | {"replayed_at": "now"})
+
+
 @pytest.mark.parametrize("name", ["created_at", "generation"])
 @pytest.mark.parametrize("value", ["", "-1", "1.5", "1e9", " 1", "1\n", "\u0661", "0x1", "9" * 16, None])
 def test_numbers_in_attributes_are_whole(name: str, value: str | None) -> None:

@@ -1,5 +1,5 @@
 -- queued -> running, or a lapsed lease -> running; without a record the message makes one.
--- ARGV: channel, token, lease_ms, max_attempts, max_age_ms, created_at, generation, digest, owner, trace
+-- ARGV: channel, token, lease_ms, max_attempts, max_age_ms, created_at, generation, digest, owner, trace, replayed_at
 -- Answers: run, attempt | settled, status, code | expired | busy, ms left of the lease | exhausted, code
 local token, lease_ms, max_attempts, max_age_ms = ARGV[2], number(ARGV[3]), number(ARGV[4]), number(ARGV[5])
 local created_at, generation = number(ARGV[6]), number(ARGV[7])
@@ -10,6 +10,7 @@ if not job.status then
   move('queued', {
     digest = ARGV[8], owner = ARGV[9], trace = ARGV[10],
     attempt = '0', generation = ARGV[7], created_at = created, updated_at = created,
+    replayed_at = ARGV[11],
   })
   job = read()
 end
@@ -23,7 +24,7 @@ end
 if leased(job) then
   return { 'busy', number(job.lease_until_ms) - NOW }
 end
-if NOW - number(job.created_at) > max_age_ms then
+if age(job) > max_age_ms then
   expire()
   return { 'expired' }
 end

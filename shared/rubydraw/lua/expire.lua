@@ -1,7 +1,7 @@
 -- queued | running -> error (EXPIRED), when the job is too old and nobody holds it.
 -- ARGV: channel, max_age_ms
 local job = read()
-if job.status and not settled(job.status) and not leased(job) and NOW - number(job.created_at) > number(ARGV[2]) then
+if job.status and not settled(job.status) and not leased(job) and age(job) > number(ARGV[2]) then
   expire()
   return 1
 end

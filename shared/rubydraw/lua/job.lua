@@ -23,6 +23,11 @@ local function settled(status)
   return status == 'done' or status == 'error'
 end
 
+-- How long ago it was accepted, or replayed: a job that an operator has done again has all its time again.
+local function age(job)
+  return NOW - math.max(number(job.created_at), number(job.replayed_at))
+end
+
 local function leased(job)
   return job.status == 'running' and number(job.lease_until_ms) > NOW
 end

@@ -1,0 +1,145 @@
+"""Dead letters, for operators: which jobs were given up, and have them done again or forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from rich.text import Text
+from rubydraw.settings import BadSettings, Settings
+
+from cli.failure import Exit, Failure
+from cli.letter import Letter
+from cli.replay import Replay
+from cli.report import Report
+from cli.retained import Retained
+
+SAFE = "Interrupted; no letter is lost, and the same command goes on where this one stopped."
+_Answer = TypeVar("_Answer")
+
+
+def list_(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
+    """List the letters, the oldest first, each once however often it came."""
+    settings = _settings(environment)
+
+    async def summaries() -> list[dict[str, Any]]:
+        async with _retained(settings) as retained:
+            return [letter.summary() async for letter in _once(retained)]
+
+    letters = sorted(_run(report, summaries()), key=lambda letter: str(letter["givenUpAt"]))
+    report.knows(letters=letters)
+    for letter in letters:
+        report.say(Text(_line(letter)))
+    return report.end(Text(_counted(len(letters), "dead letter", none="No dead letters.")))
+
+
+def show(report: Report, identity: str, environment: Mapping[str, str] = os.environ) -> Exit:
+    """Tell everything of a letter that is not the sketch."""
+    settings = _settings(environment)
+
+    async def described() -> list[dict[str, Any]]:
+        async with _retained(settings) as retained:
+            found = [letter async for letter in _once(retained) if letter.named((identity,))]
+            return [letter.described(max_png_bytes=settings.max_png_bytes) for letter in found]
+
+    letters = _run(report, described())
+    report.knows(letters=letters)
+    if not letters:
+        raise _unknown([identity])
+    for letter in letters:
+        report.say(*(Text(f"{name:<16} {value}") for name, value in letter.items() if value not in (None, "")))
+    return report.end()
+
+
+def replay(
+    report: Report, identities: Sequence[str], code: str | None, environment: Mapping[str, str] = os.environ
+) -> Exit:
+    """Have jobs done again: those named, or where none is all of this code, or all."""
+    settings = _settings(environment, for_replay=True)
+    missing = set(identities)
+
+    async def replayed() -> Replay:
+        async with _retained(settings) as retained, aclosing(Replay(settings, retained, report)) as again:
+            async for letter in retained.letters():
+                if letter.named(identities) or (not identities and code in (None, letter.code)):
+                    missing.difference_update(letter.named(identities))
+                    await again(letter)
+            return again
+
+    again = _run(report, replayed())
+    report.knows(unknown=sorted(missing), **again.told)
+    if trouble := again.trouble():
+        raise trouble
+    if missing:
+        raise _unknown(sorted(missing))
+    return report.end(Text(_counted(len(again.told["queued"]), "job", " queued again", none="Nothing was queued.")))
+
+
+def drop(report: Report, identities: Sequence[str], environment: Mapping[str, str] = os.environ) -> Exit:
+    """Forget letters for good, all copies of them."""
+    settings = _settings(environment)
+    missing, dropped = set(identities), set()
+
+    async def forget() -> None:
+        async with _retained(settings) as retained:
+            async for letter in retained.letters():
+                if named := letter.named(identities):
+                    await retained.acknowledge(letter)
+                    missing.difference_update(named)
+                    dropped.add(letter.key)
+
+    _run(report, forget())
+    report.knows(dropped=sorted({identity for identity, _ in dropped}), unknown=sorted(missing))
+    if missing:
+        raise _unknown(sorted(missing))
+    return report.end(Text(_counted(len(dropped), "dead letter", " dropped", none="")))
+
+
+def _settings(environment: Mapping[str, str], *, for_replay: bool = False) -> Settings:
+    """Read the functions' own settings; what these commands have no use for may be absent."""
+    given = {name: value for name, value in environment.items() if value}
+    needed = ("DEAD_LETTER_TOPIC", "PUBSUB_TOPIC", "REDIS_URL") if for_replay else ("DEAD_LETTER_TOPIC",)
+    if missing := [name for name in needed if name not in given]:
+        raise Failure(Exit.REFUSED, f"Settings that are missing: {', '.join(missing)}. Nothing was asked.")
+    unused = {"REDIS_URL": "redis://unused", "GEMINI_MODE": "api", "GEMINI_API_KEY": "unused"}
+    try:
+        return Settings.from_env(unused | given)
+    except BadSettings as bad:
+        raise Failure(Exit.REFUSED, f"{bad}. Nothing was asked.") from None
+
+
+def _retained(settings: Settings) -> Retained:
+    """The subscription has the topic's name, in Terraform and on the laptop."""
+    return Retained(settings.pubsub_url, settings.dead_letter_topic.replace("/topics/", "/subscriptions/"))
+
+
+async def _once(retained: Retained) -> AsyncIterator[Letter]:
+    """Yield one of each letter's copies."""
+    seen = set()
+    async for letter in retained.letters():
+        if letter.key not in seen:
+            seen.add(letter.key)
+            yield letter
+
+
+def _run(report: Report, work: Coroutine[Any, Any, _Answer]) -> _Answer:
+    logging.getLogger("rubydraw").addHandler(logging.NullHandler())  # what functions log is said here in sentences
+    report.if_interrupted = SAFE
+    return asyncio.run(work)
+
+
+def _line(letter: Mapping[str, Any]) -> str:
+    generation = f"  generation {letter['generation']}" if letter["generation"] else ""
+    return f"{letter['id']:<36}  {letter['givenUpAt']}  {letter['code']}  {letter['dataBytes']:,} bytes{generation}"
+
+
+def _counted(count: int, what: str, became: str = "", *, none: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}{became}." if count else none
+
+
+def _unknown(identities: Sequence[str]) -> Failure:
+    return Failure(Exit.UNKNOWN_ID, f"There is no dead letter of {', '.join(map(ascii, identities))}, or not now.")

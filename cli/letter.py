@@ -1,0 +1,104 @@
+"""One dead letter: a job that was given up, with why and when; of its sketch nothing is told but sizes."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rubydraw.clock import iso
+from rubydraw.message import JobMessage, Malformed, NewerSchema, is_request_id
+
+from cli.contract import plain
+
+UNDELIVERED = "UNDELIVERED"
+"""The code of what Pub/Sub itself gave up: it names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message of the dead-letter topic, as it was pulled."""
+
+    ack_id: str
+    message_id: str
+    published_at: str
+    attributes: Mapping[str, str]
+    data: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, received: Mapping[str, Any]) -> Letter:
+        """Read one of the `receivedMessages` of a pull."""
+        message = received["message"]
+        return cls(
+            ack_id=received["ackId"],
+            message_id=message["messageId"],
+            published_at=message.get("publishTime", ""),
+            attributes=message.get("attributes") or {},
+            data=base64.b64decode(message.get("data") or ""),
+        )
+
+    @property
+    def id(self) -> str:
+        """The request id, or where none can be read the id of the message."""
+        request_id = self.attributes.get("request_id", "")
+        return request_id if is_request_id(request_id) else self.message_id
+
+    @property
+    def generation(self) -> str:
+        return self.attributes.get("generation", "")
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The same for each copy of a letter."""
+        return self.id, self.generation
+
+    @property
+    def code(self) -> str:
+        return self.attributes.get("code") or UNDELIVERED
+
+    def named(self, identities: Collection[str]) -> set[str]:
+        """Return those of the ids that mean this letter."""
+        return {self.id, self.message_id} & set(identities)
+
+    def job(self, *, max_png_bytes: int) -> JobMessage | str:
+        """Return the job that was given up, or why it cannot be read."""
+        try:
+            return JobMessage.read(self.data, self.attributes, max_png_bytes=max_png_bytes)
+        except NewerSchema:
+            return "it was written by a newer revision"
+        except Malformed as malformed:
+            return str(malformed).removesuffix(".")
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a list tells of it."""
+        told = self.attributes.get
+        return {
+            "id": self.id,
+            "code": plain(self.code),
+            "generation": _number(self.generation),
+            "deliveryAttempt": _number(
+                told("delivery_attempt") or told("CloudPubSubDeadLetterSourceDeliveryCount", "")
+            ),
+            "givenUpAt": iso(_number(told("given_up_at", "")) or 0) or plain(self.published_at),
+            "createdAt": iso(_number(told("created_at", "")) or 0),
+            "replayedAt": iso(_number(told("replayed_at", "")) or 0),
+            "messageId": self.message_id,
+            "traceparent": plain(told("traceparent", "")),
+            "digest": plain(told("digest", "")),
+            "dataBytes": len(self.data),
+        }
+
+    def described(self, *, max_png_bytes: int) -> dict[str, Any]:
+        """Return the summary, and the sizes of what is in the job."""
+        job = self.job(max_png_bytes=max_png_bytes)
+        if isinstance(job, str):
+            return self.summary() | {"unreadable": plain(job)}
+        sketch = job.sketch
+        sizes = {"pngBytes": len(sketch.png), "svgCharacters": len(sketch.svg), "hintsCharacters": len(sketch.hints)}
+        return self.summary() | sizes | {"variant": sketch.variant}
+
+
+def _number(text: str) -> int | None:
+    """Return a whole number of a plausible size: anybody may have published a letter."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 13 else None

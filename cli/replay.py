@@ -1,0 +1,113 @@
+"""Replays dead letters: the job is queued anew, its message handed over, and only then its letter acknowledged."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from rubydraw import store
+from rubydraw.errors import Misconfigured, SketchError, StoreUnavailable
+from rubydraw.jobs import Jobs
+from rubydraw.message import JobMessage
+from rubydraw.pubsub import Publisher
+from rubydraw.settings import Settings
+
+from cli.failure import Exit, Failure
+from cli.letter import Letter
+from cli.report import Report
+from cli.retained import Retained
+
+WORDS = {
+    "queued": "queued again",
+    "done": "is done: the letter was of no use any more",
+    "running": "is being done again already",
+    "busy": "is held by a worker right now: the letter is kept",
+    "unreadable": "cannot be read as a job: the letter is kept",
+}
+
+
+class Replay:
+    """
+    Replays one letter after the other.
+
+    Killed at any point it leaves the letter where it was, and the next replay of it makes up for what is missing.
+    """
+
+    def __init__(self, settings: Settings, retained: Retained, report: Report) -> None:
+        self._settings, self._retained, self._report = settings, retained, report
+        self._store = _connected(settings)
+        self._jobs = Jobs(
+            self._store,
+            lease_ms=settings.lease_ms,
+            heartbeat_ms=settings.heartbeat_ms,
+            max_attempts=settings.max_attempts,
+            max_age_ms=settings.job_max_age_s * 1000,
+        )
+        self._publisher = Publisher(settings.pubsub_url, timeout_s=settings.publish_timeout_s)
+        self._became: dict[str, str] = {}
+        self._raised: dict[str, int] = {}
+        self._why: dict[str, str] = {}
+
+    async def __call__(self, letter: Letter) -> None:
+        """
+        Replay a letter, unless its job was queued anew by this command.
+
+        Then it is a copy or an older one, and acknowledged; or the job was given up again meanwhile, and it is kept:
+        else a job that fails at once would be replayed for ever.
+        """
+        job = letter.job(max_png_bytes=self._settings.max_png_bytes)
+        if isinstance(job, str):
+            self._why[letter.id] = job
+            return self._tell(letter, "unreadable")
+        if letter.id not in self._raised:
+            self._tell(letter, await self._again(letter, job))
+        again_given_up = job.generation >= self._raised.get(letter.id, job.generation + 1)
+        if self._became[letter.id] != "busy" and not again_given_up:
+            await self._retained.acknowledge(letter)
+        return None
+
+    @property
+    def told(self) -> dict[str, list[str]]:
+        """The ids of the letters by what became of them."""
+        return {kind: [each for each, became in self._became.items() if became == kind] for kind in WORDS}
+
+    def trouble(self) -> Failure | None:
+        """Return what kept letters from being replayed, if anything did."""
+        if self._why:
+            (first, why), *others = self._why.items()
+            more = f", nor can {len(others)} more" if others else ""
+            return Failure(Exit.REFUSED, f"{first} cannot be read as a job ({why}){more}: drop it, or show it.")
+        if busy := self.told["busy"]:
+            return Failure(Exit.TRY_AGAIN, f"A worker has {', '.join(busy)} right now; replay it once that has ended.")
+        return None
+
+    async def aclose(self) -> None:
+        await self._publisher.close()
+        await self._store.close()
+
+    def _tell(self, letter: Letter, became: str) -> None:
+        if self._became.get(letter.id) != became:
+            self._became[letter.id] = became
+            self._report.say(Text(f"{letter.id:<36}  {WORDS[became]}"))
+
+    async def _again(self, letter: Letter, job: JobMessage) -> str:
+        """Queue the job and hand it over; raise Failure, after which the letter is kept."""
+        try:
+            status, job = await self._jobs.replay(job)
+            if status == "queued":
+                await self._publisher.publish(self._settings.pubsub_topic, letter.data, job.attributes())
+                self._raised[letter.id] = job.generation
+            return status
+        except StoreUnavailable:
+            raise Failure(Exit.TRY_AGAIN, f"Redis does not answer; {letter.id} and what follows are kept.") from None
+        except Misconfigured:
+            where = self._settings.pubsub_topic
+            raise Failure(Exit.REFUSED, f"{where} takes no messages from here; {letter.id} is kept.") from None
+        except SketchError:
+            sentence = f"Pub/Sub did not take {letter.id} in time; it and what follows are kept."
+            raise Failure(Exit.TRY_AGAIN, sentence) from None
+
+
+def _connected(settings: Settings) -> store.Store:
+    try:
+        return store.connect(settings.redis_url, settings.redis_ca_cert)
+    except (ValueError, OSError):
+        raise Failure(Exit.REFUSED, "REDIS_URL or REDIS_CA_CERT cannot be read.") from None
