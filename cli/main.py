@@ -29,6 +29,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+keys = typer.Typer(help="API keys of an endpoint, for its operator.")
+app.add_typer(keys, name="keys")
+
 EndpointUrl = Annotated[
     str, Option("--endpoint", envvar="RUBYDRAW_ENDPOINT", metavar="URL", help="Address of the GraphQL endpoint.")
 ]
@@ -100,6 +103,32 @@ def check_env(as_json: Json = False) -> int:
     from cli.check_env import check  # the only command that needs the product's own modules
 
     return reported(as_json, check)
+
+
+@keys.command("new", epilog=STATUSES)
+def new_key(
+    name: Annotated[str, Argument(metavar="NAME", help="Whose key it is; jobs belong to this name.")],
+    expires: Annotated[str, Option(metavar="YYYY-MM-DD", help="Its last day, in UTC.", show_default=False)] = "",
+    requests_per_minute: Annotated[int | None, Option(metavar="N", help="Its own limit.", show_default=False)] = None,
+    concurrent_jobs: Annotated[int | None, Option(metavar="N", help="Its own limit.", show_default=False)] = None,
+    calls_per_day: Annotated[int | None, Option(metavar="N", help="Its own limit.", show_default=False)] = None,
+    dollars_per_day: Annotated[float | None, Option(metavar="X", help="Its own limit.", show_default=False)] = None,
+    as_json: Json = False,
+) -> int:
+    """Make an API key and the entry for API_KEYS by which the endpoint knows it.
+
+    The key is shown once and kept nowhere.
+    """
+    from cli.keys import make  # needs the product's own modules, as check-env does
+
+    about = {
+        "expires": expires or None,
+        "requests_per_minute": requests_per_minute,
+        "concurrent_jobs": concurrent_jobs,
+        "calls_per_day": calls_per_day,
+        "dollars_per_day": dollars_per_day,
+    }
+    return reported(as_json, functools.partial(make, name=name, about=about))
 
 
 def run(arguments: Sequence[str]) -> int:
