@@ -66,6 +66,7 @@ def guarded_server(environment: dict[str, str], issuer: Issuer) -> Iterator[Serv
         "JWT_ISSUER": issuer.url,
         "JWT_AUDIENCE": AUDIENCE,
         "JWT_JWKS_URL": f"{issuer.url}/keys",
+        "LOG_LEVEL": "DEBUG",
         "CORS_ORIGINS": ORIGIN,
     }
     yield from servers.a_function("graphql", environment | settings)
@@ -124,6 +125,16 @@ async def test_whoever_is_known_gets_in(guarded: SketchService, issuer: Issuer, 
     """By key or by token; the scheme is written as one likes."""
     payload = await guarded.improve(headers={"authorization": authorization or f"Bearer {issuer.token()}"})
     assert ([], "MISS") == (payload["errors"], payload["result"]["provenance"]["cache"])
+
+
+async def test_a_credential_has_8_kilobytes_at_most(
+    guarded: SketchService, http: httpx2.AsyncClient, issuer: Issuer
+) -> None:
+    """A token of the issuer's that says more is not even looked at."""
+    for padding, expected in ((5000, 200), (6000, 401)):
+        token = issuer.token(padding="x" * padding)
+        answer = await http.post(f"{guarded.url}/graphql", json={"query": "{ __typename }"}, headers=bearer(token))
+        assert (expected, expected == 200) == (answer.status_code, len(token) < 8192 - len("Bearer "))
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
