@@ -106,6 +106,7 @@ def measure(rounds: int, redis_port: int, folder: Path) -> None:
     gemini_port = free_port()
     gemini = subprocess.Popen([sys.executable, "-m", "emulator.gemini", "--port", str(gemini_port)], cwd=ROOT)
     settings = {
+        "ACCESS": "off",
         "REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
         "GEMINI_API_KEY": "none",
         "GEMINI_BASE_URL": f"http://127.0.0.1:{gemini_port}",

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.text import Text
-from rubydraw.settings import BadSettings, Settings
+from rubydraw.graphql_settings import GraphqlSettings
+from rubydraw.settings import BadSettings
 
 from cli import probes
 from cli.contract import plain
@@ -25,7 +26,7 @@ def check(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
     for row in rows:
         report.say(_line(row["name"], row["state"], row["shown"]))
     try:
-        usable = Settings.from_env(environment)
+        usable = GraphqlSettings.from_env(environment)
     except BadSettings as bad:
         raise Failure(Exit.REFUSED, f"{bad}. Nothing was asked.") from None
     told = []
@@ -41,7 +42,7 @@ def check(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
 def settings(environment: Mapping[str, str]) -> list[dict[str, str]]:
     """Each setting: its name, whether it is `set`, `default` or `missing`, and its value unless it is secret."""
     rows = []
-    for field, about in Settings.model_fields.items():
+    for field, about in GraphqlSettings.model_fields.items():
         name = field.upper()
         given = environment.get(name, "")
         if given:
@@ -54,7 +55,7 @@ def settings(environment: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def _default(value: Any) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
 
 
 def _shown(value: str) -> str:

@@ -46,7 +46,7 @@ class Endpoint:
     def __init__(self, url: str, key: str = "") -> None:
         self.name = shown(url)
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._http, self._url = httpx2.Client(headers=headers), url
+        self._http, self._url, self._with_key = httpx2.Client(headers=headers), url, bool(key)
 
     def improve(self, sketch: Mapping[str, Any]) -> Payload:
         """Send a sketch; raise Failure unless a drawing or a request id comes back."""
@@ -105,9 +105,9 @@ class Endpoint:
         status = response.status_code
         error = answer.errors[0] if answer and answer.errors else None
         said = plain(error.message) if error else ""
-        if status == 401:
+        if status == 401 and not self._with_key:
             return Failure(Exit.REFUSED, f"{self.name} wants a key; give it with --key or RUBYDRAW_KEY.")
-        if status == 403:
+        if status in (401, 403):
             return Failure(Exit.REFUSED, f"{self.name} does not accept this key.")
         if status == 413:
             return Failure(Exit.REFUSED, said or "The sketch is larger than the endpoint accepts.")

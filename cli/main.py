@@ -36,6 +36,9 @@ letters = typer.Typer(
 )
 app.add_typer(letters, name="dead-letters")
 
+keys = typer.Typer(help="API keys of an endpoint, for its operator.")
+app.add_typer(keys, name="keys")
+
 EndpointUrl = Annotated[
     str, Option("--endpoint", envvar="RUBYDRAW_ENDPOINT", metavar="URL", help="Address of the GraphQL endpoint.")
 ]
@@ -153,6 +156,32 @@ def drop_letters(identities: Letters, as_json: Json = False) -> int:
     from cli import dead_letters
 
     return reported(as_json, functools.partial(dead_letters.drop, identities=identities))
+
+
+@keys.command("new", epilog=STATUSES)
+def new_key(
+    name: Annotated[str, Argument(metavar="NAME", help="Whose key it is; jobs belong to this name.")],
+    expires: Annotated[str, Option(metavar="YYYY-MM-DD", help="Its last day, in UTC.", show_default=False)] = "",
+    requests_per_minute: Annotated[int | None, Option(metavar="N", help="Its own limit.", show_default=False)] = None,
+    concurrent_jobs: Annotated[int | None, Option(metavar="N", help="Its own limit.", show_default=False)] = None,
+    calls_per_day: Annotated[int | None, Option(metavar="N", help="Its own limit.", show_default=False)] = None,
+    dollars_per_day: Annotated[float | None, Option(metavar="X", help="Its own limit.", show_default=False)] = None,
+    as_json: Json = False,
+) -> int:
+    """Make an API key and the entry for API_KEYS by which the endpoint knows it.
+
+    The key is shown once and kept nowhere.
+    """
+    from cli.keys import make  # needs the product's own modules, as check-env does
+
+    about = {
+        "expires": expires or None,
+        "requests_per_minute": requests_per_minute,
+        "concurrent_jobs": concurrent_jobs,
+        "calls_per_day": calls_per_day,
+        "dollars_per_day": dollars_per_day,
+    }
+    return reported(as_json, functools.partial(make, name=name, about=about))
 
 
 def run(arguments: Sequence[str]) -> int:

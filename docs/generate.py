@@ -12,6 +12,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 from rubydraw import durations, keys, png, sketch, updates
 from rubydraw.errors import Code
+from rubydraw.graphql_settings import GraphqlSettings
 from rubydraw.idempotency import MAX_CHARS
 from rubydraw.settings import Settings
 
@@ -41,6 +42,8 @@ TO_DO = {
 }
 
 EVENTS = {
+    "access.no_key_set": "the issuer's keys could not be fetched; those that are here are used, else callers get 503",
+    "access.refused": "a caller got 401; `reason` is ours, or the name of PyJWT's exception",
     "delivery.fault": "an exception nobody expected; the message will be delivered again",
     "delivery.malformed": "a message that is no job",
     "delivery.newer_schema": "a message for a newer revision; it will be delivered again",
@@ -69,7 +72,7 @@ EVENTS = {
 def settings_table() -> str:
     """Return the settings as they stand in the class: variable, default, unit and meaning."""
     rows = []
-    for name, field in Settings.model_fields.items():
+    for name, field in GraphqlSettings.model_fields.items():
         unit = next((unit for ending, unit in UNITS.items() if name.endswith(ending)), "")
         rows.append((f"`{name.upper()}`", _default(field.default), unit, field.description))
     return _table(("variable", "default", "unit", "meaning"), rows)
@@ -105,10 +108,17 @@ def limits() -> dict[str, str]:
     endpoint = ROOT / "functions" / "graphql"
     if str(endpoint) not in sys.path:
         sys.path.append(str(endpoint))  # last, as functions-framework does
-    complexity, cors, documents, parameters, resolvers, sse = map(
-        importlib.import_module, ("complexity", "cors", "documents", "parameters", "resolvers", "sse")
+    access, complexity, cors, documents, key_set, parameters, resolvers, sse, tokens = map(
+        importlib.import_module,
+        ("access", "complexity", "cors", "documents", "key_set", "parameters", "resolvers", "sse", "tokens"),
     )
     return {
+        "credential": f"{access.MAX_CREDENTIAL_CHARS:,}",
+        "algorithms": " and ".join(sorted(key_set.ALGORITHMS)),
+        "leeway_s": str(tokens.LEEWAY_S),
+        "fresh_min": f"{key_set.FRESH_S / 60:.0f}",
+        "fetch_s": f"{key_set.FETCH_S:.0f}",
+        "cors_exposed": cors.EXPOSED,
         "body": _bytes(parameters.MAX_BODY_BYTES),
         "document": _bytes(documents.MAX_DOCUMENT_BYTES),
         "literal": f"{documents.MAX_LITERAL_CHARACTERS:,} characters",

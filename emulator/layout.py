@@ -13,11 +13,12 @@ from emulator.parts import ROOT, CannotStart, Part
 
 _HOST = "127.0.0.1"
 _MACHINE = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
-# What the shell may set under its own name: every setting of the functions that is no address and no secret.
+# What the shell may set under its own name: settings of the functions that say nothing of where the parts are.
 _SETTINGS = (
     *("GEMINI_MODEL", "GEMINI_TIMEOUT_S", "SYNC_DEADLINE_S", "WORK_DEADLINE_S", "PUBLISH_TIMEOUT_S"),
     *("LEASE_MS", "HEARTBEAT_MS", "MAX_ATTEMPTS", "JOB_MAX_AGE_S", "MAX_PNG_BYTES", "MAX_IN_FLIGHT"),
     *("LOCAL_ALLOWANCE_PER_MINUTE", "CORS_ORIGINS", "INTROSPECTION", "LOG_LEVEL"),
+    *("ACCESS", "API_KEYS", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS_URL"),  # to try a front end that signs in
 )
 _REAL_GEMINI = ("GEMINI_API_KEY", "GEMINI_MODE", "GEMINI_PROJECT", "GEMINI_LOCATION")
 _FUNCTIONS, _STAND_INS, _STORE = range(3)  # in which order they are ended
@@ -42,7 +43,7 @@ def layout(shell: Shell) -> list[Part]:
     placed = [_redis(shell, ports), _pubsub(shell, ports, workers), _gemini(shell, ports)]
     environment = (
         _machine(shell)
-        | {"CORS_ORIGINS": _origins(3000, 5173, pad), "INTROSPECTION": "true", "LOG_LEVEL": "INFO"}
+        | {"CORS_ORIGINS": _origins(3000, 5173, pad), "INTROSPECTION": "true", "LOG_LEVEL": "INFO", "ACCESS": "off"}
         | {name: shell[name] for name in _SETTINGS if name in shell}
         | {name: value for _, settings in placed for name, value in settings.items()}
     )

@@ -14,7 +14,10 @@ from tests.servers import Server
 from tests.stand_ins import DEAD_LETTER_TOPIC, TOPIC, GeminiStandIn, PubsubStandIn
 
 # Only prefixes that no tool of the tests itself needs.
-_FOREIGN = ("GEMINI_", "GOOGLE_", "REDIS_", "CACHE_REDIS_", "PUBSUB_", "DEAD_LETTER_", "CLOUDSDK_", "GCLOUD_", "GCE_")
+_FOREIGN = (
+    *("GEMINI_", "GOOGLE_", "REDIS_", "CACHE_REDIS_", "PUBSUB_", "DEAD_LETTER_", "CLOUDSDK_", "GCLOUD_", "GCE_"),
+    *("ACCESS", "API_KEYS", "JWT_"),
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -83,6 +86,7 @@ async def pubsub_stand_in(pubsub_server: Server, http: httpx2.AsyncClient) -> Pu
 def environment(valkey: Server, gemini_server: Server, pubsub_server: Server) -> dict[str, str]:
     """The settings of a function among these servers, with short times."""
     return {
+        "ACCESS": "off",
         "REDIS_URL": f"redis://127.0.0.1:{valkey.port}/0",
         "PUBSUB_URL": pubsub_server.url,
         "PUBSUB_TOPIC": TOPIC,

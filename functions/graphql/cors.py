@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 METHODS = "GET, POST, OPTIONS"
 HEADERS = "content-type, authorization, idempotency-key, prefer, traceparent"
+EXPOSED = "retry-after, ratelimit, ratelimit-policy"
 MAX_AGE_S = 7_200
 
 
@@ -21,7 +22,11 @@ class Cors:
             return {}
         if origin not in self._origins:
             return {"vary": "Origin"}
-        return {"vary": "Origin", "access-control-allow-origin": origin or ""}
+        return {
+            "vary": "Origin",
+            "access-control-allow-origin": origin or "",
+            "access-control-expose-headers": EXPOSED,
+        }
 
     def preflight_headers(self, origin: str | None) -> dict[str, str]:
         """Answer what the response to a preflight request of this origin carries."""

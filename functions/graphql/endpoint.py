@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -12,7 +12,8 @@ from execution import OnFault, execute, internal_error, subscribe
 from graphql import GraphQLFormattedError, GraphQLSchema, OperationType
 from negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, answer_type
 from parameters import BadRequest, Parameters, from_body, from_query_string
-from rubydraw.errors import SketchError
+from rubydraw.errors import SketchError, Unavailable
+from rubydraw.principal import Principal
 from sse import EventStream
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -25,8 +26,9 @@ Outcome = bytes | AsyncGenerator[bytes] | list[GraphQLFormattedError]
 class Endpoint:
     """The GraphQL endpoint of this process.
 
-    `context` makes the context value of one operation, `on_fault` logs an unexpected exception and answers
-    its trace id. A GraphQLError with `extensions["code"]`, raised by a resolver, reaches the client as it is.
+    `principal` answers who calls, before a body is read, or raises BadRequest or Unavailable; `context` makes the
+    context value of one operation, `on_fault` logs an unexpected exception and answers its trace id.
+    A GraphQLError with `extensions["code"]`, raised by a resolver, reaches the client as it is.
     """
 
     def __init__(
@@ -35,13 +37,14 @@ class Endpoint:
         *,
         introspection: bool,
         cors_origins: Sequence[str],
-        context: Callable[[Request], Any],
+        principal: Callable[[Request], Awaitable[Principal]],
+        context: Callable[[Request, Principal], Any],
         on_fault: OnFault,
     ) -> None:
         self._schema = schema
         self._documents = Documents(schema, introspection=introspection)
         self._cors = Cors(cors_origins)
-        self._context = context
+        self._principal, self._context = principal, context
         self._on_fault = on_fault
 
     async def __call__(self, request: Request) -> Response:
@@ -52,6 +55,8 @@ class Endpoint:
             response = _refused(refusal)
         except ClientDisconnect:
             response = Response(status_code=400)  # nobody is there to read it
+        except Unavailable as unavailable:
+            return self.full(request, unavailable)
         except Exception as error:  # the framework would log the request's texts with it
             body = orjson.dumps({"errors": [internal_error(self._on_fault(error))]})
             response = _response(500, body, JSON)
@@ -59,7 +64,7 @@ class Endpoint:
         return response
 
     def full(self, request: Request, error: SketchError) -> Response:
-        """Answer 503 to a request whose body has not been read, because there is no room for it now."""
+        """Answer 503 to a request whose body has not been read, because it cannot be taken now."""
         body = orjson.dumps({"errors": [{"message": error.message, "extensions": {"code": error.code}}]})
         headers = {"retry-after": str(round(error.retry_after_s or 1))}
         response = _response(503, body, JSON, headers)
@@ -73,6 +78,7 @@ class Endpoint:
             return self._preflight(request)
         if request.method not in ("GET", "POST"):
             raise BadRequest(405, "The endpoint answers GET and POST.", {"allow": METHODS})
+        principal = await self._principal(request)
         media_type = answer_type(request.headers.get("accept"))
         if media_type is None:
             raise BadRequest(406, f"The endpoint answers {GRAPHQL_RESPONSE}, {JSON} and {EVENT_STREAM}.")
@@ -80,7 +86,7 @@ class Endpoint:
             parameters = await from_body(request)
         else:
             parameters = from_query_string(request)
-        outcome = await self._run(request, parameters, streams=media_type == EVENT_STREAM)
+        outcome = await self._run(request, principal, parameters, streams=media_type == EVENT_STREAM)
         if media_type == EVENT_STREAM:
             return EventStream(_bodies(outcome) if isinstance(outcome, bytes | list) else outcome)
         if isinstance(outcome, bytes):
@@ -88,7 +94,7 @@ class Endpoint:
         status = 400 if media_type == GRAPHQL_RESPONSE else 200
         return _response(status, orjson.dumps({"errors": outcome}), media_type)
 
-    async def _run(self, request: Request, parameters: Parameters, *, streams: bool) -> Outcome:
+    async def _run(self, request: Request, principal: Principal, parameters: Parameters, *, streams: bool) -> Outcome:
         """Answer the body of an operation that was executed, or the bodies of a subscription, or why it is neither."""
         document = self._documents.load(parameters.query)
         if not isinstance(document, Document):
@@ -98,7 +104,8 @@ class Endpoint:
             return [{"message": "No such operation, or several: 'operationName' has to name one."}]
         if operation.operation is OperationType.MUTATION and request.method == "GET":
             raise BadRequest(405, "Mutations are sent by POST.", {"allow": "POST"})
-        call = (self._schema, document, operation, parameters.variables, self._context(request), self._on_fault)
+        context = self._context(request, principal)
+        call = (self._schema, document, operation, parameters.variables, context, self._on_fault)
         if operation.operation is not OperationType.SUBSCRIPTION:
             return await execute(*call)
         if not streams:
@@ -123,5 +130,8 @@ def _response(status: int, body: bytes, media_type: str, headers: Mapping[str, s
 
 
 def _refused(refusal: BadRequest) -> Response:
-    body = orjson.dumps({"errors": [{"message": refusal.message}]})
+    error: dict[str, Any] = {"message": refusal.message}
+    if refusal.code:
+        error["extensions"] = {"code": refusal.code}
+    body = orjson.dumps({"errors": [error]})
     return _response(refusal.status, body, JSON, refusal.headers)

@@ -9,16 +9,18 @@ import os
 gc.disable()  # nothing that is imported below is garbage, and looking for it is a quarter of the cold start
 
 import functions_framework.aio
+from access import Access
 from endpoint import Endpoint
 from resolvers import bound_schema, context, on_fault
-from rubydraw import wiring
+from rubydraw import logs, wiring
 from rubydraw.errors import Unavailable
-from rubydraw.settings import BadSettings, Settings
+from rubydraw.graphql_settings import GraphqlSettings
+from rubydraw.settings import BadSettings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 try:
-    SETTINGS = Settings.from_env(os.environ)
+    SETTINGS = GraphqlSettings.from_env(os.environ)
 except BadSettings as bad:
     raise SystemExit(str(bad)) from None
 
@@ -38,6 +40,7 @@ def endpoint() -> Endpoint:
         bound_schema(wiring.submit(parts()), wiring.watch(parts()), SETTINGS),
         introspection=SETTINGS.introspection,
         cors_origins=SETTINGS.cors_origins,
+        principal=Access(SETTINGS).principal,
         context=context,
         on_fault=on_fault,
     )
@@ -51,6 +54,7 @@ async def graphql(request: Request) -> Response:
         case "/ready":
             ready = await parts().ready()
             return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
+    logs.trace_request(request.headers.get("traceparent", ""))
     try:
         with parts().intake.admit(request.headers.get("content-length", "0" if request.method == "GET" else None)):
             return await endpoint()(request)

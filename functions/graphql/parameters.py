@@ -15,11 +15,12 @@ MAX_BODY_BYTES = 12 * 1024 * 1024
 class BadRequest(Exception):
     """The request is refused before its document is looked at."""
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None, *, code: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.headers = headers or {}
+        self.code = code
 
 
 class Parameters(NamedTuple):

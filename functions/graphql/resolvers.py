@@ -39,13 +39,12 @@ class Context:
     principal: Principal = NOBODY
 
 
-def context(request: Request) -> Context:
-    """Read the headers that say what the input may say too, and bind the request to its trace."""
-    logs.trace_request(request.headers.get("traceparent", ""))
+def context(request: Request, principal: Principal) -> Context:
+    """Read the headers that say what the input may say too."""
     prefers = [part.strip().lower() for part in ",".join(request.headers.getlist("prefer")).split(",")]
     waits = [wait.group(1) for wait in map(_WAIT.fullmatch, prefers) if wait]
     wait_s = min(int(waits[0]), LONGEST_WAIT_S) if waits else 0  # a preference, so a longer one is no mistake
-    return Context(request.headers.get("idempotency-key"), "respond-async" in prefers, wait_s)
+    return Context(request.headers.get("idempotency-key"), "respond-async" in prefers, wait_s, principal)
 
 
 def on_fault(error: Exception) -> str:
@@ -71,14 +70,14 @@ def bound_schema(submit: Submit, watch: Watch, settings: Settings) -> GraphQLSch
 
     async def status(_: Any, info: GraphQLResolveInfo[Any], requestId: str) -> Words:  # noqa: N803
         try:
-            seen = await watch.once(requestId, **_wanted(info))
+            seen = await watch.once(requestId, _owner(info), **_wanted(info))
         except Unavailable as error:
             raise _unavailable(error) from None
         return answers.status(requestId, seen, settings.max_attempts)
 
     async def statuses(_: Any, info: GraphQLResolveInfo[Any], requestId: str) -> AsyncGenerator[Words]:  # noqa: N803
         try:
-            async with aclosing(watch.follow(requestId, **_wanted(info))) as states:
+            async with aclosing(watch.follow(requestId, _owner(info), **_wanted(info))) as states:
                 async for seen in states:
                     yield answers.status(requestId, seen, settings.max_attempts)
         except Stopping:
@@ -96,6 +95,11 @@ def bound_schema(submit: Submit, watch: Watch, settings: Settings) -> GraphQLSch
     assert schema.subscription_type is not None  # noqa: S101
     schema.subscription_type.fields["improveSketchStatus"].subscribe = statuses
     return schema
+
+
+def _owner(info: GraphQLResolveInfo[Any]) -> str:
+    asked: Context = info.context
+    return asked.principal.owner
 
 
 def _wanted(info: GraphQLResolveInfo[Any]) -> dict[str, bool]:
@@ -130,7 +134,7 @@ async def _improve(
         improved = await submit.now(sketch, with_image=selects(info, "result", "imageBase64"))
         return {"result": answers.result(improved.drawing, improved.outcome)}
     key = input.get("idempotencyKey") if input.get("idempotencyKey") is not None else asked.idempotency_key
-    request_id = await submit.later(sketch, idempotency_key=key)
+    request_id = await submit.later(sketch, owner=asked.principal.owner, idempotency_key=key)
     del sketch
     return {"requestId": request_id, **(await _waited(watch, info, request_id, wait_s) if wait_s else {})}
 
@@ -149,7 +153,9 @@ def _wait_s(seconds: int | None, asked: Context, later: bool) -> int:
 async def _waited(watch: Watch, info: GraphQLResolveInfo[Any], request_id: str, wait_s: float) -> Words:
     """Return what became of a job within so much time; nothing if that cannot be said."""
     with_image, with_drawing = selects(info, "result", "imageBase64"), selects(info, "result")
-    seen = await watch.settled(request_id, within_s=wait_s, with_image=with_image, with_drawing=with_drawing)
+    seen = await watch.settled(
+        request_id, _owner(info), within_s=wait_s, with_image=with_image, with_drawing=with_drawing
+    )
     if seen is None or seen.job is None:
         return {}
     if seen.code:

@@ -16,8 +16,8 @@ locals {
     }
   }
 
-  # Each name here, in local.secrets and in the keys that var.settings allows is a field of rubydraw/settings.py, and
-  # each field is one of them: tests/infra compares. Defaults live in the code.
+  # Each name here, in local.secrets and in the keys that var.settings allows is a field of rubydraw/settings.py or
+  # graphql_settings.py, and each field is one of them: tests/infra compares. Defaults live in the code.
   environment = merge(
     {
       DEAD_LETTER_TOPIC = google_pubsub_topic.dead_letters.id
@@ -28,6 +28,12 @@ locals {
     },
     var.background_enabled ? { PUBSUB_TOPIC = google_pubsub_topic.jobs.id } : {},
     var.cache_enabled ? {} : { CACHE_REDIS_URL = "redis://127.0.0.1:1/0" }, # nobody listens there
+    var.access.mode == "off" ? { ACCESS = "off" } : {},
+    var.access.jwt == null ? {} : {
+      JWT_AUDIENCE = var.access.jwt.audience
+      JWT_ISSUER   = var.access.jwt.issuer
+      JWT_JWKS_URL = var.access.jwt.jwks_url
+    },
     length(var.cors_origins) == 0 ? {} : { CORS_ORIGINS = join(",", var.cors_origins) },
     var.settings,
   )
@@ -83,7 +89,7 @@ resource "google_cloudfunctions2_function" "this" {
     }
 
     dynamic "secret_environment_variables" {
-      for_each = local.secrets
+      for_each = { for setting in local.secrets_of[each.key] : setting => local.secrets[setting] }
       content {
         key        = secret_environment_variables.key
         project_id = var.project_id

@@ -6,7 +6,11 @@ locals {
     { REDIS_URL = "redis-url" },
     var.results_redis == null ? {} : { CACHE_REDIS_URL = "cache-redis-url" },
     var.gemini.mode == "vertex" ? {} : { GEMINI_API_KEY = "gemini-api-key" },
+    var.access.mode == "off" ? {} : { API_KEYS = "api-keys" },
   )
+
+  # The worker is called by Pub/Sub alone, which Google's IAM lets in.
+  secrets_of = { graphql = keys(local.secrets), worker = setsubtract(keys(local.secrets), ["API_KEYS"]) }
 
   # Setting, and the instance whose address it is.
   redis_settings = merge({ REDIS_URL = "state" }, var.results_redis == null ? {} : { CACHE_REDIS_URL = "results" })
@@ -14,6 +18,7 @@ locals {
   secret_versions = merge(
     { for setting, version in google_secret_manager_secret_version.redis_url : setting => version.version },
     { for version in google_secret_manager_secret_version.gemini_api_key : "GEMINI_API_KEY" => var.gemini.api_key_version },
+    { for version in google_secret_manager_secret_version.api_keys : "API_KEYS" => var.access.api_keys_version },
   )
 }
 
@@ -57,11 +62,24 @@ resource "google_secret_manager_secret_version" "gemini_api_key" {
   }
 }
 
-resource "google_secret_manager_secret_iam_member" "reader" {
-  for_each = {
-    for pair in setproduct(keys(local.functions), keys(local.secrets)) :
-    "${pair[0]}/${pair[1]}" => { function = pair[0], setting = pair[1] }
+# Written once, as above. An empty list lets nobody in.
+resource "google_secret_manager_secret_version" "api_keys" {
+  count = var.access.mode == "off" ? 0 : 1
+
+  secret                 = google_secret_manager_secret.this["API_KEYS"].id
+  secret_data_wo         = coalesce(var.api_keys, "[]")
+  secret_data_wo_version = "1"
+
+  lifecycle {
+    ignore_changes = [enabled]
   }
+}
+
+resource "google_secret_manager_secret_iam_member" "reader" {
+  for_each = merge([
+    for function, settings in local.secrets_of :
+    { for setting in settings : "${function}/${setting}" => { function = function, setting = setting } }
+  ]...)
 
   secret_id = google_secret_manager_secret.this[each.value.setting].id
   role      = "roles/secretmanager.secretAccessor"

@@ -1,3 +1,55 @@
+variable "access" {
+  description = <<-EOT
+    Who may call the GraphQL function, beside Google's IAM. `mode`: required (callers bring an API key or a token) or
+    off. `api_keys_version` is the version of the secret with the keys: latest, or a number, which makes a change of
+    keys one that can be planned and taken back. `jwt` names an issuer of tokens: docs/deploy.md has those of Firebase,
+    Supabase and Google.
+  EOT
+  type = object({
+    api_keys_version = optional(string, "latest")
+    jwt              = optional(object({ audience = string, issuer = string, jwks_url = string }))
+    mode             = optional(string, "required")
+  })
+  default = {}
+
+  validation {
+    condition     = contains(["off", "required"], var.access.mode)
+    error_message = "access.mode allows required or off."
+  }
+  validation {
+    condition     = can(regex("^(latest|[1-9][0-9]*)$", var.access.api_keys_version))
+    error_message = "access.api_keys_version allows latest or the number of a version."
+  }
+  validation {
+    condition     = var.access.jwt == null || try(startswith(var.access.jwt.jwks_url, "https://") && var.access.jwt.issuer != "" && var.access.jwt.audience != "", false)
+    error_message = "access.jwt needs an audience, an issuer and a jwks_url that starts with https://."
+  }
+}
+
+variable "allow_unauthenticated_spending" {
+  description = "Must say \"yes, anyone may spend our money\" where access.mode is off and graphql_invokers lets everybody in."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.access.mode != "off" || length(setintersection(var.graphql_invokers, ["allUsers", "allAuthenticatedUsers"])) == 0 || var.allow_unauthenticated_spending == "yes, anyone may spend our money"
+    error_message = "allow_unauthenticated_spending needs to be \"yes, anyone may spend our money\" for access.mode = \"off\" on a public function: each call costs money. Better keep access.mode = \"required\", or name members in graphql_invokers."
+  }
+}
+
+variable "api_keys" {
+  description = "The first API keys, from TF_VAR_api_keys: a JSON list of what `python -m cli keys new` writes. To Secret Manager when the secret is made, to the state never. Without it nobody is let in until keys are added with the command in the output add_api_keys."
+  type        = string
+  default     = null
+  ephemeral   = true
+  sensitive   = true
+
+  validation {
+    condition     = var.api_keys == null || can(jsondecode(var.api_keys)[*].sha256)
+    error_message = "api_keys allows a JSON list of keys: [{\"name\": …, \"sha256\": …}]."
+  }
+}
+
 variable "background_enabled" {
   description = "Whether async requests are accepted. When not, they answer MISCONFIGURED, and what is queued is still worked off."
   type        = bool

@@ -35,17 +35,27 @@ class Seen:
         return (self.status, self.job.attempt, self.job.updated_at_ms) if self.job else (self.status,)
 
 
+_Asked = tuple[str, str, bool, bool]
+"""Request id, owner, and whether the drawing and its image are wanted."""
+
+
 class Watch:
-    """The client side; raises StoreUnavailable, because `not_found` is a statement about the id."""
+    """
+    The client side; raises StoreUnavailable, because `not_found` is a statement about the id.
+
+    A job of another owner is `not_found`, as one that never was.
+    """
 
     def __init__(self, jobs: Jobs, results: Results, updates: Updates) -> None:
         self._jobs, self._results, self._updates = jobs, results, updates
-        self._reads: dict[tuple[str, bool, bool], asyncio.Task[Seen | StoreUnavailable]] = {}
+        self._reads: dict[_Asked, asyncio.Task[Seen | StoreUnavailable]] = {}
 
-    async def once(self, request_id: str, *, with_drawing: bool = True, with_image: bool = True) -> Seen:
+    async def once(
+        self, request_id: str, owner: str = "", *, with_drawing: bool = True, with_image: bool = True
+    ) -> Seen:
         """Read the state as it is now; what was not asked for does not leave Redis."""
         job = await self._jobs.read(request_id)
-        if job is None:
+        if job is None or job.owner != owner:
             return Seen("not_found")
         if job.status == "error":
             return Seen("error", job, code=Code(job.code))
@@ -55,7 +65,7 @@ class Watch:
         return Seen("done", job, drawing) if drawing else Seen("error", job, code=Code.RESULT_EXPIRED)
 
     async def follow(
-        self, request_id: str, *, with_drawing: bool = True, with_image: bool = True
+        self, request_id: str, owner: str = "", *, with_drawing: bool = True, with_image: bool = True
     ) -> AsyncGenerator[Seen]:
         """
         Yield the state, then each later one, up to the final one; who reads slowly misses states, not the last.
@@ -69,7 +79,7 @@ class Watch:
         told: tuple[object, ...] = ()
         async with self._updates.of(request_id) as viewer:
             while True:
-                seen = await self._together(request_id, with_drawing, with_image)
+                seen = await self._together((request_id, owner, with_drawing, with_image))
                 if isinstance(seen, StoreUnavailable):
                     if not told:
                         raise StoreUnavailable
@@ -81,10 +91,16 @@ class Watch:
                 await viewer.news()
 
     async def settled(
-        self, request_id: str, *, within_s: float, with_drawing: bool = True, with_image: bool = True
+        self,
+        request_id: str,
+        owner: str = "",
+        *,
+        within_s: float,
+        with_drawing: bool = True,
+        with_image: bool = True,
     ) -> Seen | None:
         """Wait for the job to be settled; return None where that cannot be said within `within_s`."""
-        states = self.follow(request_id, with_drawing=with_drawing, with_image=with_image)
+        states = self.follow(request_id, owner, with_drawing=with_drawing, with_image=with_image)
         try:
             async with asyncio.timeout(within_s), aclosing(states):
                 async for seen in states:
@@ -94,17 +110,16 @@ class Watch:
             pass
         return None
 
-    async def _together(self, request_id: str, with_drawing: bool, with_image: bool) -> Seen | StoreUnavailable:
+    async def _together(self, asked: _Asked) -> Seen | StoreUnavailable:
         """Read a state once for all viewers who have just heard of it and ask for the same."""
-        asked = (request_id, with_drawing, with_image)
         if asked not in self._reads:
             self._reads[asked] = asyncio.create_task(self._read(asked))
         return await asyncio.shield(self._reads[asked])
 
-    async def _read(self, asked: tuple[str, bool, bool]) -> Seen | StoreUnavailable:
+    async def _read(self, asked: _Asked) -> Seen | StoreUnavailable:
         del self._reads[asked]  # whoever asks from now on may have heard of a later state
-        request_id, with_drawing, with_image = asked
+        request_id, owner, with_drawing, with_image = asked
         try:
-            return await self.once(request_id, with_drawing=with_drawing, with_image=with_image)
+            return await self.once(request_id, owner, with_drawing=with_drawing, with_image=with_image)
         except StoreUnavailable as error:
             return error

@@ -20,7 +20,7 @@ def test_functions_inherit_nothing_but_what_the_machine_needs() -> None:
         *("PATH", "HOME", "LANG", "PYTHONUNBUFFERED", "PYTHONDEVMODE"),
         *("REDIS_URL", "PUBSUB_URL", "PUBSUB_TOPIC", "DEAD_LETTER_TOPIC"),
         *("GEMINI_MODE", "GEMINI_API_KEY", "GEMINI_BASE_URL"),
-        *("CORS_ORIGINS", "INTROSPECTION", "LOG_LEVEL"),
+        *("CORS_ORIGINS", "INTROSPECTION", "LOG_LEVEL", "ACCESS"),
     }
     assert expected == set(parts["worker"].environment)
     assert parts["worker"].environment == parts["graphql"].environment
@@ -75,6 +75,14 @@ def test_settings_pass_and_addresses_do_not() -> None:
     environment = parts["worker"].environment
     assert (environment["LEASE_MS"], environment["LOG_LEVEL"]) == ("600", "DEBUG")
     assert not {"http://elsewhere", "http://x"} & set(environment.values())
+
+
+def test_access_is_off_unless_the_shell_says_otherwise() -> None:
+    """Keys and an issuer of the shell's reach the functions, so that a front end can try to sign in."""
+    assert "off" == laid_out()["graphql"].environment["ACCESS"]
+    shell = {"ACCESS": "required", "API_KEYS": "[]", "JWT_ISSUER": "i", "JWT_AUDIENCE": "a", "JWT_JWKS_URL": "u"}
+    environment = laid_out(**shell)["graphql"].environment
+    assert shell == {name: environment[name] for name in shell}
 
 
 def test_key_of_ones_own_asks_the_real_gemini_and_says_so() -> None:

@@ -22,7 +22,8 @@ async def test_a_listed_origin_may_read_every_answer() -> None:
     """Answers to a listed origin name it, and never allow credentials."""
     for method in ("GET", "DELETE"):
         response = await ask(TinyService(), method, ORIGIN)
-        assert {"access-control-allow-origin"} == allowed(response)
+        assert {"access-control-allow-origin", "access-control-expose-headers"} == allowed(response)
+        assert "retry-after, ratelimit, ratelimit-policy" == response.headers["access-control-expose-headers"]
         assert (ORIGIN, "Origin") == (
             response.headers["access-control-allow-origin"],
             response.headers["vary"],

@@ -9,20 +9,24 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import uvicorn
 from graphql import GraphQLError, build_schema
+from rubydraw.principal import NOBODY, Principal
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 FOLDER = Path(__file__).parents[2] / "functions" / "graphql"
 sys.path.append(str(FOLDER))
 
-import sse as sse  # noqa: E402 - on the path since the line above; for tests
+import access as access  # noqa: E402 - on the path since the line above; for tests
+import key_set as key_set  # noqa: E402
+import sse as sse  # noqa: E402
+import tokens as tokens  # noqa: E402
 from endpoint import Endpoint  # noqa: E402
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -39,6 +43,10 @@ class Context:
 Tell = Callable[[], AsyncGenerator[dict[str, Any]]]
 
 
+async def anybody(_request: Request) -> Principal:
+    return NOBODY
+
+
 async def done_at_once() -> AsyncGenerator[dict[str, Any]]:
     yield {"status": "running"}
     yield {"status": "done"}
@@ -47,7 +55,13 @@ async def done_at_once() -> AsyncGenerator[dict[str, Any]]:
 class TinyService:
     """An ASGI application that remembers what its resolvers got and what went wrong."""
 
-    def __init__(self, *, introspection: bool = True, cors_origins: tuple[str, ...] = (ORIGIN,)) -> None:
+    def __init__(
+        self,
+        *,
+        introspection: bool = True,
+        cors_origins: tuple[str, ...] = (ORIGIN,),
+        principal: Callable[[Request], Awaitable[Principal]] = anybody,
+    ) -> None:
         self.inputs: list[dict[str, Any]] = []
         self.faults: list[str] = []
         self.contexts: list[weakref.ref[Context]] = []
@@ -65,6 +79,7 @@ class TinyService:
             schema,
             introspection=introspection,
             cors_origins=cors_origins,
+            principal=principal,
             context=self.context,
             on_fault=self.on_fault,
         )
@@ -96,7 +111,7 @@ class TinyService:
         finally:
             self.streams -= 1
 
-    def context(self, _request: Request) -> Context:
+    def context(self, _request: Request, _principal: Principal) -> Context:
         context = Context()
         self.contexts.append(weakref.ref(context))
         return context

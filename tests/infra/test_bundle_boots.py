@@ -58,6 +58,7 @@ def urls(unpacked: dict[str, tuple[Path, Path]], tmp_path_factory: pytest.TempPa
             httpx2.put(f"{stand_ins['pubsub']}/v1/{topic}", json={}).raise_for_status()
         httpx2.put(f"{stand_ins['pubsub']}/v1/{KEPT}", json={"topic": JOBS}).raise_for_status()
         settings = {
+            "ACCESS": "off",
             "DEAD_LETTER_TOPIC": DEAD_LETTERS,
             "GEMINI_API_KEY": "throw-away",
             "GEMINI_BASE_URL": stand_ins["gemini"],

@@ -43,5 +43,7 @@ def test_outputs_that_are_named_exist() -> None:
         re.findall(r'^output "(\w+)"', (ROOT / "infra" / "terraform" / "outputs.tf").read_text(), re.MULTILINE)
     )
     named = set(re.findall(r"outputs? `(\w+)`|output -raw (\w+)", PAGE))
-    assert {"add_gemini_api_key", "curl", "curl_free"} == {name for pair in named for name in pair if name}
-    assert {"add_gemini_api_key", "curl", "curl_free"} <= outputs
+    assert {"add_api_keys", "add_gemini_api_key", "curl", "curl_free"} == {
+        name for pair in named for name in pair if name
+    }
+    assert {"add_api_keys", "add_gemini_api_key", "curl", "curl_free"} <= outputs

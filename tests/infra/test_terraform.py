@@ -10,11 +10,11 @@ from typing import Any
 
 import hcl2
 import pytest
-from rubydraw.settings import Settings
+from rubydraw.graphql_settings import GraphqlSettings
 
 MODULE = Path(__file__).resolve().parents[2] / "infra" / "terraform"
 FILES = sorted([*MODULE.glob("*.tf"), *MODULE.rglob("*.hcl"), *MODULE.glob("*.example")])
-SETTINGS = {name.upper(): field for name, field in Settings.model_fields.items()}
+SETTINGS = {name.upper(): field for name, field in GraphqlSettings.model_fields.items()}
 SETTLE_S = 20
 """What settling a job may take after its deadline: Redis is tried again for some seconds."""
 

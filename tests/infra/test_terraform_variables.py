@@ -14,6 +14,16 @@ VARIABLES = Path(__file__).resolve().parents[2] / "infra" / "terraform" / "varia
 GIVEN = {"project_id": "demo-project", "region": "europe-west4"}
 
 REFUSED = [
+    ("access", {"mode": "none"}, "access.mode allows required or off"),
+    ("access", {"mode": "off"}, "allow_unauthenticated_spending needs to be"),
+    ("access", {"api_keys_version": "0"}, "access.api_keys_version allows latest or"),
+    (
+        "access",
+        {"jwt": {"audience": "a", "issuer": "i", "jwks_url": "http://keys.example"}},
+        "access.jwt needs an audience",
+    ),
+    ("api_keys", "a-key", "api_keys allows a JSON list of keys"),
+    ("api_keys", '{"name": "web"}', "api_keys allows a JSON list of keys"),
     ("cache_enabled", False, "cache_enabled = false needs background_enabled = false"),
     ("cors_origins", ["*"], "cors_origins allows exact origins"),
     ("cors_origins", ["https://draw.example/"], "cors_origins allows exact origins"),
@@ -44,6 +54,9 @@ REFUSED = [
 ]
 
 ACCEPTED = {
+    "access": {"jwt": {"audience": "a", "issuer": "i", "jwks_url": "https://keys.example"}, "mode": "off"},
+    "allow_unauthenticated_spending": "yes, anyone may spend our money",
+    "api_keys": '[{"name": "web", "sha256": "0"}]',
     "background_enabled": False,
     "cache_enabled": False,
     "cors_origins": ["https://draw.example", "http://localhost:5173"],

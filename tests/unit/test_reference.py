@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from graphql import GraphQLEnumType, build_schema
 from rubydraw.errors import Code
-from rubydraw.settings import Settings
+from rubydraw.graphql_settings import GraphqlSettings
 
 from docs import generate
 
@@ -47,9 +47,9 @@ def test_the_command_runs_from_anywhere(tmp_path: Path) -> None:
 
 
 def test_every_setting_is_listed() -> None:
-    """Each field of Settings, in its order, with a meaning."""
-    assert [name.upper() for name in Settings.model_fields] == rows("Settings")
-    assert all(field.description for field in Settings.model_fields.values())
+    """Each field of GraphqlSettings, in its order, with a meaning."""
+    assert [name.upper() for name in GraphqlSettings.model_fields] == rows("Settings")
+    assert all(field.description for field in GraphqlSettings.model_fields.values())
 
 
 def test_every_code_is_listed() -> None:

@@ -119,11 +119,11 @@ run "no_secret_is_in_the_environment_or_the_state" {
     error_message = "The plain environment holds addresses, names and a public certificate."
   }
   assert {
-    condition     = alltrue([for f in google_cloudfunctions2_function.this : [for s in f.service_config[0].secret_environment_variables : s.key] == ["GEMINI_API_KEY", "REDIS_URL"]])
-    error_message = "The key and the address with the password come from Secret Manager."
+    condition     = { for name, f in google_cloudfunctions2_function.this : name => [for s in f.service_config[0].secret_environment_variables : s.key] } == { graphql = ["API_KEYS", "GEMINI_API_KEY", "REDIS_URL"], worker = ["GEMINI_API_KEY", "REDIS_URL"] }
+    error_message = "Keys and the address with the password come from Secret Manager, and only the function that faces callers knows theirs."
   }
   assert {
-    condition     = alltrue([for v in concat(values(google_secret_manager_secret_version.redis_url), google_secret_manager_secret_version.gemini_api_key) : v.secret_data == null && v.secret_data_wo == null])
+    condition     = alltrue([for v in concat(values(google_secret_manager_secret_version.redis_url), google_secret_manager_secret_version.gemini_api_key, google_secret_manager_secret_version.api_keys) : v.secret_data == null && v.secret_data_wo == null])
     error_message = "Secret values are write-only: the state has none."
   }
 }
@@ -148,8 +148,8 @@ run "roles_are_few_and_on_resources" {
     error_message = "Only the push account calls the worker."
   }
   assert {
-    condition     = alltrue([for grant in google_secret_manager_secret_iam_member.reader : grant.role == "roles/secretmanager.secretAccessor"]) && length(google_secret_manager_secret_iam_member.reader) == 4
-    error_message = "Each function reads the two secrets, and no more."
+    condition     = alltrue([for grant in google_secret_manager_secret_iam_member.reader : grant.role == "roles/secretmanager.secretAccessor"]) && keys(google_secret_manager_secret_iam_member.reader) == ["graphql/API_KEYS", "graphql/GEMINI_API_KEY", "graphql/REDIS_URL", "worker/GEMINI_API_KEY", "worker/REDIS_URL"]
+    error_message = "Each function reads the secrets that it needs, and no more."
   }
   assert {
     condition     = length(google_project_iam_member.gemini_caller) == 0 && google_project_iam_member.build_logs.member == "serviceAccount:build@x.iam" && length(google_project_iam_member.build_source_reader.condition) == 1

@@ -34,7 +34,7 @@ run "results_in_a_redis_of_their_own" {
     error_message = "Both ask for a password and speak TLS."
   }
   assert {
-    condition     = [for s in google_cloudfunctions2_function.this["graphql"].service_config[0].secret_environment_variables : s.key] == ["CACHE_REDIS_URL", "GEMINI_API_KEY", "REDIS_URL"]
+    condition     = [for s in google_cloudfunctions2_function.this["graphql"].service_config[0].secret_environment_variables : s.key] == ["API_KEYS", "CACHE_REDIS_URL", "GEMINI_API_KEY", "REDIS_URL"]
     error_message = "The second address is a secret too."
   }
   assert {
@@ -51,8 +51,8 @@ run "vertex_has_no_key_at_all" {
   }
 
   assert {
-    condition     = keys(google_secret_manager_secret.this) == ["REDIS_URL"] && length(google_secret_manager_secret_version.gemini_api_key) == 0
-    error_message = "There is no secret for a key."
+    condition     = keys(google_secret_manager_secret.this) == ["API_KEYS", "REDIS_URL"] && length(google_secret_manager_secret_version.gemini_api_key) == 0
+    error_message = "There is no secret for a key of Gemini's."
   }
   assert {
     condition     = google_cloudfunctions2_function.this["worker"].service_config[0].environment_variables["GEMINI_MODE"] == "vertex" && google_cloudfunctions2_function.this["worker"].service_config[0].environment_variables["GEMINI_LOCATION"] == "europe-west4"
@@ -72,12 +72,13 @@ run "a_first_key_is_not_in_the_plan" {
   command = plan
 
   variables {
+    api_keys       = "[{\"name\":\"canary\",\"sha256\":\"0\"}]"
     gemini_api_key = "canary-key"
   }
 
   assert {
-    condition     = google_secret_manager_secret_version.gemini_api_key[0].secret_data_wo == null
-    error_message = "The key goes to Secret Manager and is forgotten."
+    condition     = google_secret_manager_secret_version.gemini_api_key[0].secret_data_wo == null && google_secret_manager_secret_version.api_keys[0].secret_data_wo == null
+    error_message = "The keys go to Secret Manager and are forgotten."
   }
 }
 
@@ -85,7 +86,13 @@ run "a_key_is_chosen_by_its_version" {
   command = plan
 
   variables {
+    access = { api_keys_version = "3" }
     gemini = { api_key_version = "2" }
+  }
+
+  assert {
+    condition     = { for s in google_cloudfunctions2_function.this["graphql"].service_config[0].secret_environment_variables : s.key => s.version }["API_KEYS"] == "3"
+    error_message = "The callers' keys have a version of their own."
   }
 
   assert {

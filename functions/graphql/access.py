@@ -1,0 +1,69 @@
+"""Who calls: the one credential of a request becomes a principal, or the request is refused without a reason."""
+
+from __future__ import annotations
+
+import re
+
+from key_set import KeySet
+from parameters import BadRequest
+from rubydraw import logs
+from rubydraw.api_keys import PREFIX, ApiKeys, expired
+from rubydraw.graphql_settings import GraphqlSettings
+from rubydraw.principal import NOBODY, Principal
+from starlette.requests import Request
+from tokens import BadCredential, Tokens
+
+MAX_CREDENTIAL_CHARS = 8192
+
+_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)  # RFC 6750
+
+
+class Unauthenticated(BadRequest):
+    """Nobody whom we know; why is for the log alone."""
+
+    def __init__(self) -> None:
+        super().__init__(401, "Authentication is needed.", {"www-authenticate": "Bearer"}, code="UNAUTHENTICATED")
+
+
+class Access:
+    """Decides by the `Authorization` header, before anything else of a request is looked at."""
+
+    def __init__(self, settings: GraphqlSettings) -> None:
+        self._off = settings.access == "off"
+        self._keys = ApiKeys(settings.api_keys or ())
+        self._tokens: Tokens | None = None
+        if settings.jwt_issuer:
+            self._tokens = Tokens(settings.jwt_issuer, settings.jwt_audience, KeySet(settings.jwt_jwks_url))
+
+    async def principal(self, request: Request) -> Principal:
+        """Return who calls; raise Unauthenticated, or Unavailable where that cannot be found out now."""
+        if self._off:
+            return NOBODY
+        try:
+            return await self._of(request.headers.getlist("authorization"))
+        except BadCredential as bad:
+            logs.info("access.refused", reason=bad.reason)
+            raise Unauthenticated from None
+
+    async def _of(self, sent: list[str]) -> Principal:
+        if not sent:
+            raise BadCredential("none")
+        bearer = _BEARER.fullmatch(sent[0]) if len(sent) == 1 and len(sent[0]) <= MAX_CREDENTIAL_CHARS else None
+        if bearer is None:
+            raise BadCredential("malformed")
+        credential = bearer.group(1)
+        if credential.startswith(PREFIX):
+            return self._holder(credential)
+        if self._tokens is None:
+            raise BadCredential("unknown_key")
+        subject = f"user:{await self._tokens.subject(credential)}"
+        return Principal(subject, subject)
+
+    def _holder(self, credential: str) -> Principal:
+        found = self._keys.find(credential)
+        if found is None:
+            raise BadCredential("unknown_key")
+        key, principal = found
+        if expired(key):
+            raise BadCredential("expired_key")
+        return principal

@@ -1,0 +1,53 @@
+"""JSON Web Tokens of one issuer: checked as RFC 8725 asks, by PyJWT, which is loaded for the first of them."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import Any
+
+from key_set import ALGORITHMS, KeySet
+
+LEEWAY_S = 60
+MAX_SUBJECT_CHARS = 255  # OpenID Connect's own bound
+_OPTIONS = {"require": ["exp", "iss", "aud", "sub"], "enforce_minimum_key_length": True}
+
+
+class BadCredential(Exception):
+    """A credential that is not taken; `reason` is a word of ours or the name of PyJWT's exception."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Tokens:
+    """Checks tokens. Their `kid` chooses among keys that are here, and is never a path or an address."""
+
+    def __init__(self, issuer: str, audience: str, keys: KeySet) -> None:
+        self._issuer, self._audience, self._keys = issuer, audience, keys
+        self._jwt: Any = None
+
+    async def subject(self, token: str) -> str:
+        """Return whom a token speaks for; raise BadCredential, or Unavailable where no key can be had."""
+        if self._jwt is None:
+            self._jwt = await asyncio.to_thread(importlib.import_module, "jwt")  # on the loop it would block it
+        try:
+            header = self._jwt.get_unverified_header(token)
+            key = await self._keys.find(header.get("kid")) if header.get("alg") in ALGORITHMS else None
+            if key is None:
+                raise BadCredential("unknown_key")
+            # The algorithm is the key's own, not what the token says.
+            claims = self._jwt.decode(
+                token, key, algorithms=[key.algorithm_name], audience=self._audience, issuer=self._issuer,
+                leeway=LEEWAY_S, options=_OPTIONS,
+            )  # fmt: skip
+        except self._jwt.PyJWTError as error:
+            raise BadCredential(type(error).__name__) from None
+        return _checked(claims["sub"])
+
+
+def _checked(subject: str) -> str:
+    if not (0 < len(subject) <= MAX_SUBJECT_CHARS and subject.isascii() and subject.isprintable()):
+        raise BadCredential("bad_subject")
+    return subject
