@@ -9,7 +9,9 @@ import os
 gc.disable()  # nothing that is imported below is garbage, and looking for it is a quarter of the cold start
 
 import functions_framework.aio
+from addresses import PATH, Addresses
 from endpoint import Endpoint
+from pictures import Pictures
 from resolvers import bound_schema, context, on_fault
 from rubydraw import wiring
 from rubydraw.errors import Unavailable
@@ -33,9 +35,20 @@ def parts() -> wiring.Parts:
 
 
 @functools.cache
+def addresses() -> Addresses:
+    return Addresses(SETTINGS.image_signing_key, SETTINGS.public_url)
+
+
+@functools.cache
+def pictures() -> Pictures:
+    return Pictures(wiring.images(parts()), addresses(), SETTINGS.cors_origins)
+
+
+@functools.cache
 def endpoint() -> Endpoint:
+    schema = bound_schema(wiring.submit(parts()), wiring.watch(parts()), wiring.images(parts()), addresses(), SETTINGS)
     return Endpoint(
-        bound_schema(wiring.submit(parts()), wiring.watch(parts()), SETTINGS),
+        schema,
         introspection=SETTINGS.introspection,
         cors_origins=SETTINGS.cors_origins,
         context=context,
@@ -51,6 +64,8 @@ async def graphql(request: Request) -> Response:
         case "/ready":
             ready = await parts().ready()
             return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
+        case path if path.startswith(PATH):
+            return await pictures()(request)
     try:
         with parts().intake.admit(request.headers.get("content-length", "0" if request.method == "GET" else None)):
             return await endpoint()(request)

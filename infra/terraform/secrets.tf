@@ -6,6 +6,7 @@ locals {
     { REDIS_URL = "redis-url" },
     var.results_redis == null ? {} : { CACHE_REDIS_URL = "cache-redis-url" },
     var.gemini.mode == "vertex" ? {} : { GEMINI_API_KEY = "gemini-api-key" },
+    var.images_signed ? { IMAGE_SIGNING_KEY = "image-signing-key" } : {},
   )
 
   # Setting, and the instance whose address it is.
@@ -14,6 +15,7 @@ locals {
   secret_versions = merge(
     { for setting, version in google_secret_manager_secret_version.redis_url : setting => version.version },
     { for version in google_secret_manager_secret_version.gemini_api_key : "GEMINI_API_KEY" => var.gemini.api_key_version },
+    { for version in google_secret_manager_secret_version.image_signing_key : "IMAGE_SIGNING_KEY" => "latest" },
   )
 }
 
@@ -50,6 +52,19 @@ resource "google_secret_manager_secret_version" "gemini_api_key" {
 
   secret                 = google_secret_manager_secret.this["GEMINI_API_KEY"].id
   secret_data_wo         = coalesce(var.gemini_api_key, "not-set")
+  secret_data_wo_version = "1"
+
+  lifecycle {
+    ignore_changes = [enabled] # an operator disables it after a rotation
+  }
+}
+
+# "not-set" is shorter than the functions accept: a key that everybody knows signs nothing.
+resource "google_secret_manager_secret_version" "image_signing_key" {
+  count = var.images_signed ? 1 : 0
+
+  secret                 = google_secret_manager_secret.this["IMAGE_SIGNING_KEY"].id
+  secret_data_wo         = coalesce(var.image_signing_key, "not-set")
   secret_data_wo_version = "1"
 
   lifecycle {

@@ -14,6 +14,7 @@ VARIABLES = Path(__file__).resolve().parents[2] / "infra" / "terraform" / "varia
 GIVEN = {"project_id": "demo-project", "region": "europe-west4"}
 
 REFUSED = [
+    ("archive", {"keep_days": -1}, "archive.keep_days allows whole days"),
     ("cache_enabled", False, "cache_enabled = false needs background_enabled = false"),
     ("cors_origins", ["*"], "cors_origins allows exact origins"),
     ("cors_origins", ["https://draw.example/"], "cors_origins allows exact origins"),
@@ -84,3 +85,4 @@ def test_right_values_are_taken(tmp_path: Path) -> None:
     """A plan with a project, a region and every kind of right value goes through."""
     assert (0, "") == planned(tmp_path, **ACCEPTED)
     assert (0, "") == planned(tmp_path)
+    assert (0, "") == planned(tmp_path, archive={"keep_days": 365}, images_signed=True)
