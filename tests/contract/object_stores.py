@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote
 
-import boto3
 import httpx2
 
 from tests import servers
@@ -46,6 +45,8 @@ class S3:
 
 def a_moto() -> Iterator[S3]:
     """Start moto's server, and have it check signatures once there is a user who may do anything in S3."""
+    import boto3  # slow to import, and few tests need it
+
     port = servers.free_port()
     url = f"http://127.0.0.1:{port}"
     command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", str(port)]
