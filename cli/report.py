@@ -19,6 +19,7 @@ from cli.progress import described
 FRESHNESS = {
     "HIT": "drawn before",
     "MISS": "newly drawn",
+    "ARCHIVE": "drawn before, and kept in the archive",
     "COALESCED": "drawn together with the same sketch of another",
 }
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")

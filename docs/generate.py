@@ -44,6 +44,8 @@ TO_DO = {
 EVENTS = {
     "access.no_key_set": "the issuer's keys could not be fetched; those that are here are used, else callers get 503",
     "access.refused": "a caller got 401; `reason` is ours, or the name of PyJWT's exception",
+    "archive.damaged": "an object of the archive is cut, changed or foreign; it counts as absent and is written over",
+    "archive.failed": "the archive was too slow or refused; after three in a row it is left alone for 10 s",
     "delivery.fault": "an exception nobody expected; the message will be delivered again",
     "delivery.malformed": "a message that is no job",
     "delivery.newer_schema": "a message for a newer revision; it will be delivered again",
@@ -144,6 +146,7 @@ def limits() -> dict[str, str]:
         "piece": _bytes(sse.PIECE_BYTES),
         "piece_s": f"{sse.PIECE_S:.0f}",
         "viewers": f"{updates.MAX_VIEWERS:,}",
+        "result_days": str(keys.RESULT_MS // (24 * keys.HOUR_MS)),
         "key_hours": str(keys.IDEMPOTENCY_MS // keys.HOUR_MS),
     }
 

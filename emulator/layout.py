@@ -17,8 +17,12 @@ _MACHINE = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
 _SETTINGS = (
     *("GEMINI_MODEL", "GEMINI_TIMEOUT_S", "SYNC_DEADLINE_S", "WORK_DEADLINE_S", "PUBLISH_TIMEOUT_S"),
     *("LEASE_MS", "HEARTBEAT_MS", "MAX_ATTEMPTS", "JOB_MAX_AGE_S", "MAX_PNG_BYTES", "MAX_IN_FLIGHT"),
-    *("LOCAL_ALLOWANCE_PER_MINUTE", "CORS_ORIGINS", "INTROSPECTION", "LOG_LEVEL"),
+    *("LOCAL_ALLOWANCE_PER_MINUTE", "CORS_ORIGINS", "INTROSPECTION", "LOG_LEVEL", "PUBLIC_URL"),
     *("ACCESS", "API_KEYS", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS_URL"),  # to try a front end that signs in
+)
+_ARCHIVE = (
+    *("ARCHIVE_URL", "ARCHIVE_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"),
+    "GOOGLE_APPLICATION_CREDENTIALS",
 )
 _REAL_GEMINI = ("GEMINI_API_KEY", "GEMINI_MODE", "GEMINI_PROJECT", "GEMINI_LOCATION")
 _FUNCTIONS, _STAND_INS, _STORE = range(3)  # in which order they are ended
@@ -44,7 +48,7 @@ def layout(shell: Shell) -> list[Part]:
     environment = (
         _machine(shell)
         | {"CORS_ORIGINS": _origins(3000, 5173, pad), "INTROSPECTION": "true", "LOG_LEVEL": "INFO", "ACCESS": "off"}
-        | {name: shell[name] for name in _SETTINGS if name in shell}
+        | {name: shell[name] for name in (*_SETTINGS, *(_ARCHIVE if shell.get("ARCHIVE_URL") else ())) if name in shell}
         | {name: value for _, settings in placed for name, value in settings.items()}
     )
     functions = [

@@ -23,7 +23,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "script-src 'self'",
         "style-src 'self'",
         "img-src 'self' blob:",
-        "connect-src 'self' https: http://127.0.0.1:* http://localhost:*",
+        "connect-src 'self' data: https: http://127.0.0.1:* http://localhost:*",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",

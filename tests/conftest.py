@@ -16,7 +16,7 @@ from tests.stand_ins import DEAD_LETTER_TOPIC, TOPIC, GeminiStandIn, PubsubStand
 # Only prefixes that no tool of the tests itself needs.
 _FOREIGN = (
     *("GEMINI_", "GOOGLE_", "REDIS_", "CACHE_REDIS_", "PUBSUB_", "DEAD_LETTER_", "CLOUDSDK_", "GCLOUD_", "GCE_"),
-    *("ACCESS", "API_KEYS", "JWT_"),
+    *("ACCESS", "API_KEYS", "JWT_", "ARCHIVE_", "AWS_", "IMAGE_SIGNING_", "PUBLIC_URL"),
 )
 
 

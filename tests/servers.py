@@ -139,6 +139,9 @@ def a_function(name: str, environment: Mapping[str, str]) -> Iterator[Server]:
         yield server
 
 
+running_function = contextmanager(a_function)
+
+
 def _answers(server: Server, path: str) -> bool:
     try:
         return httpx2.get(f"{server.url}{path}", trust_env=False, timeout=WAIT_S).status_code == 200

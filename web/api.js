@@ -1,7 +1,7 @@
 /** The endpoint: one GraphQL request, and everything that can go wrong as one kind of sentence. */
 
 export const PROBLEM = "problem { code message retryable retryAfterSeconds }";
-const DRAWING = "result { imageBase64 mimeType title palette notes provenance { cache model } }";
+const DRAWING = "result { imageUrl title palette notes provenance { cache model } }";
 const IMPROVE = `mutation Improve($input: ImproveSketchInput!) {
   improveSketch(input: $input) { requestId errors ${PROBLEM} ${DRAWING} } }`;
 const DRAWING_OF = `query Drawing($id: String!) {
@@ -66,6 +66,13 @@ export class Api {
     const { improveSketch: payload } = await this.ask(IMPROVE, { input }, signal);
     if (payload?.result || payload?.requestId) return payload;
     throw failureOf(payload, payload?.errors?.[0]);
+  }
+
+  /** What a browser has looked at, it keeps. */
+  async picture(url, signal) {
+    const response = await fetch(url, { signal }).catch(() => null);
+    if (response?.ok) return response.blob();
+    throw new Problem({ message: "The drawing is done but cannot be fetched.", retryable: true });
   }
 
   async drawing(id, signal) {

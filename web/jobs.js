@@ -1,7 +1,7 @@
 /** One record a sketch: sends it, follows it until it is settled, and tells whoever listens of each change. */
 
 import { failureOf, Problem } from "./api.js";
-import { base64Of, blobOf } from "./pictures.js";
+import { base64Of } from "./pictures.js";
 import { watch } from "./watch.js";
 
 export const isPending = ({ state }) => ["sending", "queued", "running"].includes(state);
@@ -35,7 +35,9 @@ export class Jobs extends EventTarget {
     try {
       const api = this.apiNow();
       const result = (await this.#submit(api, record, abort.signal)) ?? (await this.#follow(api, record, abort.signal));
-      this.#set(record, settled(record, result));
+      const { imageUrl, ...facts } = result;
+      const drawing = await api.picture(imageUrl, abort.signal);
+      this.#set(record, { ...facts, drawing, state: "done", tookMs: Date.now() - record.startedAt });
     } catch (error) {
       if (!abort.signal.aborted) this.#set(record, { state: "error", problem: plain(error) });
     } finally {
@@ -70,11 +72,6 @@ export class Jobs extends EventTarget {
       this.#set(record, { state: status, attempt, maxAttempts, retryAt, etaMs, heardAt: Date.now() });
     }
   }
-}
-
-function settled(record, { imageBase64, mimeType, ...facts }) {
-  const drawing = blobOf(imageBase64, mimeType);
-  return { ...facts, drawing, state: "done", tookMs: Date.now() - record.startedAt };
 }
 
 /** What can be stored. Anything but a `Problem` is a fault of this page, told on the console. */

@@ -98,6 +98,7 @@ const duration = (span_ms) => (span_ms < 950 ? `${span_ms} ms` : `${(span_ms / 1
 const SOURCES = {
   MISS: "Newly drawn",
   HIT: "Seen before: taken from the cache",
+  ARCHIVE: "Taken from the archive",
   COALESCED: "Shared with the same sketch, sent at the same time",
 };
 

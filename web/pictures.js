@@ -36,7 +36,3 @@ export async function base64Of(blob) {
   await read;
   return reader.result.slice(reader.result.indexOf(",") + 1);
 }
-
-export function blobOf(base64, type) {
-  return new Blob([Uint8Array.from(atob(base64), (char) => char.charCodeAt(0))], { type });
-}

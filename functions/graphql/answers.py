@@ -14,8 +14,9 @@ from rubydraw.watch import Seen
 Words = dict[str, Any]
 
 
-def result(drawing: Drawing, outcome: str) -> Words:
+def result(digest: str, drawing: Drawing, outcome: str) -> Words:
     return {
+        "named": (digest, drawing.image_sha256),
         "imageBase64": pybase64.b64encode_as_string(drawing.image),
         "mimeType": "image/png",
         "title": drawing.title,
@@ -55,7 +56,7 @@ def status(request_id: str, seen: Seen, max_attempts: int) -> Words:
             "pollAfterMs": job.forecast.poll_after_ms,
         }
         if seen.drawing:
-            words["result"] = result(seen.drawing, job.outcome)
+            words["result"] = result(job.digest, seen.drawing, job.outcome)
         if seen.code:
             message = sentence(job, seen.code)
             words |= {"error": message, "problem": problem(seen.code, message)}

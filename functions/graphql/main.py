@@ -10,7 +10,9 @@ gc.disable()  # nothing that is imported below is garbage, and looking for it is
 
 import functions_framework.aio
 from access import Access
+from addresses import PATH, Addresses
 from endpoint import Endpoint
+from pictures import Pictures
 from resolvers import bound_schema, context, on_fault
 from rubydraw import logs, wiring
 from rubydraw.errors import Unavailable
@@ -35,9 +37,20 @@ def parts() -> wiring.Parts:
 
 
 @functools.cache
+def addresses() -> Addresses:
+    return Addresses(SETTINGS.image_signing_key, SETTINGS.public_url)
+
+
+@functools.cache
+def pictures() -> Pictures:
+    return Pictures(wiring.images(parts()), addresses(), SETTINGS.cors_origins)
+
+
+@functools.cache
 def endpoint() -> Endpoint:
+    schema = bound_schema(wiring.submit(parts()), wiring.watch(parts()), wiring.images(parts()), addresses(), SETTINGS)
     return Endpoint(
-        bound_schema(wiring.submit(parts()), wiring.watch(parts()), SETTINGS),
+        schema,
         introspection=SETTINGS.introspection,
         cors_origins=SETTINGS.cors_origins,
         principal=Access(SETTINGS).principal,
@@ -54,6 +67,8 @@ async def graphql(request: Request) -> Response:
         case "/ready":
             ready = await parts().ready()
             return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
+        case path if path.startswith(PATH):
+            return await pictures()(request)
     logs.trace_request(request.headers.get("traceparent", ""))
     try:
         with parts().intake.admit(request.headers.get("content-length", "0" if request.method == "GET" else None)):

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import addresses
 import answers
+from addresses import Addresses
 from answers import Words
-from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, build_schema
+from graphql import GraphQLError, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, build_schema
 from rubydraw import logs
-from rubydraw.errors import BadSketch, SketchError, Stopping, Unavailable
+from rubydraw.drawing import CacheUse
+from rubydraw.errors import BadSketch, SketchError, Stopping, StoreUnavailable, Unavailable
+from rubydraw.images import Images
 from rubydraw.principal import NOBODY, Principal
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
@@ -36,6 +40,7 @@ class Context:
     idempotency_key: str | None
     respond_async: bool
     wait_s: int
+    origin: str = ""
     principal: Principal = NOBODY
 
 
@@ -44,7 +49,8 @@ def context(request: Request, principal: Principal) -> Context:
     prefers = [part.strip().lower() for part in ",".join(request.headers.getlist("prefer")).split(",")]
     waits = [wait.group(1) for wait in map(_WAIT.fullmatch, prefers) if wait]
     wait_s = min(int(waits[0]), LONGEST_WAIT_S) if waits else 0  # a preference, so a longer one is no mistake
-    return Context(request.headers.get("idempotency-key"), "respond-async" in prefers, wait_s, principal)
+    origin = addresses.origin(request)
+    return Context(request.headers.get("idempotency-key"), "respond-async" in prefers, wait_s, origin, principal)
 
 
 def on_fault(error: Exception) -> str:
@@ -53,7 +59,9 @@ def on_fault(error: Exception) -> str:
     return logs.trace_id()
 
 
-def bound_schema(submit: Submit, watch: Watch, settings: Settings) -> GraphQLSchema:
+def bound_schema(
+    submit: Submit, watch: Watch, images: Images, addresses: Addresses, settings: Settings
+) -> GraphQLSchema:
     """Return the contract of `schema.graphql` with its resolvers."""
     schema = build_schema((Path(__file__).parent / "schema.graphql").read_text("utf-8"))
 
@@ -85,12 +93,21 @@ def bound_schema(submit: Submit, watch: Watch, settings: Settings) -> GraphQLSch
         except Unavailable as error:
             raise _unavailable(error) from None
 
+    async def image_url(words: Words, info: GraphQLResolveInfo[Any]) -> str:
+        try:
+            return addresses.of(await images.name(*words["named"]), info.context.origin)
+        except StoreUnavailable as error:
+            if words["imageBase64"]:
+                return f"data:image/png;base64,{words['imageBase64']}"
+            raise _unavailable(error) from None
+
     for kind, name, resolve in (
         (schema.mutation_type, "improveSketch", improve_sketch),
         (schema.query_type, "improveSketchStatus", status),
         (schema.subscription_type, "improveSketchStatus", lambda words, *_, **__: words),
+        (schema.get_type("ImproveSketchResult"), "imageUrl", image_url),
     ):
-        assert kind is not None  # noqa: S101 - the contract has all three
+        assert isinstance(kind, GraphQLObjectType)  # noqa: S101 - the contract has them all
         kind.fields[name].resolve = resolve
     assert schema.subscription_type is not None  # noqa: S101
     schema.subscription_type.fields["improveSketchStatus"].subscribe = statuses
@@ -130,11 +147,12 @@ async def _improve(
         input.get("variant"),
         max_png_bytes=settings.max_png_bytes,
     )
+    cache = CacheUse(input.get("cache") or CacheUse.USE)
     if not later:
-        improved = await submit.now(sketch, with_image=selects(info, "result", "imageBase64"))
-        return {"result": answers.result(improved.drawing, improved.outcome)}
+        improved = await submit.now(sketch, with_image=selects(info, "result", "imageBase64"), cache=cache)
+        return {"result": answers.result(improved.digest, improved.drawing, improved.outcome)}
     key = input.get("idempotencyKey") if input.get("idempotencyKey") is not None else asked.idempotency_key
-    request_id = await submit.later(sketch, owner=asked.principal.owner, idempotency_key=key)
+    request_id = await submit.later(sketch, owner=asked.principal.owner, idempotency_key=key, cache=cache)
     del sketch
     return {"requestId": request_id, **(await _waited(watch, info, request_id, wait_s) if wait_s else {})}
 
@@ -161,7 +179,7 @@ async def _waited(watch: Watch, info: GraphQLResolveInfo[Any], request_id: str, 
     if seen.code:
         message = answers.sentence(seen.job, seen.code)
         return {"errors": [message], "problem": answers.problem(seen.code, message)}
-    return {"result": answers.result(seen.drawing, seen.job.outcome)} if seen.drawing else {}
+    return {"result": answers.result(seen.job.digest, seen.drawing, seen.job.outcome)} if seen.drawing else {}
 
 
 def _place(error: Exception) -> str:

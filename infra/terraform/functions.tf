@@ -26,6 +26,7 @@ locals {
       GEMINI_PROJECT    = var.project_id
       REDIS_CA_CERT     = local.redis_ca_cert
     },
+    var.archive == null ? {} : { ARCHIVE_URL = "gs://${google_storage_bucket.archive[0].name}" },
     var.background_enabled ? { PUBSUB_TOPIC = google_pubsub_topic.jobs.id } : {},
     var.cache_enabled ? {} : { CACHE_REDIS_URL = "redis://127.0.0.1:1/0" }, # nobody listens there
     var.access.mode == "off" ? { ACCESS = "off" } : {},
@@ -112,6 +113,7 @@ resource "google_cloudfunctions2_function" "this" {
     google_project_iam_member.build_logs,
     google_project_iam_member.build_source_reader,
     google_secret_manager_secret_iam_member.reader,
+    google_storage_bucket_iam_member.archive_keeper,
     google_storage_bucket_iam_member.build_reader,
   ]
 }

@@ -7,10 +7,11 @@ locals {
     var.results_redis == null ? {} : { CACHE_REDIS_URL = "cache-redis-url" },
     var.gemini.mode == "vertex" ? {} : { GEMINI_API_KEY = "gemini-api-key" },
     var.access.mode == "off" ? {} : { API_KEYS = "api-keys" },
+    var.images_signed ? { IMAGE_SIGNING_KEY = "image-signing-key" } : {},
   )
 
   # The worker is called by Pub/Sub alone, which Google's IAM lets in.
-  secrets_of = { graphql = keys(local.secrets), worker = setsubtract(keys(local.secrets), ["API_KEYS"]) }
+  secrets_of = { graphql = keys(local.secrets), worker = setsubtract(keys(local.secrets), ["API_KEYS", "IMAGE_SIGNING_KEY"]) }
 
   # Setting, and the instance whose address it is.
   redis_settings = merge({ REDIS_URL = "state" }, var.results_redis == null ? {} : { CACHE_REDIS_URL = "results" })
@@ -19,6 +20,7 @@ locals {
     { for setting, version in google_secret_manager_secret_version.redis_url : setting => version.version },
     { for version in google_secret_manager_secret_version.gemini_api_key : "GEMINI_API_KEY" => var.gemini.api_key_version },
     { for version in google_secret_manager_secret_version.api_keys : "API_KEYS" => var.access.api_keys_version },
+    { for version in google_secret_manager_secret_version.image_signing_key : "IMAGE_SIGNING_KEY" => "latest" },
   )
 }
 
@@ -72,6 +74,19 @@ resource "google_secret_manager_secret_version" "api_keys" {
 
   lifecycle {
     ignore_changes = [enabled]
+  }
+}
+
+# "not-set" is shorter than the functions accept: a key that everybody knows signs nothing.
+resource "google_secret_manager_secret_version" "image_signing_key" {
+  count = var.images_signed ? 1 : 0
+
+  secret                 = google_secret_manager_secret.this["IMAGE_SIGNING_KEY"].id
+  secret_data_wo         = coalesce(var.image_signing_key, "not-set")
+  secret_data_wo_version = "1"
+
+  lifecycle {
+    ignore_changes = [enabled] # an operator disables it after a rotation
   }
 }
 

@@ -50,6 +50,23 @@ variable "api_keys" {
   }
 }
 
+variable "archive" {
+  description = "A bucket that keeps every drawing behind Redis, so that none is paid for twice; null: none. keep_days: after so many days a drawing is deleted, 0 for never."
+  type = object({
+    keep_days = optional(number, 0)
+  })
+  default = null
+
+  validation {
+    condition     = try(var.archive.keep_days >= 0 && floor(var.archive.keep_days) == var.archive.keep_days, var.archive == null)
+    error_message = "archive.keep_days allows whole days, and 0 for ever."
+  }
+  validation {
+    condition     = var.archive == null || var.cache_enabled
+    error_message = "archive needs cache_enabled = true: it stands behind the cache."
+  }
+}
+
 variable "background_enabled" {
   description = "Whether async requests are accepted. When not, they answer MISCONFIGURED, and what is queued is still worked off."
   type        = bool
@@ -169,6 +186,20 @@ variable "graphql_invokers" {
   }
 }
 
+variable "image_signing_key" {
+  description = "The key for images_signed, at least 32 characters, from TF_VAR_image_signing_key: written to Secret Manager when the secret is made, to the state never. Without it the functions do not start until a version is added."
+  type        = string
+  default     = null
+  ephemeral   = true
+  sensitive   = true
+}
+
+variable "images_signed" {
+  description = "Whether addresses of pictures are signed and lapse within half an hour."
+  type        = bool
+  default     = false
+}
+
 variable "labels" {
   description = "Labels on everything that can carry them, beside app and managed_by."
   type        = map(string)
@@ -256,6 +287,7 @@ variable "settings" {
 
   validation {
     condition = length(setsubtract(keys(var.settings), [
+      "ARCHIVE_ENDPOINT",
       "GEMINI_BASE_URL",
       "GEMINI_MODEL",
       "GEMINI_TIMEOUT_S",
@@ -268,12 +300,13 @@ variable "settings" {
       "MAX_ATTEMPTS",
       "MAX_IN_FLIGHT",
       "MAX_PNG_BYTES",
+      "PUBLIC_URL",
       "PUBLISH_TIMEOUT_S",
       "PUBSUB_URL",
       "SYNC_DEADLINE_S",
       "WORK_DEADLINE_S",
     ])) == 0
-    error_message = "settings allows GEMINI_BASE_URL, GEMINI_MODEL, GEMINI_TIMEOUT_S, HEARTBEAT_MS, INTROSPECTION, JOB_MAX_AGE_S, LEASE_MS, LOCAL_ALLOWANCE_PER_MINUTE, LOG_LEVEL, MAX_ATTEMPTS, MAX_IN_FLIGHT, MAX_PNG_BYTES, PUBLISH_TIMEOUT_S, PUBSUB_URL, SYNC_DEADLINE_S and WORK_DEADLINE_S; the others have variables of their own."
+    error_message = "settings allows ARCHIVE_ENDPOINT, GEMINI_BASE_URL, GEMINI_MODEL, GEMINI_TIMEOUT_S, HEARTBEAT_MS, INTROSPECTION, JOB_MAX_AGE_S, LEASE_MS, LOCAL_ALLOWANCE_PER_MINUTE, LOG_LEVEL, MAX_ATTEMPTS, MAX_IN_FLIGHT, MAX_PNG_BYTES, PUBLIC_URL, PUBLISH_TIMEOUT_S, PUBSUB_URL, SYNC_DEADLINE_S and WORK_DEADLINE_S; the others have variables of their own."
   }
   validation {
     condition     = try(tonumber(lookup(var.settings, "WORK_DEADLINE_S", "180")) <= 220, false)

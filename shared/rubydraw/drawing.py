@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class CacheUse(StrEnum):
+    """Which drawings may answer: a kept one or else a new one, a new one in its place, a kept one or none."""
+
+    USE = "USE"
+    REFRESH = "REFRESH"
+    ONLY = "ONLY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,7 +20,9 @@ class Drawing:
     """
     What a client gets, and Redis keeps.
 
-    `image`: a PNG. `provider_ms`: what Gemini took. `created_at_ms`: ms since 1970.
+    `image`: a PNG, or `b""` where it was not asked for. `provider_ms`: what Gemini took. `created_at_ms`: ms since
+    1970, when Gemini had answered. `image_sha256`: hex, or nothing where an older revision kept it and the image is
+    not here.
     `fallback_metadata`: the model said nothing that could be read, so this drawing is kept for a short time only.
     """
 
@@ -25,3 +37,8 @@ class Drawing:
     provider_ms: int
     created_at_ms: int
     fallback_metadata: bool = False
+    image_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if self.image and not self.image_sha256:
+            object.__setattr__(self, "image_sha256", hashlib.sha256(self.image).hexdigest())

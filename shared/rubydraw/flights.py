@@ -38,6 +38,10 @@ class Look:
     now_ms: int = 0
     blind: bool = False
 
+    def since(self, since_ms: int) -> Look:
+        """Return the same without a drawing that was finished before that."""
+        return replace(self, drawing=None) if self.drawing and self.drawing.created_at_ms < since_ms else self
+
 
 class Flights:
     """Raises StoreUnavailable when Redis cannot be reached."""

@@ -6,12 +6,14 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from rubydraw import logs
 from rubydraw.admission import Allowance, Gate
+from rubydraw.archive import Archive
 from rubydraw.drawing import Drawing
-from rubydraw.errors import GeminiBusy, OutOfTime, SketchError, Stopping, StoreUnavailable, Unavailable
+from rubydraw.errors import GeminiBusy, OutOfTime, ResultExpired, SketchError, Stopping, StoreUnavailable, Unavailable
 from rubydraw.flights import Flights, Look
 from rubydraw.gemini import Gemini
 from rubydraw.results import Results
@@ -23,11 +25,12 @@ LONG_CALL_S = 60.0
 """Gemini takes 5 to 60 s: with that left a follower takes over, though its call would be cut short of the time-out."""
 AFTER_THE_CALL_S = 5.0
 """What checking, storing and answering may take once Gemini has answered."""
+NOT_KEPT = "No drawing of this sketch is kept; cache: USE draws one."
 
 
 @dataclass(frozen=True, slots=True)
 class Improved:
-    """A drawing, where it is kept, and how it was come by: `HIT`, `MISS` or `COALESCED`."""
+    """A drawing, where it is kept, and how it was come by: `HIT`, `MISS`, `COALESCED` or `ARCHIVE`."""
 
     digest: str
     drawing: Drawing
@@ -45,6 +48,7 @@ class Improve:
     def __init__(
         self,
         results: Results,
+        archive: Archive,
         flights: Flights,
         gemini: Gemini,
         gate: Gate,
@@ -54,26 +58,29 @@ class Improve:
         call_timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._results, self._flights, self._gemini = results, flights, gemini
+        self._results, self._archive, self._flights, self._gemini = results, archive, flights, gemini
         self._gate, self._allowance, self._stop = gate, allowance, stop
         self._call_timeout_s, self._clock = call_timeout_s, clock
-        self._in_air: dict[str, asyncio.Task[Improved]] = {}
+        self._in_air: dict[tuple[str, int | None], asyncio.Task[Improved]] = {}
 
     def digest(self, sketch: Sketch) -> str:
         """Name the drawing of `sketch` under this instance's own model and prompt."""
         return sketch.digest(model=self._gemini.model, prompt_version=self._gemini.prompt_version)
 
-    async def __call__(self, sketch: Sketch, *, deadline: float, with_image: bool = True) -> Improved:
+    async def __call__(
+        self, sketch: Sketch, *, deadline: float, with_image: bool = True, since_ms: int | None = 0
+    ) -> Improved:
         """
         Return the drawing of `sketch`, or raise one of our errors; `deadline` is in seconds on this class' clock.
 
-        A kept drawing is read without its image (`b""`) unless `with_image`.
+        A kept drawing is read without its image (`b""`) unless `with_image`. One that was finished before
+        `since_ms` (ms since 1970 by Redis' clock; None: before now) does not count and is replaced.
         """
         digest = self.digest(sketch)
-        if kept := await self._kept(digest, with_image):
+        if (kept := await self._kept(digest, with_image, since_ms)) is not None:
             return Improved(digest, kept, "HIT")
-        shared = self._in_air.get(digest)
-        task = shared or self._take_off(digest, sketch, deadline)
+        shared = self._in_air.get((digest, since_ms))
+        task = shared or self._take_off(digest, sketch, deadline, since_ms)
         try:
             async with asyncio.timeout(max(deadline - self._clock(), 0)):
                 improved = await asyncio.shield(task)
@@ -84,6 +91,22 @@ class Improve:
                 raise Stopping from None
             raise
         return Improved(digest, improved.drawing, "COALESCED") if shared else improved
+
+    async def only_kept(self, sketch: Sketch, *, with_image: bool = True) -> Improved:
+        """Return the kept drawing of `sketch` and never ask Gemini; raise ResultExpired where there is none."""
+        digest, away = self.digest(sketch), None
+        try:
+            if kept := await self._results.get(digest, with_image=with_image):
+                return Improved(digest, kept, "HIT")
+        except StoreUnavailable as error:
+            away = error
+        if archived := await self._from_archive(digest, 0):
+            return archived
+        raise away or ResultExpired(NOT_KEPT)
+
+    async def archived(self, improved: Improved) -> None:
+        """Wait for the archive, a second at most: after an answer there is no CPU to go on with."""
+        await self._archive.kept(improved.digest)
 
     async def keep(self, improved: Improved) -> bool:
         """See to it that the drawing outlives a job that names it; return False if it is gone and must be redrawn."""
@@ -106,33 +129,45 @@ class Improve:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    async def _kept(self, digest: str, with_image: bool) -> Drawing | None:
+    async def _kept(self, digest: str, with_image: bool, since_ms: int | None) -> Drawing | None:
+        if since_ms is None:
+            return None
         try:
-            return await self._results.get(digest, with_image=with_image)
+            kept = await self._results.get(digest, with_image=with_image)
         except StoreUnavailable:
             return None
+        return kept if kept and kept.created_at_ms >= since_ms else None
 
-    def _take_off(self, digest: str, sketch: Sketch, deadline: float) -> asyncio.Task[Improved]:
+    async def _from_archive(self, digest: str, since_ms: int | None) -> Improved | None:
+        """Return what the archive has that counts, and put it back into Redis."""
+        drawing = None if since_ms is None else await self._archive.get(digest)
+        if drawing is None or drawing.created_at_ms < (since_ms or 0):
+            return None
+        with suppress(StoreUnavailable):  # the archive has it all the same
+            await self._results.put(digest, drawing)
+        return Improved(digest, drawing, "ARCHIVE")
+
+    def _take_off(self, digest: str, sketch: Sketch, deadline: float, since_ms: int | None) -> asyncio.Task[Improved]:
         if self._stop.requested:
             raise Stopping
         self._gemini.warm()
-        task = asyncio.create_task(self._fly(digest, sketch, deadline))
-        self._in_air[digest] = task
-        task.add_done_callback(lambda done: self._landed(digest, done))
+        task = asyncio.create_task(self._fly(digest, sketch, deadline, since_ms))
+        self._in_air[digest, since_ms] = task
+        task.add_done_callback(lambda done: self._landed((digest, since_ms), done))
         return task
 
-    def _landed(self, digest: str, task: asyncio.Task[Improved]) -> None:
-        del self._in_air[digest]
+    def _landed(self, flight: tuple[str, int | None], task: asyncio.Task[Improved]) -> None:
+        del self._in_air[flight]
         if not task.cancelled():
             task.exception()  # every caller may have gone by now: then nobody else would ask
 
-    async def _fly(self, digest: str, sketch: Sketch, deadline: float) -> Improved:
+    async def _fly(self, digest: str, sketch: Sketch, deadline: float, since_ms: int | None) -> Improved:
         """Lead or follow until there is a drawing or a failure."""
         token = uuid.uuid4().hex
         try:
-            look, waited = await self._await_turn(digest, token, deadline)
+            look, waited = await self._await_turn(digest, token, deadline, since_ms)
         except StoreUnavailable:
-            return await self._without_redis(digest, sketch, deadline)
+            return await self._without_redis(digest, sketch, deadline, since_ms)
         if not look.ours:
             if look.drawing:
                 return Improved(digest, look.drawing, "COALESCED" if waited else "HIT")
@@ -142,6 +177,8 @@ class Improve:
             async with self._flights.hold(digest, token):
                 if look.drawing:
                     return Improved(digest, look.drawing, "COALESCED" if waited else "HIT")
+                if archived := await self._from_archive(digest, since_ms):
+                    return archived
                 return await self._lead(digest, sketch, look, deadline)
         except SketchError as error:
             failure = None if _is_ours_alone(error) else error
@@ -149,13 +186,15 @@ class Improve:
         finally:
             await asyncio.shield(self._flights.land(digest, token, failure))
 
-    async def _await_turn(self, digest: str, token: str, deadline: float) -> tuple[Look, bool]:
+    async def _await_turn(self, digest: str, token: str, deadline: float, since_ms: int | None) -> tuple[Look, bool]:
         """Poll until the flight is ours or has an answer; a flight is taken over only with time left for a call."""
         waited = False
         while True:
             left_s = deadline - self._clock()
             in_time = left_s >= min(self._call_timeout_s, LONG_CALL_S) + AFTER_THE_CALL_S
             look = await self._flights.look(digest, token=token if in_time or not waited else "")
+            since_ms = look.now_ms if since_ms is None else since_ms
+            look = look.since(since_ms)
             if look.ours or look.drawing or look.failure:
                 return look, waited
             if left_s <= 0 or (not look.taken and not in_time):
@@ -180,8 +219,10 @@ class Improve:
             await self._flights.remember_refusal(digest, error)
             raise
 
-    async def _without_redis(self, digest: str, sketch: Sketch, deadline: float) -> Improved:
-        """Serve without cache and without the fleet, as far as this instance's allowance goes."""
+    async def _without_redis(self, digest: str, sketch: Sketch, deadline: float, since_ms: int | None) -> Improved:
+        """Serve from the archive, or without cache and fleet as far as this instance's allowance goes."""
+        if archived := await self._from_archive(digest, since_ms):
+            return archived
         self._allowance.spend()
         logs.warning("gemini.asked_without_redis", digest=digest[:12])
         return await self._call(digest, sketch, round(time.time() * 1000), deadline)
@@ -198,6 +239,7 @@ class Improve:
                 logs.warning("gemini.failed", digest=digest[:12], code=error.code)
                 raise
         logs.info("gemini.answered", digest=digest[:12], took_ms=drawing.provider_ms, image_bytes=len(drawing.image))
+        self._archive.begin_keeping(digest, drawing)
         await self._results.save(digest, drawing)
         return Improved(digest, drawing, "MISS")
 

@@ -31,6 +31,11 @@ def result(digest: str) -> str:
     return f"improve_sketch:v1:{digest}"
 
 
+def image(image_sha256: str) -> str:
+    """The digest of the drawing that has this picture; on the results' Redis too, and as long-lived as they are."""
+    return f"improve_sketch:image:{image_sha256}"
+
+
 def status(request_id: str) -> str:
     """The state of one job."""
     return f"improve_sketch:status:{{{request_id}}}"

@@ -12,7 +12,8 @@ import orjson
 from rubydraw.errors import BadSketch
 from rubydraw.sketch import Sketch
 
-SCHEMA = 1
+SCHEMA = 2
+"""The newest. Each message is written in the oldest that can say it, so that older workers do what they can."""
 
 _REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,13}")  # as a time in ms, up to the year 2286
@@ -42,6 +43,7 @@ class JobMessage:
 
     `created_at_ms`: ms since 1970, by Redis. `digest`: as the sender computed it, for logs only.
     `generation`: how often an operator had it done again, `replayed_at_ms`: when for the last time, or 0.
+    `refresh`: a drawing finished before this was accepted does not count; said in schema 2.
     """
 
     request_id: str
@@ -52,6 +54,7 @@ class JobMessage:
     traceparent: str
     sketch: Sketch
     replayed_at_ms: int = 0
+    refresh: bool = False
 
     def created_at(self, created_at_ms: int) -> JobMessage:
         return replace(self, created_at_ms=created_at_ms)
@@ -59,7 +62,9 @@ class JobMessage:
     def data(self) -> bytes:
         """One line of JSON, a newline, and the raw PNG: one base64 less everywhere."""
         sketch = self.sketch
-        head = {"schema": SCHEMA, "svg": sketch.svg, "hints": sketch.hints, "variant": sketch.variant}
+        head = {"schema": 2 if self.refresh else 1, "svg": sketch.svg, "hints": sketch.hints, "variant": sketch.variant}
+        if self.refresh:
+            head["refresh"] = True
         return orjson.dumps(head) + b"\n" + sketch.png
 
     def attributes(self) -> dict[str, str]:
@@ -103,6 +108,7 @@ class JobMessage:
             traceparent=attributes.get("traceparent", ""),
             sketch=sketch,
             replayed_at_ms=int(numbers[2]),
+            refresh=head.get("refresh", False),
         )
 
 
@@ -114,7 +120,8 @@ def _head(line: bytes, request_id: str) -> dict[str, Any]:
     schema = head.get("schema") if isinstance(head, dict) else None
     if type(schema) is int and schema > SCHEMA:
         raise NewerSchema(f"schema {schema}")
-    types = {"svg": str, "hints": str, "variant": int}
-    if schema != SCHEMA or any(type(head.get(name)) is not kind for name, kind in types.items()):
+    types = {"svg": str, "hints": str, "variant": int} | ({"refresh": bool} if schema == 2 else {})
+    known = type(schema) is int and schema in (1, 2)
+    if not known or any(type(head.get(name)) is not kind for name, kind in types.items()):
         raise Malformed("its head has other fields than this schema", request_id)
     return dict(head)

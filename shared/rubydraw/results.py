@@ -15,7 +15,7 @@ from rubydraw.store import Store, raise_first
 
 _WORDS = ("title", "style", "background", "notes", "model", "prompt_version")
 _NUMBERS = ("provider_ms", "created_at_ms")
-FIELDS = (*_WORDS, *_NUMBERS, "palette")
+FIELDS = (*_WORDS, *_NUMBERS, "palette", "image_sha256")
 
 
 UNSAVED_S = 60.0
@@ -39,7 +39,8 @@ class Results:
             await self.put(digest, drawing)
         except StoreUnavailable:
             logs.warning("result.not_saved", digest=digest[:12])
-            if digest not in self._unsaved and len(self._unsaved) < MAX_UNSAVED:
+            held = self._unsaved.get(digest)
+            if held is not drawing and (held or len(self._unsaved) < MAX_UNSAVED):
                 self._unsaved[digest] = drawing
                 asyncio.get_running_loop().call_later(UNSAVED_S, self._unsaved.pop, digest, None)
 
@@ -70,7 +71,7 @@ class Results:
         """Store a drawing in place of whatever was there."""
         key = keys.result(digest)
         life_ms = keys.RESULT_WITH_FALLBACK_METADATA_MS if drawing.fallback_metadata else keys.RESULT_MS
-        fields: dict[str, Any] = {name: getattr(drawing, name) for name in (*_WORDS, *_NUMBERS)}
+        fields: dict[str, Any] = {name: getattr(drawing, name) for name in (*_WORDS, *_NUMBERS, "image_sha256")}
         fields |= {"palette": orjson.dumps(drawing.palette), "image": drawing.image}
 
         def fill(pipe: Any) -> None:
@@ -84,15 +85,19 @@ class Results:
 
 def read(answer: Any) -> Drawing | None:
     """Return the drawing in the answer to `queue_get`, or None where it is absent, foreign or damaged."""
-    if not isinstance(answer, list) or any(value is None for value in answer):
+    if not isinstance(answer, list):
         return None
     with_image = len(answer) > len(FIELDS)
     *fields, image = answer if with_image else [*answer, b""]
     named = dict(zip(FIELDS, fields, strict=True))
+    image_sha256 = named.pop("image_sha256") or b""  # an older revision kept none
+    if image is None or any(value is None for value in named.values()):
+        return None
     try:
         palette = orjson.loads(named["palette"])
         words: dict[str, Any] = {name: named[name].decode() for name in _WORDS}
         numbers: dict[str, Any] = {name: int(named[name]) for name in _NUMBERS}
+        words["image_sha256"] = image_sha256.decode()
     except ValueError:
         return None
     if (with_image and not image.startswith(SIGNATURE)) or not _is_palette(palette):

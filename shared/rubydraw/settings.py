@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -28,6 +29,12 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _long_key(value: str) -> str:
+    if value and len(value) < 32:
+        raise ValueError("must have at least 32 characters")
+    return value
+
+
 def _origin(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         if not value.startswith(("http://", "https://")) or value.count("/") != 2 or "*" in value:
@@ -47,6 +54,12 @@ def _needed_in(*modes: str) -> AfterValidator:
 def _twice_in_a_lease(value: int, info: ValidationInfo) -> int:
     if value * 2 > info.data.get("lease_ms", value * 2):
         raise ValueError("must be at most half of LEASE_MS")
+    return value
+
+
+def _archive_url(value: str) -> str:
+    if value and not re.fullmatch(r"(gs|s3)://[a-z0-9][a-z0-9._-]+(/\w[\w.=-]*)*/?|file://(/[^/]+)+/?", value):
+        raise ValueError("must look like gs://bucket/prefix, s3://bucket/prefix or file:///folder")
     return value
 
 
@@ -70,6 +83,16 @@ class Settings(BaseModel):
     )
     pubsub_topic: Topic = Field("", description="topic of the jobs, `projects/P/topics/T`; empty: no background jobs")
     dead_letter_topic: Topic = Field("", description="topic for jobs given up; empty: they are logged only")
+    archive_url: Annotated[str, AfterValidator(_archive_url)] = Field(
+        "",
+        description="where drawings are kept for good: `gs://bucket/prefix`, `s3://bucket/prefix` or `file:///folder`,"
+        " with ambient credentials; empty: nowhere",
+    )
+    archive_endpoint: HttpUrl = Field("", description="another address of that store; empty: Google's or Amazon's")
+    image_signing_key: Annotated[str, AfterValidator(_long_key)] = Field(
+        "", description="secret that signs `imageUrl` for half an hour; empty: pictures need no signature", repr=False
+    )
+    public_url: HttpUrl = Field("", description="what `imageUrl` begins with; empty: the host that the request names")
     gemini_mode: Literal["api", "vertex", "express"] = Field(
         "api", description="`api` (Gemini API key), `vertex` (ambient credentials) or `express` (Vertex express key)"
     )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
 from collections.abc import Callable
 
 from rubydraw import logs
-from rubydraw.errors import Code, Misconfigured, SketchError
+from rubydraw.drawing import CacheUse
+from rubydraw.errors import Code, Misconfigured, ResultExpired, SketchError
 from rubydraw.idempotency import IdempotencyKeys
-from rubydraw.improve import Improve, Improved
+from rubydraw.improve import NOT_KEPT, Improve, Improved
 from rubydraw.jobs import Jobs
 from rubydraw.message import JobMessage
 from rubydraw.pubsub import Publisher
@@ -38,17 +40,30 @@ class Submit:
         self._idempotency_keys, self._publisher, self._topic = idempotency_keys, publisher, topic
         self._sync_deadline_s, self._clock = sync_deadline_s, clock
 
-    async def now(self, sketch: Sketch, *, with_image: bool = True) -> Improved:
+    async def now(self, sketch: Sketch, *, with_image: bool = True, cache: CacheUse = CacheUse.USE) -> Improved:
         """Improve a sketch while the caller waits."""
         began = self._clock()
-        improved = await self._improve(sketch, deadline=began + self._sync_deadline_s, with_image=with_image)
+        if cache is CacheUse.ONLY:
+            improved = await self._improve.only_kept(sketch, with_image=with_image)
+        else:
+            since_ms = None if cache is CacheUse.REFRESH else 0
+            deadline = began + self._sync_deadline_s
+            improved = await self._improve(sketch, deadline=deadline, with_image=with_image, since_ms=since_ms)
+            await self._improve.archived(improved)
         logs.info(
             "sketch.improved", outcome=improved.outcome, digest=improved.digest[:12],
             took_ms=round((self._clock() - began) * 1000),
         )  # fmt: skip
         return improved
 
-    async def later(self, sketch: Sketch, *, owner: str = "", idempotency_key: str | None = None) -> str:
+    async def later(
+        self,
+        sketch: Sketch,
+        *,
+        owner: str = "",
+        idempotency_key: str | None = None,
+        cache: CacheUse = CacheUse.USE,
+    ) -> str:
         """
         Record a job and hand it over; return its request id.
 
@@ -59,32 +74,37 @@ class Submit:
             raise Misconfigured(NO_JOBS)
         request_id = str(uuid.uuid4())
         if idempotency_key is not None:
-            request_id, done_with = await self._bound(sketch, request_id, owner, idempotency_key)
+            request_id, done_with = await self._bound(_input_hash(sketch, cache), request_id, owner, idempotency_key)
             if done_with:
                 return request_id
+        if cache is CacheUse.ONLY:
+            await self._improve.only_kept(sketch, with_image=False)
         digest = self._improve.digest(sketch)
-        status = "done" if await self._results.keep_for_a_job(digest) else "queued"
+        kept = cache is not CacheUse.REFRESH and await self._results.keep_for_a_job(digest)
+        if cache is CacheUse.ONLY and not kept:
+            raise ResultExpired(NOT_KEPT)
+        status = "done" if kept else "queued"
         status, created_at_ms = await self._jobs.submit(
             request_id, status, digest=digest, outcome="HIT" if status == "done" else "", owner=owner,
             trace=logs.traceparent(),
         )  # fmt: skip
         logs.info("job.submitted", request_id=request_id, status=status, digest=digest[:12])
         if status == "queued":
-            traceparent = logs.traceparent()
-            await self._publish(JobMessage(request_id, owner, created_at_ms, 0, digest, traceparent, sketch))
+            traceparent, refresh = logs.traceparent(), cache is CacheUse.REFRESH
+            await self._publish(JobMessage(request_id, owner, created_at_ms, 0, digest, traceparent, sketch, refresh))
         return request_id
 
-    async def _bound(self, sketch: Sketch, request_id: str, owner: str, key: str) -> tuple[str, bool]:
+    async def _bound(self, input_hash: bytes, request_id: str, owner: str, key: str) -> tuple[str, bool]:
         """Return the request that `key` stands for, and whether nothing is left to do for it."""
         bind = self._idempotency_keys.bind
-        bound = await bind(owner, key, request_id, sketch.content_hash)
+        bound = await bind(owner, key, request_id, input_hash)
         if bound == request_id:
             return bound, False
         earlier = await self._jobs.read(bound)
         if earlier is None or earlier.status == "queued":
             return bound, False
         if earlier.status == "error" and Code(earlier.code).retryable:
-            return await bind(owner, key, request_id, sketch.content_hash, replaces=bound), False
+            return await bind(owner, key, request_id, input_hash, replaces=bound), False
         return bound, True
 
     async def _publish(self, job: JobMessage) -> None:
@@ -94,3 +114,10 @@ class Submit:
         except SketchError as error:
             if await self._jobs.abandon(job.request_id, error.code, error.message):
                 raise
+
+
+def _input_hash(sketch: Sketch, cache: CacheUse) -> bytes:
+    """Return what an idempotency key is bound to: the sketch, and which drawings may answer for it."""
+    if cache is CacheUse.USE:
+        return sketch.content_hash
+    return hashlib.sha256(sketch.content_hash + cache.encode()).digest()

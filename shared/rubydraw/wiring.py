@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from rubydraw import logs
 from rubydraw.admission import Allowance, Gate, Intake
+from rubydraw.archive import Archive
 from rubydraw.errors import StoreUnavailable
 from rubydraw.flights import Flights
 from rubydraw.gemini import Gemini
 from rubydraw.idempotency import IdempotencyKeys
+from rubydraw.images import Images
 from rubydraw.improve import Improve
 from rubydraw.jobs import Jobs
 from rubydraw.pubsub import Publisher
@@ -31,6 +33,7 @@ class Parts:
     settings: Settings
     state: Store
     results: Results
+    archive: Archive
     jobs: Jobs
     updates: Updates
     intake: Intake
@@ -76,14 +79,16 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
         max_failures=settings.max_attempts,
     )
     gemini, gate, stop = Gemini(settings), Gate(settings.max_in_flight), Stop()
-    allowance = Allowance(calls_without_redis_per_minute)
-    improve = Improve(results, flights, gemini, gate, allowance, stop, call_timeout_s=settings.gemini_timeout_s)
+    allowance, archive = Allowance(calls_without_redis_per_minute), Archive(settings)
+    call_timeout_s = settings.gemini_timeout_s
+    improve = Improve(results, archive, flights, gemini, gate, allowance, stop, call_timeout_s=call_timeout_s)
     updates = Updates(state.connection)
     stop.chain(updates.stop, improve.wind_up)
     return Parts(
         settings=settings,
         state=state,
         results=results,
+        archive=archive,
         jobs=Jobs(
             state,
             lease_ms=settings.lease_ms,
@@ -111,6 +116,10 @@ def submit(parts: Parts) -> Submit:
         topic=parts.settings.pubsub_topic,
         sync_deadline_s=parts.settings.sync_deadline_s,
     )
+
+
+def images(parts: Parts) -> Images:
+    return Images(parts.results, parts.archive)
 
 
 def watch(parts: Parts) -> Watch:

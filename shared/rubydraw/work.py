@@ -79,6 +79,7 @@ class Work:
         except SketchError as error:
             return await self._failed(job, token, error, deadline)
         status, code = await self._complete(job, token, improved)
+        await self._improve.archived(improved)
         logs.info("job.completed", request_id=job.request_id, outcome=improved.outcome, status=status)
         return 0, _ended(status, code), code
 
@@ -86,9 +87,10 @@ class Work:
         async with self._jobs.lease(job.request_id, token):
             if claim.attempt > 1 or job.generation:  # what ended the last attempt must not end this one too
                 await self._improve.outwait_failure(job.sketch)
-            improved = await self._improve(job.sketch, deadline=deadline, with_image=False)
+            since_ms = job.created_at_ms if job.refresh else 0
+            improved = await self._improve(job.sketch, deadline=deadline, with_image=False, since_ms=since_ms)
             if improved.outcome == "HIT" and not await self._improve.keep(improved):
-                improved = await self._improve(job.sketch, deadline=deadline)
+                improved = await self._improve(job.sketch, deadline=deadline, since_ms=since_ms)
             return improved
 
     async def _complete(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str]:

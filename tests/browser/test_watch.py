@@ -67,7 +67,7 @@ class Endpoint:
     def _result(self) -> dict[str, object]:
         provenance = {"cache": "COALESCED", "model": "m"}
         facts = {"title": "House", "palette": [], "notes": "", "provenance": provenance}
-        return {"imageBase64": PIXEL, "mimeType": "image/png", **facts}
+        return {"imageUrl": f"data:image/png;base64,{PIXEL}", **facts}
 
 
 def improved_by(endpoint: Endpoint, open_pad: OpenPad, laptop: Laptop) -> Any:

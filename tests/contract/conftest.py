@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from rubydraw.store import Store, connect
 from tests.contract.accounts import TokenServer, account_file
 from tests.contract.gemini_calls import MODES, MakeGemini
 from tests.contract.job_record import LEASE_MS, JobRecord
+from tests.contract.object_stores import S3, Gcs, a_moto
 from tests.sketches import HOUR_MS, job
 from tests.stand_ins import GeminiStandIn
 
@@ -79,6 +80,29 @@ async def make_gemini(gemini_stand_in: GeminiStandIn, monkeypatch: pytest.Monkey
 def gemini(make_gemini: MakeGemini) -> Gemini:
     """A client in the mode `api`."""
     return make_gemini()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """Moto's S3 server, which checks signatures."""
+    yield from a_moto()
+
+
+@pytest.fixture
+def s3(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """An S3 whose ambient credentials are good, with an empty bucket."""
+    s3_server.empty()
+    for name, value in s3_server.credentials.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
+@pytest.fixture
+async def gcs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gcs]:
+    """A Google Cloud Storage that takes ambient credentials of a service account."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(account_file(tmp_path, "http://127.0.0.1:1/unused")))
+    async with Gcs().listening() as server:
+        yield server
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import httpx2
 from tests.servers import POLL_S, WAIT_S
 from tests.sketches import png
 
-_RESULT = """result { imageBase64 mimeType title style palette background notes
+_RESULT = """result { imageBase64 imageUrl mimeType title style palette background notes
   provenance { cache model promptVersion createdAt providerMs } }
   problem { code message retryable retryAfterSeconds }"""
 IMPROVE = f"""mutation($input: ImproveSketchInput!) {{

@@ -156,4 +156,4 @@ async def test_an_explicit_null_arrives_as_none_and_an_absent_field_as_its_defau
 ) -> None:
     """The resolver sees what the schema promises."""
     await service.post({"query": IMPROVE, "variables": {"input": {"pngBase64": "a", "variant": None}}})
-    assert [{"pngBase64": "a", "async": False, "variant": None}] == service.inputs
+    assert [{"pngBase64": "a", "async": False, "variant": None, "cache": "USE"}] == service.inputs

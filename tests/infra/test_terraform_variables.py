@@ -24,6 +24,7 @@ REFUSED = [
     ),
     ("api_keys", "a-key", "api_keys allows a JSON list of keys"),
     ("api_keys", '{"name": "web"}', "api_keys allows a JSON list of keys"),
+    ("archive", {"keep_days": -1}, "archive.keep_days allows whole days"),
     ("cache_enabled", False, "cache_enabled = false needs background_enabled = false"),
     ("cors_origins", ["*"], "cors_origins allows exact origins"),
     ("cors_origins", ["https://draw.example/"], "cors_origins allows exact origins"),
@@ -97,3 +98,4 @@ def test_right_values_are_taken(tmp_path: Path) -> None:
     """A plan with a project, a region and every kind of right value goes through."""
     assert (0, "") == planned(tmp_path, **ACCEPTED)
     assert (0, "") == planned(tmp_path)
+    assert (0, "") == planned(tmp_path, archive={"keep_days": 365}, images_signed=True)

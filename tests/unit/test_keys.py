@@ -17,6 +17,7 @@ def test_keys_are_those_of_the_design() -> None:
     """Front ends, operators and other revisions rely on the names."""
     assert [
         f"improve_sketch:v1:{DIGEST}",
+        f"improve_sketch:image:{DIGEST}",
         f"improve_sketch:status:{{{REQUEST_ID}}}",
         f"improve_sketch:{REQUEST_ID}",
         f"improve_sketch:flight:{DIGEST}",
@@ -25,6 +26,7 @@ def test_keys_are_those_of_the_design() -> None:
         "improve_sketch:durations",
     ] == [
         keys.result(DIGEST),
+        keys.image(DIGEST),
         keys.status(REQUEST_ID),
         keys.channel(REQUEST_ID),
         keys.flight(DIGEST),

@@ -47,6 +47,14 @@ def test_the_data_is_one_line_of_json_and_the_raw_png() -> None:
     assert (orjson.loads(line), rest) == (HEAD, PNG)
 
 
+def test_only_a_refresh_is_written_in_the_newer_schema() -> None:
+    """Workers of the revision before leave it alone, as they must, and take every other job."""
+    refresh = replace(job(), refresh=True)
+    line, _, rest = refresh.data().partition(b"\n")
+    assert (HEAD | {"schema": 2, "refresh": True}, PNG) == (orjson.loads(line), rest)
+    assert refresh == read(refresh.data(), refresh.attributes())
+
+
 def test_what_is_empty_is_no_attribute() -> None:
     """Pub/Sub takes no empty values for granted: owner, digest and trace may be absent."""
     bare = replace(job(), owner="", digest="", traceparent="")
@@ -104,6 +112,9 @@ def test_ids_of_the_standard_library_are_request_ids() -> None:
         orjson.dumps(HEAD | {"schema": 0}) + b"\n" + PNG,
         orjson.dumps(HEAD | {"schema": "2"}) + b"\n" + PNG,
         orjson.dumps(HEAD | {"schema": None}) + b"\n" + PNG,
+        orjson.dumps(HEAD | {"schema": 2}) + b"\n" + PNG,
+        orjson.dumps(HEAD | {"schema": 2, "refresh": 1}) + b"\n" + PNG,
+        orjson.dumps(HEAD | {"schema": True}) + b"\n" + PNG,
         orjson.dumps(HEAD | {"svg": None}) + b"\n" + PNG,
         orjson.dumps(HEAD | {"hints": 5}) + b"\n" + PNG,
         orjson.dumps(HEAD | {"hints": "\x00"}) + b"\n" + PNG,
@@ -146,7 +157,7 @@ def test_a_time_that_no_clock_can_show_is_malformed() -> None:
         read(job().data(), job().attributes() | {"created_at": "9" * 15})
 
 
-@pytest.mark.parametrize("head", [{"schema": 2}, {"schema": 99, "sketch": {}}, HEAD | {"schema": 2, "svg": None}])
+@pytest.mark.parametrize("head", [{"schema": 3}, {"schema": 99, "sketch": {}}, HEAD | {"schema": 3, "svg": None}])
 def test_a_newer_schema_is_left_to_a_newer_revision(head: dict[str, object]) -> None:
     """Whatever else has changed in it."""
     with pytest.raises(NewerSchema):

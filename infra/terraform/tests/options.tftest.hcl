@@ -165,3 +165,89 @@ run "secrets_are_no_settings" {
 
   expect_failures = [var.settings]
 }
+
+run "no_archive_by_default" {
+  command = plan
+
+  assert {
+    condition     = length(google_storage_bucket.archive) == 0 && length(google_storage_bucket_iam_member.archive_keeper) == 0 && !contains(keys(google_cloudfunctions2_function.this["worker"].service_config[0].environment_variables), "ARCHIVE_URL")
+    error_message = "Nothing is kept, and nobody is granted anything."
+  }
+}
+
+run "archive_is_private_and_kept_for_ever" {
+  command = plan
+
+  variables {
+    archive = {}
+  }
+
+  assert {
+    condition     = alltrue([for f in google_cloudfunctions2_function.this : f.service_config[0].environment_variables["ARCHIVE_URL"] == "gs://demo-project-improve-sketch-archive"])
+    error_message = "Both functions keep drawings in the bucket."
+  }
+  assert {
+    condition     = google_storage_bucket.archive[0].uniform_bucket_level_access && google_storage_bucket.archive[0].public_access_prevention == "enforced" && !google_storage_bucket.archive[0].force_destroy
+    error_message = "Nobody can make an object public, or the bucket vanish with what is in it."
+  }
+  assert {
+    condition     = length(google_storage_bucket.archive[0].lifecycle_rule) == 0
+    error_message = "Without keep_days nothing is deleted."
+  }
+  assert {
+    condition     = { for function, grant in google_storage_bucket_iam_member.archive_keeper : function => grant.member } == { graphql = "serviceAccount:graphql@x.iam", worker = "serviceAccount:worker@x.iam" }
+    error_message = "The two functions, and nobody else."
+  }
+  assert {
+    condition     = google_project_iam_custom_role.archive_keeper[0].permissions == toset(["storage.objects.create", "storage.objects.delete", "storage.objects.get", "storage.objects.list"])
+    error_message = "They may read, write and replace objects, and nothing else."
+  }
+}
+
+run "archive_forgets_after_so_many_days" {
+  command = plan
+
+  variables {
+    archive             = { keep_days = 30 }
+    deletion_protection = false
+  }
+
+  assert {
+    condition     = tolist(google_storage_bucket.archive[0].lifecycle_rule[0].condition)[0].age == 30 && tolist(google_storage_bucket.archive[0].lifecycle_rule[0].action)[0].type == "Delete"
+    error_message = "A drawing is deleted after thirty days."
+  }
+  assert {
+    condition     = google_storage_bucket.archive[0].force_destroy
+    error_message = "Without deletion protection it goes with the rest."
+  }
+}
+
+run "archive_needs_the_cache" {
+  command = plan
+
+  variables {
+    archive            = {}
+    background_enabled = false
+    cache_enabled      = false
+  }
+
+  expect_failures = [var.archive]
+}
+
+run "addresses_of_pictures_are_signed_by_a_secret" {
+  command = plan
+
+  variables {
+    image_signing_key = "canary-key-canary-key-canary-key-canary"
+    images_signed     = true
+  }
+
+  assert {
+    condition     = contains([for s in google_cloudfunctions2_function.this["graphql"].service_config[0].secret_environment_variables : s.key], "IMAGE_SIGNING_KEY")
+    error_message = "The functions are given the key."
+  }
+  assert {
+    condition     = google_secret_manager_secret_version.image_signing_key[0].secret_data_wo == null
+    error_message = "The key goes to Secret Manager and is forgotten."
+  }
+}

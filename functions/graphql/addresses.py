@@ -1,0 +1,55 @@
+"""Addresses of pictures: under which host, and with which signature where a key is set."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Callable, Mapping
+
+from starlette.requests import Request
+
+PATH = "/images/"
+STEP_S = 900
+"""An address is signed until the end of the next quarter of an hour: for 15 to 30 minutes, and the same meanwhile."""
+
+_HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
+
+
+class Addresses:
+    """Without a key an address is good for as long as the picture is kept; with one it is signed, and soon lapses."""
+
+    def __init__(self, signing_key: str, public_url: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._key, self._public_url, self._clock = signing_key.encode(), public_url, clock
+
+    @property
+    def signed(self) -> bool:
+        return bool(self._key)
+
+    def of(self, image_sha256: str, origin: str) -> str:
+        """Return the address of a picture for a caller who came by this origin."""
+        address = f"{self._public_url or origin}{PATH}{image_sha256}.png"
+        if not self.signed:
+            return address
+        exp = (int(self._clock()) // STEP_S + 2) * STEP_S
+        return f"{address}?exp={exp}&sig={self._signature(image_sha256, str(exp))}"
+
+    def refusal(self, image_sha256: str, query: Mapping[str, str]) -> str:
+        """Return why this address may not be used, in one sentence; nothing if it may."""
+        if not self.signed:
+            return ""
+        exp, sig = query.get("exp", ""), query.get("sig", "")
+        if not hmac.compare_digest(self._signature(image_sha256, exp).encode(), sig.encode()):
+            return "This address of a picture is not signed; ask for imageUrl."
+        return "This address of a picture has lapsed; ask for imageUrl again." if int(exp) <= self._clock() else ""
+
+    def _signature(self, image_sha256: str, exp: str) -> str:
+        return hmac.new(self._key, f"{image_sha256} {exp}".encode(), hashlib.sha256).hexdigest()
+
+
+def origin(request: Request) -> str:
+    """Return scheme and host as the caller named them: told to that caller alone, in an answer nobody may store."""
+    host = request.headers.get("host", "")
+    scheme = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip() or request.url.scheme
+    return f"{scheme}://{host}" if scheme in ("http", "https") and _HOST.fullmatch(host) else ""

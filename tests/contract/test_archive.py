@@ -1,0 +1,192 @@
+"""The archive on S3, on Google Cloud Storage's wire format and in a folder: what is kept, and what a fault costs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from rubydraw.archive import FAILURES, OPEN_S, Archive
+from rubydraw.drawing import Drawing
+from rubydraw.settings import Settings
+
+from tests.contract.object_stores import BUCKET, S3, Gcs
+from tests.contract.wire_proxy import WireProxy
+from tests.servers import free_port
+from tests.sketches import drawing, png
+
+DIGEST = "ab" * 32
+OTHER = "cd" * 32
+Kept = Callable[[Archive, str, Drawing], Awaitable[None]]
+
+
+def archive(url: str, endpoint: str = "", clock: Callable[[], float] | None = None) -> Archive:
+    named = {"ARCHIVE_URL": url, "ARCHIVE_ENDPOINT": endpoint}
+    settings = Settings.from_env({"REDIS_URL": "redis://nowhere", "GEMINI_API_KEY": "k", **named})
+    return Archive(settings, clock=clock) if clock else Archive(settings)
+
+
+async def keep(kept_in: Archive, digest: str, kept: Drawing) -> None:
+    kept_in.begin_keeping(digest, kept)
+    await kept_in.kept(digest)
+
+
+@dataclass
+class Place:
+    """Where an archive keeps things, seen from the other side."""
+
+    archive: Archive
+    get: Callable[[str], bytes]
+    put: Callable[[str, bytes], object]
+
+
+@pytest.fixture(params=["file", "s3", "gs"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Each kind of store, with a prefix."""
+    match request.param:
+        case "file":
+            folder = tmp_path / "not yet there"
+            return Place(
+                archive(f"file://{folder}"),
+                lambda path: (folder / path).read_bytes(),
+                lambda path, data: (folder / path).write_bytes(data),
+            )
+        case "s3":
+            s3: S3 = request.getfixturevalue("s3")
+            return Place(
+                archive(f"s3://{BUCKET}/one/two", s3.url),
+                lambda path: s3.get(f"one/two/{path}"),
+                lambda path, data: s3.put(f"one/two/{path}", data),
+            )
+    gcs: Gcs = request.getfixturevalue("gcs")
+    return Place(
+        archive(f"gs://{BUCKET}/one/two", gcs.url),
+        lambda path: gcs.objects[f"{BUCKET}/one/two/{path}"],
+        lambda path, data: gcs.objects.update({f"{BUCKET}/one/two/{path}": data}),
+    )
+
+
+async def test_drawing_comes_back_as_it_was_kept(place: Place) -> None:
+    """In one object that says what it is, found by its digest and by its picture."""
+    kept = drawing()
+    assert (None, "") == (await place.archive.get(DIGEST), await place.archive.digest_of(kept.image_sha256))
+    await keep(place.archive, DIGEST, kept)
+    assert kept == await place.archive.get(DIGEST)
+    assert DIGEST == await place.archive.digest_of(kept.image_sha256)
+    data = place.get(f"drawings/{DIGEST}")
+    assert data.startswith(b"rubydraw drawing 1 ")
+    assert data.endswith(b"\n" + kept.image)
+    assert b'"prompt_version":"p1"' in data
+
+
+async def test_new_drawing_takes_the_place_of_the_old(place: Place) -> None:
+    """One object for each digest."""
+    await keep(place.archive, DIGEST, drawing(title="old"))
+    fresh = drawing(title="new", image=png(7), image_sha256="")
+    await keep(place.archive, DIGEST, fresh)
+    assert fresh == await place.archive.get(DIGEST)
+
+
+async def test_drawing_with_fallback_metadata_is_not_kept(place: Place) -> None:
+    """The next call may bring better words."""
+    await keep(place.archive, DIGEST, drawing(fallback_metadata=True))
+    assert None is await place.archive.get(DIGEST)
+
+
+BROKEN: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda data: data[:-20],
+    "cut to its head": lambda data: data.partition(b"\n")[0],
+    "empty": lambda _: b"",
+    "changed": lambda data: data.replace(b"flat", b"flap"),
+    "foreign": lambda _: b"GIF89a and so on",
+    "of another format": lambda data: data.replace(b"drawing 1", b"drawing 2"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+async def test_damaged_object_is_absent_and_written_over(place: Place, broken: Callable[[bytes], bytes]) -> None:
+    """A reader never fails over it, and the archive is not held to be down."""
+    kept, path = drawing(), f"drawings/{DIGEST}"
+    await keep(place.archive, DIGEST, kept)
+    place.put(path, broken(place.get(path)))
+    assert [None] * (FAILURES + 1) == [await place.archive.get(DIGEST) for _ in range(FAILURES + 1)]
+    await keep(place.archive, DIGEST, kept)
+    assert kept == await place.archive.get(DIGEST)
+
+
+async def test_object_under_another_key_is_absent(place: Place) -> None:
+    """Whoever copied it there."""
+    await keep(place.archive, DIGEST, drawing())
+    await keep(place.archive, OTHER, drawing())
+    place.put(f"drawings/{OTHER}", place.get(f"drawings/{DIGEST}"))
+    assert None is await place.archive.get(OTHER)
+    place.put(f"pictures/{OTHER}", b"../" + DIGEST.encode())
+    assert "" == await place.archive.digest_of(OTHER)
+
+
+async def test_without_an_address_nothing_is_kept() -> None:
+    """The default: nothing is opened, nothing is written."""
+    off = archive("")
+    await keep(off, DIGEST, drawing())
+    assert None is await off.get(DIGEST)
+
+
+async def test_s3_that_hangs_costs_a_second_and_is_then_left_alone(s3: S3) -> None:
+    """Callers at once wait together; those who come next do not wait; one tries again after ten seconds."""
+    now_s = 0.0
+    proxy = WireProxy(s3.port, silent=True)
+    async with proxy.listening():
+        hanging = archive(f"s3://{BUCKET}", f"http://127.0.0.1:{proxy.address}", lambda: now_s)
+        assert [None] * FAILURES == await asyncio.gather(*(hanging.get(DIGEST) for _ in range(FAILURES)))
+        reached = proxy.connections
+        async with asyncio.timeout(0.5):
+            for _ in range(20):
+                assert None is await hanging.get(DIGEST)
+                await keep(hanging, DIGEST, drawing())
+        assert reached == proxy.connections
+        proxy.silent = False
+        now_s += OPEN_S
+        await keep(hanging, DIGEST, kept := drawing())
+        assert kept == await hanging.get(DIGEST)
+
+
+async def test_a_missing_bucket_is_no_drawing_and_is_told(s3: S3) -> None:
+    """A write that goes nowhere is a failure, not a success."""
+    nowhere = archive("s3://no-such-bucket", s3.url)
+    await keep(nowhere, DIGEST, drawing())
+    assert 1 == nowhere._failures
+    assert None is await nowhere.get(DIGEST)
+
+
+async def test_wrong_credentials_are_no_drawing(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server refuses the signature; what is kept is not shown."""
+    await keep(archive(f"s3://{BUCKET}", s3.url), DIGEST, kept := drawing())
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    refused = archive(f"s3://{BUCKET}", s3.url)
+    assert None is await refused.get(DIGEST)
+    assert 1 == refused._failures
+    await keep(refused, DIGEST, drawing(title="never"))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.credentials["AWS_SECRET_ACCESS_KEY"])
+    assert kept == await archive(f"s3://{BUCKET}", s3.url).get(DIGEST)
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, 503])
+async def test_each_refusal_of_google_is_no_drawing(gcs: Gcs, status: int) -> None:
+    """It is asked once: the deadline leaves no room for retries."""
+    refused = archive(f"gs://{BUCKET}", gcs.url)
+    gcs.status = status
+    assert None is await refused.get(DIGEST)
+    assert [f"GET {BUCKET}/drawings/{DIGEST}"] == gcs.requests
+    gcs.status = 0
+    await keep(refused, DIGEST, kept := drawing())
+    assert kept == await refused.get(DIGEST)
+
+
+async def test_a_fault_is_one_line_without_address_or_key(caplog: pytest.LogCaptureFixture) -> None:
+    """Its kind is told, and nothing of what the library says."""
+    await archive("s3://canary-bucket", f"http://127.0.0.1:{free_port()}").get(DIGEST)
+    (told,) = [record for record in caplog.records if record.name == "rubydraw"]
+    assert "archive.failed" == told.getMessage()
+    assert {"doing": "read", "kind": "GenericError"} == vars(told)["fields"]
