@@ -203,7 +203,7 @@ async def test_newer_schema_waits_for_a_newer_revision(
 ) -> None:
     """Redelivered, neither settled nor copied."""
     await deliveries.accepted(message)
-    assert AGAIN == await deliveries.post(envelope(b'{"schema": 2, "new": 1}\n', message.attributes()))
+    assert AGAIN == await deliveries.post(envelope(b'{"schema": 3, "new": 1}\n', message.attributes()))
     assert ("queued", "0") == await deliveries.state(message, "status", "attempt")
     assert [] == await copies(pubsub_stand_in)
 
