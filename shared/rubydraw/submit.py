@@ -6,6 +6,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 
 from rubydraw import logs
 from rubydraw.drawing import CacheUse
@@ -90,8 +91,8 @@ class Submit:
         )  # fmt: skip
         logs.info("job.submitted", request_id=request_id, status=status, digest=digest[:12])
         if status == "queued":
-            traceparent, refresh = logs.traceparent(), cache is CacheUse.REFRESH
-            await self._publish(JobMessage(request_id, owner, created_at_ms, 0, digest, traceparent, sketch, refresh))
+            job = JobMessage(request_id, owner, created_at_ms, 0, digest, logs.traceparent(), sketch)
+            await self._publish(replace(job, refresh=cache is CacheUse.REFRESH))
         return request_id
 
     async def _bound(self, input_hash: bytes, request_id: str, owner: str, key: str) -> tuple[str, bool]:
