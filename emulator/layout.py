@@ -18,7 +18,14 @@ _SETTINGS = (
     *("GEMINI_MODEL", "GEMINI_TIMEOUT_S", "SYNC_DEADLINE_S", "WORK_DEADLINE_S", "PUBLISH_TIMEOUT_S"),
     *("LEASE_MS", "HEARTBEAT_MS", "MAX_ATTEMPTS", "JOB_MAX_AGE_S", "MAX_PNG_BYTES", "MAX_IN_FLIGHT"),
     *("LOCAL_ALLOWANCE_PER_MINUTE", "CORS_ORIGINS", "INTROSPECTION", "LOG_LEVEL", "PUBLIC_URL"),
-    *("ACCESS", "API_KEYS", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS_URL"),  # to try a front end that signs in
+    *(
+        "ACCESS",
+        "API_KEYS",
+        "JWT_ISSUER",
+        "JWT_AUDIENCE",
+        "JWT_JWKS_URL",
+        "IMAGE_SIGNING_KEY",
+    ),  # to try a front end that signs in
 )
 _ARCHIVE = (
     *("ARCHIVE_URL", "ARCHIVE_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"),

@@ -6,8 +6,7 @@ locals {
     { REDIS_URL = "redis-url" },
     var.results_redis == null ? {} : { CACHE_REDIS_URL = "cache-redis-url" },
     var.gemini.mode == "vertex" ? {} : { GEMINI_API_KEY = "gemini-api-key" },
-    var.access.mode == "off" ? {} : { API_KEYS = "api-keys" },
-    var.images_signed ? { IMAGE_SIGNING_KEY = "image-signing-key" } : {},
+    var.access.mode == "off" ? {} : { API_KEYS = "api-keys", IMAGE_SIGNING_KEY = "image-signing-key" },
   )
 
   # The worker is called by Pub/Sub alone, which Google's IAM lets in.
@@ -77,12 +76,12 @@ resource "google_secret_manager_secret_version" "api_keys" {
   }
 }
 
-# "not-set" is shorter than the functions accept: a key that everybody knows signs nothing.
+# Made up once, by whoever applies, and known to the functions alone. A new one makes addresses of pictures lapse at once.
 resource "google_secret_manager_secret_version" "image_signing_key" {
-  count = var.images_signed ? 1 : 0
+  count = var.access.mode == "off" ? 0 : 1
 
   secret                 = google_secret_manager_secret.this["IMAGE_SIGNING_KEY"].id
-  secret_data_wo         = coalesce(var.image_signing_key, "not-set")
+  secret_data_wo         = "${uuid()}${uuid()}" # 244 random bits; another one each time, of which only the first is written
   secret_data_wo_version = "1"
 
   lifecycle {

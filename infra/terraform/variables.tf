@@ -186,20 +186,6 @@ variable "graphql_invokers" {
   }
 }
 
-variable "image_signing_key" {
-  description = "The key for images_signed, at least 32 characters, from TF_VAR_image_signing_key: written to Secret Manager when the secret is made, to the state never. Without it the functions do not start until a version is added."
-  type        = string
-  default     = null
-  ephemeral   = true
-  sensitive   = true
-}
-
-variable "images_signed" {
-  description = "Whether addresses of pictures are signed and lapse within half an hour."
-  type        = bool
-  default     = false
-}
-
 variable "labels" {
   description = "Labels on everything that can carry them, beside app and managed_by."
   type        = map(string)

@@ -66,7 +66,7 @@ class Archive:
         if self._url and not drawing.fallback_metadata:
             task = asyncio.create_task(self._keep(digest, drawing))
             self._writes[digest] = task
-            task.add_done_callback(lambda done: self._writes.pop(digest) if self._writes[digest] is done else None)
+            task.add_done_callback(lambda done: self._writes.pop(digest) if self._writes.get(digest) is done else None)
 
     async def kept(self, digest: str) -> None:
         """Wait until this drawing is written, or could not be in time."""

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from rubydraw import api_keys
 from rubydraw.api_keys import ApiKey
-from rubydraw.settings import Settings
+from rubydraw.settings import HttpUrl, Settings
 
 
 def _keys(value: Any) -> Any:
@@ -44,6 +44,14 @@ def _somebody(value: str, info: ValidationInfo) -> str:
     return value
 
 
+def _signs(value: str, info: ValidationInfo) -> str:
+    if not value and info.data.get("access") == "required":
+        raise ValueError("is missing (ACCESS is required)")
+    if value and len(value) < 32:
+        raise ValueError("must have at least 32 characters")
+    return value
+
+
 class GraphqlSettings(Settings):
     """Settings that the worker neither needs nor gets: Google's IAM decides who calls it."""
 
@@ -58,3 +66,7 @@ class GraphqlSettings(Settings):
     access: Annotated[Literal["required", "off"], AfterValidator(_somebody)] = Field(
         "required", description="`required` (callers bring a key or a token) or `off` (anybody may spend)"
     )
+    image_signing_key: Annotated[str, AfterValidator(_signs)] = Field(
+        "", description="signs each `imageUrl` for half an hour; needed where access is required", repr=False
+    )
+    public_url: HttpUrl = Field("", description="what `imageUrl` begins with; empty: the host that the request names")

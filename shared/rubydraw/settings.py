@@ -29,12 +29,6 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _long_key(value: str) -> str:
-    if value and len(value) < 32:
-        raise ValueError("must have at least 32 characters")
-    return value
-
-
 def _origin(values: tuple[str, ...]) -> tuple[str, ...]:
     for value in values:
         if not value.startswith(("http://", "https://")) or value.count("/") != 2 or "*" in value:
@@ -89,10 +83,6 @@ class Settings(BaseModel):
         " with ambient credentials; empty: nowhere",
     )
     archive_endpoint: HttpUrl = Field("", description="another address of that store; empty: Google's or Amazon's")
-    image_signing_key: Annotated[str, AfterValidator(_long_key)] = Field(
-        "", description="secret that signs `imageUrl` for half an hour; empty: pictures need no signature", repr=False
-    )
-    public_url: HttpUrl = Field("", description="what `imageUrl` begins with; empty: the host that the request names")
     gemini_mode: Literal["api", "vertex", "express"] = Field(
         "api", description="`api` (Gemini API key), `vertex` (ambient credentials) or `express` (Vertex express key)"
     )

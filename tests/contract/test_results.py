@@ -160,6 +160,13 @@ async def test_drawing_that_redis_refuses_is_held_and_written_later(
     assert paid_for == await Results(store).get(DIGEST)
 
 
+async def test_newer_drawing_takes_the_place_of_one_that_is_held(cut_off: Results) -> None:
+    """What was drawn anew while Redis is away is not answered with what it replaces."""
+    await cut_off.save(DIGEST, drawing(title="old"))
+    await cut_off.save(DIGEST, fresh := drawing(title="new"))
+    assert fresh == await cut_off.get(DIGEST)
+
+
 @pytest.fixture
 async def cut_off() -> AsyncIterator[Results]:
     """Results whose Redis does not run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -120,18 +121,39 @@ async def test_without_redis_the_archive_still_answers(
     assert 1 == await gemini_stand_in.calls()
 
 
+@pytest.fixture
+def hanging(environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The settings of functions whose archive takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        there = {"ARCHIVE_URL": "s3://drawings", "ARCHIVE_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        yield environment | there | {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+
+
 async def test_archive_that_hangs_is_left_alone_after_three_deadlines(
-    environment: dict[str, str], http: httpx2.AsyncClient, raw: redis.asyncio.Redis, gemini_stand_in: GeminiStandIn
+    hanging: dict[str, str], http: httpx2.AsyncClient, raw: redis.asyncio.Redis, gemini_stand_in: GeminiStandIn
 ) -> None:
     """Every sketch is drawn, every repeat is a hit, and three log lines are all that is told."""
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        hangs = {"ARCHIVE_URL": "s3://drawings", "ARCHIVE_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
-        ambient = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-        with servers.running_function("graphql", environment | hangs | ambient) as server:
-            service = SketchService(http, server.url)
-            for cache in ("MISS", "HIT"):
-                answers = [await service.improve(shade) for shade in range(DRAWINGS)]
-                assert [cache] * DRAWINGS == [shown(answer)[0] for answer in answers]
-            assert FAILURES == sum("archive.failed" in line for line in server.lines)
+    with servers.running_function("graphql", hanging) as server:
+        service = SketchService(http, server.url)
+        for cache in ("MISS", "HIT"):
+            answers = [await service.improve(shade) for shade in range(DRAWINGS)]
+            assert [cache] * DRAWINGS == [shown(answer)[0] for answer in answers]
+        assert FAILURES == sum("archive.failed" in line for line in server.lines)
     assert DRAWINGS == await gemini_stand_in.calls()
     assert DRAWINGS == len(await raw.keys(keys.result("*")))
+
+
+async def test_done_is_told_before_the_archive_is_waited_for(
+    hanging: dict[str, str],
+    http: httpx2.AsyncClient,
+    raw: redis.asyncio.Redis,
+    gemini_stand_in: GeminiStandIn,
+    message: JobMessage,
+) -> None:
+    """The message alone is acknowledged later: until then the instance has a CPU to write with."""
+    with servers.running_function("worker", hanging) as server:
+        deliveries = Deliveries(http, server.url, raw)
+        pushed = asyncio.create_task(deliveries.push(message))
+        await deliveries.until(message, status="done")
+        assert not pushed.done()
+        assert ACKNOWLEDGED == await pushed

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import httpx2
 import pytest
 import redis.asyncio
 from rubydraw import keys
 from rubydraw.message import JobMessage
 
+from tests import servers
 from tests.functions.deliveries import ACKNOWLEDGED, AGAIN, Deliveries
 from tests.functions.sketch_service import SketchService, shown
 from tests.sketches import now_ms
@@ -42,6 +44,23 @@ async def test_refreshes_at_once_share_exactly_one_call(service: SketchService, 
     assert 2 == await gemini_stand_in.calls()
     assert {True} == {payload["result"]["provenance"]["createdAt"] > old for payload in payloads}
     assert 1 == [shown(payload)[0] for payload in payloads].count("MISS")
+
+
+async def test_refreshes_on_two_instances_share_exactly_one_call(
+    service: SketchService, environment: dict[str, str], http: httpx2.AsyncClient, gemini_stand_in: GeminiStandIn
+) -> None:
+    """Whoever waits for another instance is told what that one draws, and never the old drawing."""
+    old = (await service.improve())["result"]["provenance"]["createdAt"]
+    with servers.running_function("graphql", environment) as server:
+        both = (service, SketchService(http, server.url))
+        await gemini_stand_in.fail("hold")
+        asked = [asyncio.create_task(each.improve(cache="REFRESH")) for each in both]
+        await gemini_stand_in.until_waiting(1)
+        await gemini_stand_in.release()
+        payloads = await asyncio.gather(*asked)
+    assert ["COALESCED", "MISS"] == sorted(shown(payload)[0] for payload in payloads)
+    assert old not in {payload["result"]["provenance"]["createdAt"] for payload in payloads}
+    assert 2 == await gemini_stand_in.calls()
 
 
 async def test_only_is_never_drawn(service: SketchService, gemini_stand_in: GeminiStandIn) -> None:

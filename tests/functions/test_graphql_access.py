@@ -62,6 +62,7 @@ def issuer() -> Iterator[Issuer]:
 def guarded_server(environment: dict[str, str], issuer: Issuer) -> Iterator[Server]:
     settings = {
         "ACCESS": "required",
+        "IMAGE_SIGNING_KEY": "k" * 32,
         "API_KEYS": json.dumps([key.entry for key in (_ada, _bo, _old)]),
         "JWT_ISSUER": issuer.url,
         "JWT_AUDIENCE": AUDIENCE,
@@ -230,7 +231,8 @@ async def test_a_silent_key_server_is_our_fault() -> None:
     with issuing() as away:
         away.fault = "500"
         issuer = {"JWT_ISSUER": away.url, "JWT_AUDIENCE": AUDIENCE, "JWT_JWKS_URL": f"{away.url}/keys"}
-        needed = {"REDIS_URL": "redis://127.0.0.1:1", "GEMINI_API_KEY": "k", "API_KEYS": json.dumps([_ada.entry])}
+        needed = {"REDIS_URL": "redis://127.0.0.1:1", "GEMINI_API_KEY": "k", "IMAGE_SIGNING_KEY": "k" * 32}
+        needed |= {"API_KEYS": json.dumps([_ada.entry])}
         service = TinyService(principal=access.Access(GraphqlSettings.from_env(needed | issuer)).principal)
         answer = await service.post({"query": "{ __typename }"}, **bearer(away.token()))
         assert (503, "UNAVAILABLE") == (answer.status_code, answer.json()["errors"][0]["extensions"]["code"])

@@ -98,4 +98,4 @@ def test_right_values_are_taken(tmp_path: Path) -> None:
     """A plan with a project, a region and every kind of right value goes through."""
     assert (0, "") == planned(tmp_path, **ACCEPTED)
     assert (0, "") == planned(tmp_path)
-    assert (0, "") == planned(tmp_path, archive={"keep_days": 365}, images_signed=True)
+    assert (0, "") == planned(tmp_path, archive={"keep_days": 365})

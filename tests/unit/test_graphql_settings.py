@@ -7,7 +7,7 @@ from rubydraw.graphql_settings import GraphqlSettings
 from rubydraw.settings import BadSettings, Settings
 
 CANARY = "c4n4ry-s3cr3t"
-NEEDED = {"REDIS_URL": "redis://127.0.0.1:6379", "GEMINI_API_KEY": "k"}
+NEEDED = {"REDIS_URL": "redis://127.0.0.1:6379", "GEMINI_API_KEY": "k", "IMAGE_SIGNING_KEY": "k" * 32}
 ISSUER = {"JWT_ISSUER": "https://i.example", "JWT_AUDIENCE": "app", "JWT_JWKS_URL": "https://i.example/keys"}
 
 
@@ -70,3 +70,20 @@ def test_no_key_shows_when_settings_are_printed() -> None:
     """Not even as its hash."""
     entry = f'[{{"name": "web", "sha256": "{"ab" * 32}"}}]'
     assert "abab" not in repr(GraphqlSettings.from_env(NEEDED | {"API_KEYS": entry}))
+
+
+def test_where_access_is_required_pictures_are_signed() -> None:
+    """By a key that nobody guesses; where anybody may call there need be none."""
+    assert "IMAGE_SIGNING_KEY is missing (ACCESS is required)" in refusal({"API_KEYS": "[]", "IMAGE_SIGNING_KEY": ""})
+    assert "" == GraphqlSettings.from_env(NEEDED | {"ACCESS": "off", "IMAGE_SIGNING_KEY": ""}).image_signing_key
+    for access in ("off", "required"):
+        short = {"API_KEYS": "[]", "ACCESS": access, "IMAGE_SIGNING_KEY": CANARY}
+        assert "Settings that cannot be used: IMAGE_SIGNING_KEY: must have at least 32 characters" == refusal(short)
+    assert "k" * 32 not in repr(GraphqlSettings.from_env(NEEDED | {"ACCESS": "off"}))
+
+
+def test_pictures_have_an_http_address() -> None:
+    """Without a slash at its end."""
+    settings = GraphqlSettings.from_env(NEEDED | {"ACCESS": "off", "PUBLIC_URL": "https://draw.example/"})
+    assert "https://draw.example" == settings.public_url
+    assert "PUBLIC_URL: must start with http:// or https://" in refusal({"ACCESS": "off", "PUBLIC_URL": CANARY})

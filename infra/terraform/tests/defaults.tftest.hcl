@@ -119,7 +119,7 @@ run "no_secret_is_in_the_environment_or_the_state" {
     error_message = "The plain environment holds addresses, names and a public certificate."
   }
   assert {
-    condition     = { for name, f in google_cloudfunctions2_function.this : name => [for s in f.service_config[0].secret_environment_variables : s.key] } == { graphql = ["API_KEYS", "GEMINI_API_KEY", "REDIS_URL"], worker = ["GEMINI_API_KEY", "REDIS_URL"] }
+    condition     = { for name, f in google_cloudfunctions2_function.this : name => [for s in f.service_config[0].secret_environment_variables : s.key] } == { graphql = ["API_KEYS", "GEMINI_API_KEY", "IMAGE_SIGNING_KEY", "REDIS_URL"], worker = ["GEMINI_API_KEY", "REDIS_URL"] }
     error_message = "Keys and the address with the password come from Secret Manager, and only the function that faces callers knows theirs."
   }
   assert {
@@ -148,7 +148,7 @@ run "roles_are_few_and_on_resources" {
     error_message = "Only the push account calls the worker."
   }
   assert {
-    condition     = alltrue([for grant in google_secret_manager_secret_iam_member.reader : grant.role == "roles/secretmanager.secretAccessor"]) && keys(google_secret_manager_secret_iam_member.reader) == ["graphql/API_KEYS", "graphql/GEMINI_API_KEY", "graphql/REDIS_URL", "worker/GEMINI_API_KEY", "worker/REDIS_URL"]
+    condition     = alltrue([for grant in google_secret_manager_secret_iam_member.reader : grant.role == "roles/secretmanager.secretAccessor"]) && keys(google_secret_manager_secret_iam_member.reader) == ["graphql/API_KEYS", "graphql/GEMINI_API_KEY", "graphql/IMAGE_SIGNING_KEY", "graphql/REDIS_URL", "worker/GEMINI_API_KEY", "worker/REDIS_URL"]
     error_message = "Each function reads the secrets that it needs, and no more."
   }
   assert {

@@ -34,7 +34,7 @@ run "results_in_a_redis_of_their_own" {
     error_message = "Both ask for a password and speak TLS."
   }
   assert {
-    condition     = [for s in google_cloudfunctions2_function.this["graphql"].service_config[0].secret_environment_variables : s.key] == ["API_KEYS", "CACHE_REDIS_URL", "GEMINI_API_KEY", "REDIS_URL"]
+    condition     = [for s in google_cloudfunctions2_function.this["graphql"].service_config[0].secret_environment_variables : s.key] == ["API_KEYS", "CACHE_REDIS_URL", "GEMINI_API_KEY", "IMAGE_SIGNING_KEY", "REDIS_URL"]
     error_message = "The second address is a secret too."
   }
   assert {
@@ -51,7 +51,7 @@ run "vertex_has_no_key_at_all" {
   }
 
   assert {
-    condition     = keys(google_secret_manager_secret.this) == ["API_KEYS", "REDIS_URL"] && length(google_secret_manager_secret_version.gemini_api_key) == 0
+    condition     = keys(google_secret_manager_secret.this) == ["API_KEYS", "IMAGE_SIGNING_KEY", "REDIS_URL"] && length(google_secret_manager_secret_version.gemini_api_key) == 0
     error_message = "There is no secret for a key of Gemini's."
   }
   assert {
@@ -234,17 +234,12 @@ run "archive_needs_the_cache" {
   expect_failures = [var.archive]
 }
 
-run "addresses_of_pictures_are_signed_by_a_secret" {
+run "addresses_of_pictures_are_signed_where_access_is_required" {
   command = plan
 
-  variables {
-    image_signing_key = "canary-key-canary-key-canary-key-canary"
-    images_signed     = true
-  }
-
   assert {
-    condition     = contains([for s in google_cloudfunctions2_function.this["graphql"].service_config[0].secret_environment_variables : s.key], "IMAGE_SIGNING_KEY")
-    error_message = "The functions are given the key."
+    condition     = contains([for s in google_cloudfunctions2_function.this["graphql"].service_config[0].secret_environment_variables : s.key], "IMAGE_SIGNING_KEY") && !contains([for s in google_cloudfunctions2_function.this["worker"].service_config[0].secret_environment_variables : s.key], "IMAGE_SIGNING_KEY")
+    error_message = "The function that signs is given the key, and no other."
   }
   assert {
     condition     = google_secret_manager_secret_version.image_signing_key[0].secret_data_wo == null
