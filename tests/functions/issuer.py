@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -60,9 +60,10 @@ class Issuer:
         return jwt.encode(self.claims(**claims), signer, alg, headers=named)
 
     def body(self) -> tuple[int, bytes]:
+        keys = json.dumps({"keys": self.published}).encode()
         match self.fault:
             case "500":
-                return 500, b"{}"
+                return 500, keys
             case "garbage":
                 return 200, b"<html>"
             case "empty":
@@ -72,8 +73,10 @@ class Issuer:
             case "huge":
                 return 200, json.dumps({"keys": self.published, "padding": "x" * 300_000}).encode()
             case "redirect":
-                return 302, b""
-        return 200, json.dumps({"keys": self.published}).encode()
+                return 302, keys
+            case "a secret":
+                return 200, b'{"keys": [{"kty": "oct", "kid": "rsa", "k": "c2VjcmV0", "alg": "HS256"}]}'
+        return 200, keys
 
 
 @contextmanager
@@ -92,7 +95,12 @@ def issuing() -> Iterator[Issuer]:
                 self.send_header("location", f"{issuer.url}/elsewhere")
             self.send_header("content-length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if issuer.fault == "drip":
+                with suppress(OSError):
+                    while not issuer.release.wait(0.1):
+                        self.wfile.write(b" ")
+            else:
+                self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             pass

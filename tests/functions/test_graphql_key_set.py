@@ -17,7 +17,7 @@ KeySet = key_set.KeySet
 AGAIN_S, FIRST_AGAIN_S = key_set.AGAIN_S, key_set.FIRST_AGAIN_S
 FRESH_S, STALE_S = key_set.FRESH_S, key_set.STALE_S
 
-FAULTS = ("500", "garbage", "empty", "no list", "huge", "redirect", "hang")
+FAULTS = ("500", "garbage", "empty", "no list", "huge", "redirect", "a secret", "hang", "drip")
 
 
 class Clock:

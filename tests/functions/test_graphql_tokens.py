@@ -152,7 +152,13 @@ async def test_keys_for_anything_else_do_not_count(tokens: Tokens, issuer: Issue
     """A shared secret in the key set, a key for encryption, one without an id: none of them signs."""
     secret = {"kty": "oct", "kid": "secret", "k": encoded(b"s" * 32), "alg": "HS256"}
     nameless = {name: value for name, value in jwk("x", rsa_key()).items() if name != "kid"}
-    issuer.published += [secret, jwk("enc", ec_key(), use="enc"), nameless, {"kty": "EC", "kid": "half"}]
+    issuer.published += [
+        secret,
+        jwk("enc", ec_key(), use="enc"),
+        nameless,
+        {**nameless, "kid": ["x"]},
+        {"kty": "EC", "kid": "half"},
+    ]
     hs256 = crafted(
         {"alg": "HS256", "kid": "secret"}, issuer.claims(), lambda text: hmac.digest(b"s" * 32, text, hashlib.sha256)
     )
