@@ -14,6 +14,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -146,11 +147,13 @@ def _told(
     warm_up_s = min(took_s * _WARM_UP_SHARE, _WARM_UP_S)
     trends = gauges.trends(since_s=began_s + warm_up_s, at_least_s=(took_s - warm_up_s) / 2)
     lines, flat = report.trends(trends, SPARED)
-    ends = [job.lives[-1][-1] if job.lives[-1] else "forgotten" for job in ledger.jobs.values()]
+    ends = Counter(job.lives[-1][-1] if job.lives[-1] else "forgotten" for job in ledger.jobs.values())
     print(f"soaked for {took_s / 60:.1f} min, seed {options.seed}, {trouble.made.total()} troubles")
     print(f"trouble     {report.listed(trouble.made)}")
     print(f"answers     {report.listed(ledger.answers)}")
-    print(f"jobs        {len(ledger.jobs)} accepted; {', '.join(f'{ends.count(end)} {end}' for end in sorted(set(ends)))}")
+    print(
+        f"jobs        {len(ledger.jobs)} accepted; {', '.join(f'{ends.count(end)} {end}' for end in sorted(set(ends)))}"
+    )
     print(
         f"calls       {paid_calls} for {len(calls.by_digest)} sketches; {calls.repeated} beyond the first, after "
         f"{calls.events['gemini.failed']} that failed and {calls.cut_off} that were cut off; "

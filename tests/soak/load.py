@@ -94,9 +94,7 @@ class Load:
         """The same sketch twenty times at once, half of them in the background."""
         number = self._new()
         jobs = [self._submit(number) for _ in range(_BURST // 2)]
-        _, *answers = await asyncio.gather(
-            asyncio.gather(*(self._now(number) for _ in range(_BURST // 2))), *jobs
-        )
+        _, *answers = await asyncio.gather(asyncio.gather(*(self._now(number) for _ in range(_BURST // 2))), *jobs)
         for payload in answers:
             if request_id := self._accepted(number, payload):
                 await self._follow(request_id, number)
