@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 PACKAGES := shared/rubydraw emulator infra docs bench cli
 
 .DEFAULT_GOAL := help
-.PHONY: help run improve test check format docs bench bundle plan deploy destroy lock clean
+.PHONY: help run improve test check format docs bench soak bundle plan deploy destroy lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ docs: $(VENV)/ready ## write the generated pages anew
 
 bench: $(VENV)/ready ## measure the cold start beside a hello world; ROUNDS=9
 	@$(BIN)/python -m bench.cold --rounds $(or $(ROUNDS),9)
+
+soak: $(VENV)/ready ## load and trouble for minutes, and an account of it: MINUTES=10 ARGS="--seed 2 --flush"
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(ARGS)
 
 bundle: ## pack both functions into reproducible zips
 	@$(PYTHON) infra/bundle.py

@@ -24,6 +24,7 @@ class WireProxy:
     connections: int = 0
     address: int = 0
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -34,7 +35,8 @@ class WireProxy:
         finally:
             server.close()
             self.hang_up()
-            await asyncio.sleep(0)
+            if self._serving:
+                await asyncio.wait(self._serving)
 
     def hang_up(self) -> None:
         """Close every connection, as a server does that starts again."""
@@ -42,6 +44,10 @@ class WireProxy:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         self.connections += 1
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.port)
         self._open |= {writer, server_writer}

@@ -20,6 +20,8 @@ STATUS = """query Status($id: String!) { improveSketchStatus(requestId: $id) {
   status attempt maxAttempts error problem { code retryable } createdAt updatedAt retryAt
   result { title provenance { cache } } } }"""
 
+DRAWING = """query Drawing($id: String!) { improveSketchStatus(requestId: $id) { status result { imageBase64 } } }"""
+
 
 class SketchClient:
     """Sends sketches to one or several addresses in turn."""
@@ -51,6 +53,10 @@ class SketchClient:
     async def status(self, request_id: str) -> dict[str, Any]:
         state: dict[str, Any] = (await self.raw_status(request_id))["data"]["improveSketchStatus"]
         return state
+
+    async def drawing(self, request_id: str, *, to: int = 0) -> dict[str, Any]:
+        """The raw answer about a job's state and picture."""
+        return await self._post(self.endpoints[to % len(self.endpoints)], DRAWING, {"id": request_id})
 
     async def settled(self, request_id: str, *, within_s: float = 40) -> dict[str, Any]:
         """Poll until the job is done or has failed; return its last state."""
