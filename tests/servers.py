@@ -17,6 +17,7 @@ import httpx2
 
 from emulator import valkey
 from emulator.lifeline import die_with_parent
+from tests.processes import children
 
 ROOT = Path(__file__).resolve().parent.parent
 WAIT_S = 30.0
@@ -45,6 +46,12 @@ class Server:
         """End it at once, with its children."""
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+    def signal_instance(self, number: int) -> int:
+        """Send a signal to the process that serves a function's requests; its server starts another where it ends."""
+        [instance] = children(self.process.pid)
+        os.kill(instance, number)
+        return instance
 
 
 def free_port() -> int:

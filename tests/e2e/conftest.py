@@ -15,6 +15,7 @@ import pytest
 
 from tests.e2e.redis_server import RedisServer, redis_server
 from tests.e2e.sketch_client import SketchClient, client_of
+from tests.processes import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 30.0
@@ -63,7 +64,7 @@ class Laptop:
 
     def processes(self, containing: str = "", *, generations: int = 4) -> set[int]:
         """The ids of its children (and theirs) with this in their command line."""
-        listed = list(_processes())
+        listed = list(processes())
         family = {self.process.pid}
         for _ in range(generations):
             family |= {pid for pid, parent, *_ in listed if parent in family}
@@ -74,31 +75,6 @@ class Laptop:
         """Send a signal and wait for its end; the exit status."""
         self.process.send_signal(number)
         return self.process.wait(WAIT_S)
-
-
-def _processes() -> Iterator[tuple[int, int, str, str]]:
-    """Id, parent, state and command line of each process: from /proc, as slim machines have no `ps`, or from `ps`."""
-    proc = Path("/proc")
-    if not (proc / "self" / "stat").exists():
-        listing = subprocess.run(
-            ["ps", "-eww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
-        )
-        for line in listing.stdout.splitlines():
-            pid, parent, state, args = line.split(maxsplit=3)
-            yield int(pid), int(parent), state[0], args
-        return
-    for folder in proc.glob("[0-9]*"):
-        try:
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-            args = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:  # it has ended meanwhile
-            continue
-        yield int(folder.name), int(parent), state, args
-
-
-def alive(pids: set[int]) -> set[int]:
-    """Those of these processes that still run."""
-    return {pid for pid, _, state, _ in _processes() if pid in pids and state != "Z"}
 
 
 def free_port() -> int:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import WAIT_S, Laptop, StartLaptop, alive, free_port
+from tests.e2e.conftest import WAIT_S, Laptop, StartLaptop, free_port
+from tests.processes import alive
 
 
 def status(url: str) -> int:

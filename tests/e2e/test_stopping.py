@@ -5,8 +5,9 @@ import os
 import signal
 import time
 
-from tests.e2e.conftest import Laptop, alive
+from tests.e2e.conftest import Laptop
 from tests.e2e.sketch_client import SketchClient
+from tests.processes import alive
 
 PLATFORM_KILLS_AFTER_S = 10.0
 
