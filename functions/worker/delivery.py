@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -47,8 +47,7 @@ class Deliveries:
         if request.method != "POST":
             return Response("Pub/Sub pushes by POST.", 405, {"allow": "POST"})
         try:
-            body = await _body(request)
-            return Response(status_code=await self._deliver(body))
+            return Response(status_code=await self._deliver(await _body(request)))
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # its text may hold what a client sent; the framework would log it
@@ -60,6 +59,7 @@ class Deliveries:
         logs.trace_request(envelope.attributes.get("traceparent", "") if envelope else "")
         if envelope is None:
             return await self._malformed(Envelope(body, {}, "", 0), Malformed("it is not a Pub/Sub envelope"))
+        del body
         try:
             job = JobMessage.read(envelope.data, envelope.attributes, max_png_bytes=self._max_png_bytes)
         except NewerSchema:
@@ -67,12 +67,14 @@ class Deliveries:
             return REDELIVER
         except Malformed as malformed:
             return await self._malformed(envelope, malformed)
+        # A job may wait for minutes. Only its sketch is held meanwhile: 1.2 MiB instead of 3.7 with one of 1 MB.
+        envelope = replace(envelope, data=b"")
         outcome, code = await self._work(job)
         match outcome:
             case Outcome.SETTLED:
                 return ACKNOWLEDGED
             case Outcome.GIVEN_UP:
-                return await self._give_up(envelope, code)
+                return await self._give_up(replace(envelope, data=job.data()), code)
         return REDELIVER
 
     async def _malformed(self, envelope: Envelope, malformed: Malformed) -> int:

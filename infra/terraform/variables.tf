@@ -147,9 +147,9 @@ variable "gemini_api_key" {
 }
 
 variable "graphql" {
-  description = "Size of the GraphQL function. max_instances times the setting MAX_IN_FLIGHT bounds the calls that may be billed at once."
+  description = "Size of the GraphQL function. Its memory sets MAX_IN_FLIGHT (250 with 1 GiB), and max_instances times that bounds the calls that may be billed at once."
   type = object({
-    concurrency   = optional(number, 250) # a stream holds one place for as long as it is watched
+    concurrency   = optional(number, 250) # as many calls as fit into 1 GiB; a watched stream holds a place too
     cpu           = optional(number, 1)
     max_instances = optional(number, 10)
     memory_mb     = optional(number, 1024)
@@ -318,7 +318,7 @@ variable "subnet_cidr" {
 variable "worker" {
   description = "Size of the worker. max_instances times concurrency bounds the background calls that may be billed at once."
   type = object({
-    concurrency   = optional(number, 16)
+    concurrency   = optional(number, 64) # at 20 s a call and 0.15 s to convert a JPEG, half of one CPU
     cpu           = optional(number, 1)
     max_instances = optional(number, 10)
     memory_mb     = optional(number, 1024)

@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from rubydraw.errors import StoreUnavailable, Unavailable
 
 MEAN_SKETCH_BYTES = 1024 * 1024
-"""A call holds 3.8 times its sketch inside the SDK; the bound on bytes is this times the bound on calls."""
+"""
+The bound on bytes is this times the bound on calls. A call with so large a sketch holds 1.3 MiB while it waits, and
+2.7 while all calls are answered at once with pictures of 1 MB: 250 of them fit into 1 GiB (docs/performance.md).
+"""
 BODY_PER_SKETCH = 1.4  # base64, and the JSON around it
 LONGEST_BODY_BYTES = 16 * 1024 * 1024
 """What a body counts as that does not say its length; a longer one is refused while it is read."""

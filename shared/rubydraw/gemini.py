@@ -71,10 +71,13 @@ class Gemini:
         from rubydraw.metadata import Metadata, read_metadata  # a pydantic model, which a hit does not pay for
 
         client = await self.load()
+        from rubydraw import upload  # by now it is loaded, and with it the HTTP client
+
         began = self._clock()
         try:
             async with asyncio.timeout(timeout_s):
-                response = await client.aio.models.generate_content(**_request(self.model, sketch))
+                with upload.sent(sketch.png):
+                    response = await client.aio.models.generate_content(**_request(self.model, sketch))
         except Exception as error:
             raise ours(error, self._clock() - began) from None
         took_ms = round((self._clock() - began) * 1000)
@@ -105,11 +108,16 @@ def _client(settings: Settings) -> Client:
     from google.genai import Client
     from google.genai.types import HttpOptions
 
+    from rubydraw import upload
+
     options = HttpOptions(
         base_url=settings.gemini_base_url or None,
         timeout=round(settings.gemini_timeout_s * 1000),
         # Its default pool would cap calls at 100, and a call that waits for a connection is a call in flight.
-        async_client_args={"limits": httpx2.Limits(max_connections=settings.max_in_flight)},
+        async_client_args={
+            "limits": httpx2.Limits(max_connections=settings.max_in_flight),
+            "event_hooks": {"request": [upload.put_in_place]},
+        },
     )
     make = partial(Client, http_options=options)
     match settings.gemini_mode:
@@ -124,7 +132,9 @@ def _client(settings: Settings) -> Client:
 def _request(model: str, sketch: Sketch) -> dict[str, Any]:
     from google.genai.types import Content, GenerateContentConfig, Modality, Part
 
-    parts = [Part.from_bytes(data=sketch.png, mime_type="image/png"), Part.from_text(text=prompt.user_text(sketch))]
+    from rubydraw.upload import PLACEHOLDER
+
+    parts = [Part.from_bytes(data=PLACEHOLDER, mime_type="image/png"), Part.from_text(text=prompt.user_text(sketch))]
     return {
         "model": model,
         "contents": [Content(role="user", parts=parts)],

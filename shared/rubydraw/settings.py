@@ -107,7 +107,7 @@ class Settings(BaseModel):
     publish_timeout_s: Seconds = Field(8, description="longest publish, retries included")
     max_png_bytes: int = Field(5 * 1024 * 1024, ge=1024, le=7 * 1024 * 1024, description="largest sketch")
     max_in_flight: int = Field(
-        100, ge=1, le=1000, description="calls to Gemini at once per instance, each with 1 MiB of sketch on average"
+        250, ge=1, le=1000, description="calls to Gemini at once per instance; 1 GiB holds 250 sketches of 1 MiB"
     )
     local_allowance_per_minute: int = Field(
         10, ge=0, le=10_000, description="calls to Gemini per minute and instance while Redis cannot be reached"

@@ -6,6 +6,7 @@ import hashlib
 import re
 import unicodedata
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 import pybase64
 
@@ -24,7 +25,7 @@ _DECOMPOSED_TO_MARKS = "\u0f73\u0f75\u0f81"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Sketch:
     """
     A checked sketch: exactly what is digested, sent to the worker and shown to Gemini.
@@ -61,11 +62,15 @@ class Sketch:
         svg, hints = _text("svg", svg), _text("hints", hints)
         _check_length(svg, hints)  # a few characters grow in NFC
         content = _hash(str(variant).encode(), svg.encode(), hints.encode(), picture.identity)
-        return cls(picture.data, svg, hints, variant, content)
+        return _in_use.setdefault(content, cls(picture.data, svg, hints, variant, content))
 
     def digest(self, *, model: str, prompt_version: str) -> str:
         """Return the hex SHA-256 under which the drawing of this sketch is kept: same digest, same drawing."""
         return _hash(KEY_VERSION.encode(), model.encode(), prompt_version.encode(), self.content_hash).hex()
+
+
+_in_use: WeakValueDictionary[bytes, Sketch] = WeakValueDictionary()
+"""Sketches of this process by content hash: all who wait for one and the same drawing hold one and the same copy."""
 
 
 def _decoded(png_base64: str, max_png_bytes: int) -> bytes:

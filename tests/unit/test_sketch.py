@@ -6,6 +6,7 @@ import base64
 import hashlib
 import time
 import unicodedata
+import weakref
 
 import pytest
 from hypothesis import given
@@ -263,3 +264,13 @@ def test_a_refused_picture_is_told_in_one_sentence() -> None:
         "pngBase64 is not a PNG that can be used: it has 9000 x 9000 pixels;"
         " allowed are 1 to 8192 a side and 40 megapixels in all."
     )
+
+
+def test_identical_sketches_share_one_copy_while_in_use() -> None:
+    """A hundred who wait for one drawing hold one sketch; nobody holds it after them."""
+    first, second = sketch(hints="a boat"), sketch(hints="a boat ")
+    assert first is second
+    assert first is not sketch(hints="a ship")
+    gone = weakref.ref(first)
+    del first, second
+    assert gone() is None

@@ -113,6 +113,7 @@ run "no_secret_is_in_the_environment_or_the_state" {
       GEMINI_LOCATION   = "global"
       GEMINI_MODE       = "api"
       GEMINI_PROJECT    = "demo-project"
+      MAX_IN_FLIGHT     = "250"
       PUBSUB_TOPIC      = "projects/demo-project/topics/jobs"
       REDIS_CA_CERT     = "CERTIFICATE"
     })])

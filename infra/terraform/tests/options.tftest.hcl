@@ -246,3 +246,18 @@ run "addresses_of_pictures_are_signed_where_access_is_required" {
     error_message = "The key goes to Secret Manager and is forgotten."
   }
 }
+
+run "memory_bounds_the_calls_in_flight" {
+  command = plan
+
+  variables {
+    graphql  = { memory_mb = 512 }
+    worker   = { memory_mb = 32768 }
+    settings = {}
+  }
+
+  assert {
+    condition     = { for key, f in google_cloudfunctions2_function.this : key => f.service_config[0].environment_variables.MAX_IN_FLIGHT } == { graphql = "110", worker = "1000" }
+    error_message = "An instance takes as many calls as fit into its memory, and at most a thousand."
+  }
+}

@@ -1,0 +1,28 @@
+"""What the measurements write into pages of docs/: each its own block between two marks, and nothing else there."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def measured() -> str:
+    """Return when and on what this is measured."""
+    today = datetime.datetime.now(datetime.UTC).date()
+    kind = f"{platform.system()} {platform.machine()}"
+    return f"Measured on {today}, {kind}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def put(page: str, block: str, text: str) -> None:
+    """Put `text` in place of this block of a page, or at its end; the rest of the page stays as it is."""
+    path, begin, end = DOCS / page, f"<!-- {block}: begin -->\n", f"<!-- {block}: end -->\n"
+    old = path.read_text() if path.exists() else ""
+    before, _, rest = old.partition(begin)
+    after = rest.partition(end)[2]
+    if not rest and before and not before.endswith("\n\n"):
+        before += "\n"
+    path.write_text(before + begin + text + end + after)
