@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, NoScriptError, ReadOnlyError, RedisError
 
 from rubydraw.errors import StoreUnavailable
+from rubydraw.round_trip import Commands, RoundTrips
 
 COMMAND_TIMEOUT_S = 0.5
 OPEN_S = 2.0
@@ -46,7 +47,7 @@ class Store:
     """
 
     def __init__(self, client: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = client
+        self._client, self._round_trips = client, RoundTrips(client)
         self._clock = clock
         self._slots = asyncio.Semaphore(COMMANDS_AT_ONCE)
         self._broken = False
@@ -72,8 +73,34 @@ class Store:
     async def pipeline(self, fill: Callable[[Any], object], *, atomic: bool = False) -> list[Any]:
         """Send what `fill` queues in one round trip; an answer that is an error stands in its place."""
 
+        if atomic:
+            return await self._transaction(fill)
+        commands = Commands()
+        fill(commands)
+        answers: list[Any] = await self.run(lambda _: self._round_trips.send(commands))
+        return answers
+
+    async def script(self, script: Script, keys: list[str], args: Iterable[Any]) -> Any:
+        """Run a script; the caller sees to it that running it twice is as good as once."""
+
+        (answer,) = await self.pipeline(lambda pipe: pipe.evalsha(script.sha, len(keys), *keys, *args))
+        if isinstance(answer, NoScriptError):
+            (answer,) = await self.pipeline(lambda pipe: pipe.eval(script.text, len(keys), *keys, *args))
+        raise_first((answer,))
+        return answer
+
+    def connection(self) -> AbstractConnection:
+        """Return a connection beside the pool, unopened; whoever has it opens it, times it and closes it."""
+        connection: AbstractConnection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        return connection
+
+    async def close(self) -> None:
+        await self._round_trips.close()
+        await self._client.aclose()
+
+    async def _transaction(self, fill: Callable[[Any], object]) -> list[Any]:
         async def send(client: Redis) -> list[Any]:
-            pipe = client.pipeline(transaction=atomic)
+            pipe = client.pipeline()
             fill(pipe)
             answers: list[Any] = await pipe.execute(raise_on_error=False)
             for answer in answers:
@@ -83,25 +110,6 @@ class Store:
 
         answers: list[Any] = await self.run(send)
         return answers
-
-    async def script(self, script: Script, keys: list[str], args: Iterable[Any]) -> Any:
-        """Run a script; the caller sees to it that running it twice is as good as once."""
-
-        async def evaluate(client: Redis) -> Any:
-            try:
-                return await client.evalsha(script.sha, len(keys), *keys, *args)
-            except NoScriptError:
-                return await client.eval(script.text, len(keys), *keys, *args)
-
-        return await self.run(evaluate)
-
-    def connection(self) -> AbstractConnection:
-        """Return a connection beside the pool, unopened; whoever has it opens it, times it and closes it."""
-        connection: AbstractConnection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-        return connection
-
-    async def close(self) -> None:
-        await self._client.aclose()
 
     async def _in_time(self, command: Callable[[Redis], Awaitable[Any]]) -> Any:
         """Give a command 0.5 s, and once more on a fresh connection; raise TimeoutError."""
