@@ -16,6 +16,8 @@ from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError
 class Commands(AsyncCoreCommands):
     """Takes down what redis-py's methods would send."""
 
+    _event_dispatcher: Any = None  # where a client announces its connections
+
     def __init__(self) -> None:
         self.queued: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 

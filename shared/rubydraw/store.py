@@ -7,6 +7,7 @@ import hashlib
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any
 
@@ -17,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, NoScriptError, ReadOnlyError, RedisError
 
 from rubydraw.errors import StoreUnavailable
+from rubydraw.patience import Patience
 from rubydraw.round_trip import Commands, RoundTrips
 
 COMMAND_TIMEOUT_S = 0.5
@@ -72,7 +74,6 @@ class Store:
 
     async def pipeline(self, fill: Callable[[Any], object], *, atomic: bool = False) -> list[Any]:
         """Send what `fill` queues in one round trip; an answer that is an error stands in its place."""
-
         if atomic:
             return await self._transaction(fill)
         commands = Commands()
@@ -114,18 +115,8 @@ class Store:
     async def _in_time(self, command: Callable[[Redis], Awaitable[Any]]) -> Any:
         """Give a command 0.5 s, and once more on a fresh connection; raise TimeoutError."""
         for _ in range(2):
-            task = asyncio.ensure_future(command(self._client))
-            try:
-                began = self._clock()
-                await asyncio.wait((task,), timeout=COMMAND_TIMEOUT_S)
-                if not task.done():
-                    # This loop may have been the slow one: what came in meanwhile is read before Redis is judged.
-                    late_s = self._clock() - began - COMMAND_TIMEOUT_S
-                    await asyncio.wait((task,), timeout=min(late_s, COMMAND_TIMEOUT_S) + 0.02)
-                if task.done():
-                    return task.result()
-            finally:
-                task.cancel()
+            with suppress(TimeoutError), Patience(COMMAND_TIMEOUT_S):
+                return await command(self._client)
         raise TimeoutError
 
     def _admit(self) -> None:
