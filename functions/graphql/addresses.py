@@ -51,5 +51,5 @@ class Addresses:
 def origin(request: Request) -> str:
     """Return scheme and host as the caller named them: told to that caller alone, in an answer nobody may store."""
     host = request.headers.get("host", "")
-    scheme = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip() or request.url.scheme
+    scheme = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip() or request.scope["scheme"]
     return f"{scheme}://{host}" if scheme in ("http", "https") and _HOST.fullmatch(host) else ""

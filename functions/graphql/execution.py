@@ -19,6 +19,7 @@ from graphql import (
     OperationDefinitionNode,
     create_source_event_stream,
 )
+from leaves import LeafExecutor, is_coroutine
 from rubydraw.errors import Stopping
 
 OnFault = Callable[[Exception], str]
@@ -91,9 +92,10 @@ def _executor(
 ) -> Executor[Any] | list[GraphQLFormattedError]:
     """Answer what executes an operation, or the errors of its variables."""
     name = operation.name.value if operation.name else None
-    executor = Executor.build(
-        schema, document.node, None, context, variables, name, max_coercion_errors=1, hide_suggestions=True
-    )
+    executor = LeafExecutor.build(
+        schema, document.node, None, context, variables, name,
+        max_coercion_errors=1, is_awaitable=is_coroutine, hide_suggestions=True,
+    )  # fmt: skip
     if isinstance(executor, list):
         return coercion_errors(schema, operation, variables)
     # The coerced copy alone stays: a resolver that drops the sketch from its input has dropped it for good.

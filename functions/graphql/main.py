@@ -61,7 +61,7 @@ def endpoint() -> Endpoint:
 
 @functions_framework.aio.http
 async def graphql(request: Request) -> Response:
-    match request.url.path:
+    match request.scope["path"]:
         case "/up":
             return JSONResponse({"up": True})
         case "/ready":

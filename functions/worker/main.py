@@ -38,7 +38,7 @@ def deliveries() -> Deliveries:
 
 @functions_framework.aio.http
 async def worker(request: Request) -> Response:
-    match request.url.path:
+    match request.scope["path"]:
         case "/up":
             return JSONResponse({"up": True})
         case "/ready":

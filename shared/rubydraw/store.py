@@ -7,6 +7,7 @@ import hashlib
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from importlib.resources import files
 from typing import Any
 
@@ -17,6 +18,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, NoScriptError, ReadOnlyError, RedisError
 
 from rubydraw.errors import StoreUnavailable
+from rubydraw.patience import Patience
+from rubydraw.round_trip import Commands, RoundTrips
 
 COMMAND_TIMEOUT_S = 0.5
 OPEN_S = 2.0
@@ -46,7 +49,7 @@ class Store:
     """
 
     def __init__(self, client: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = client
+        self._client, self._round_trips = client, RoundTrips(client)
         self._clock = clock
         self._slots = asyncio.Semaphore(COMMANDS_AT_ONCE)
         self._broken = False
@@ -71,9 +74,34 @@ class Store:
 
     async def pipeline(self, fill: Callable[[Any], object], *, atomic: bool = False) -> list[Any]:
         """Send what `fill` queues in one round trip; an answer that is an error stands in its place."""
+        if atomic:
+            return await self._transaction(fill)
+        commands = Commands()
+        fill(commands)
+        answers: list[Any] = await self.run(lambda _: self._round_trips.send(commands))
+        return answers
 
+    async def script(self, script: Script, keys: list[str], args: Iterable[Any]) -> Any:
+        """Run a script; the caller sees to it that running it twice is as good as once."""
+
+        (answer,) = await self.pipeline(lambda pipe: pipe.evalsha(script.sha, len(keys), *keys, *args))
+        if isinstance(answer, NoScriptError):
+            (answer,) = await self.pipeline(lambda pipe: pipe.eval(script.text, len(keys), *keys, *args))
+        raise_first((answer,))
+        return answer
+
+    def connection(self) -> AbstractConnection:
+        """Return a connection beside the pool, unopened; whoever has it opens it, times it and closes it."""
+        connection: AbstractConnection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+        return connection
+
+    async def close(self) -> None:
+        await self._round_trips.close()
+        await self._client.aclose()
+
+    async def _transaction(self, fill: Callable[[Any], object]) -> list[Any]:
         async def send(client: Redis) -> list[Any]:
-            pipe = client.pipeline(transaction=atomic)
+            pipe = client.pipeline()
             fill(pipe)
             answers: list[Any] = await pipe.execute(raise_on_error=False)
             for answer in answers:
@@ -84,40 +112,11 @@ class Store:
         answers: list[Any] = await self.run(send)
         return answers
 
-    async def script(self, script: Script, keys: list[str], args: Iterable[Any]) -> Any:
-        """Run a script; the caller sees to it that running it twice is as good as once."""
-
-        async def evaluate(client: Redis) -> Any:
-            try:
-                return await client.evalsha(script.sha, len(keys), *keys, *args)
-            except NoScriptError:
-                return await client.eval(script.text, len(keys), *keys, *args)
-
-        return await self.run(evaluate)
-
-    def connection(self) -> AbstractConnection:
-        """Return a connection beside the pool, unopened; whoever has it opens it, times it and closes it."""
-        connection: AbstractConnection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-        return connection
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
     async def _in_time(self, command: Callable[[Redis], Awaitable[Any]]) -> Any:
         """Give a command 0.5 s, and once more on a fresh connection; raise TimeoutError."""
         for _ in range(2):
-            task = asyncio.ensure_future(command(self._client))
-            try:
-                began = self._clock()
-                await asyncio.wait((task,), timeout=COMMAND_TIMEOUT_S)
-                if not task.done():
-                    # This loop may have been the slow one: what came in meanwhile is read before Redis is judged.
-                    late_s = self._clock() - began - COMMAND_TIMEOUT_S
-                    await asyncio.wait((task,), timeout=min(late_s, COMMAND_TIMEOUT_S) + 0.02)
-                if task.done():
-                    return task.result()
-            finally:
-                task.cancel()
+            with suppress(TimeoutError), Patience(COMMAND_TIMEOUT_S):
+                return await command(self._client)
         raise TimeoutError
 
     def _admit(self) -> None:

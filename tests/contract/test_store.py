@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from rubydraw.errors import Code, GeminiBusy, StoreUnavailable
 from rubydraw.jobs import Jobs
-from rubydraw.store import Script, Store, connect, raise_first
+from rubydraw.store import COMMAND_TIMEOUT_S, Script, Store, connect, raise_first
 
 from tests.contract.job_record import JobRecord
 from tests.contract.wire_proxy import WireProxy
@@ -156,6 +156,15 @@ async def test_silent_redis_costs_little_and_then_nothing(far: Store, wire: Wire
     assert ["StoreUnavailable"] * 100 == await outcomes(far, 100)
     assert time.monotonic() - began_s < 1
     assert before == wire.connections
+
+
+async def test_busy_event_loop_is_not_taken_for_a_silent_redis(store: Store) -> None:
+    """What came in meanwhile is read, and nothing is sent twice."""
+    await store.run(lambda redis: redis.ping())
+    counted = asyncio.ensure_future(store.run(lambda redis: redis.incr("counted")))
+    await asyncio.sleep(0)  # it is sent
+    time.sleep(COMMAND_TIMEOUT_S + 0.1)  # noqa: ASYNC251 - to be busy is the point
+    assert 1 == await counted
 
 
 async def test_exactly_one_command_probes_after_two_seconds(clocked: Store, clock: Clock, wire: WireProxy) -> None:
