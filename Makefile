@@ -15,7 +15,7 @@ PACKAGES := shared/rubydraw emulator infra docs bench cli
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(VENV)/ready ## start everything on this machine: PORT=8080 INSTANCES=1
+run: $(VENV)/ready ## start everything on this machine: PORT=8080 INSTANCES=1 PUBSUB=google
 	@exec $(BIN)/python -m emulator
 
 improve: $(VENV)/ready ## improve one sketch on a running endpoint: FILE=sketch.png OUT=drawing.png

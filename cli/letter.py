@@ -12,6 +12,7 @@ from rubydraw.message import JobMessage, Malformed, NewerSchema, is_request_id
 
 from cli.contract import plain
 
+SOURCE = "CloudPubSubDeadLetterSource"
 UNDELIVERED = "UNDELIVERED"
 """The code of what Pub/Sub itself gave up: it names none."""
 
@@ -77,9 +78,7 @@ class Letter:
             "id": self.id,
             "code": plain(self.code),
             "generation": _number(self.generation),
-            "deliveryAttempt": _number(
-                told("delivery_attempt") or told("CloudPubSubDeadLetterSourceDeliveryCount", "")
-            ),
+            "deliveryAttempt": _number(told("delivery_attempt") or told(f"{SOURCE}DeliveryCount", "")) or None,
             "givenUpAt": iso(_number(told("given_up_at", "")) or 0) or plain(self.published_at),
             "createdAt": iso(_number(told("created_at", "")) or 0),
             "replayedAt": iso(_number(told("replayed_at", "")) or 0),

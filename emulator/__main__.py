@@ -38,6 +38,8 @@ def main() -> int:
         parts = layout(os.environ)
         for part in parts:
             tell(f"{part.name:<10}{part.address}")
+            if part.note:
+                tell(f"{'':<10}{part.note}")
         asyncio.run(_emulate(parts))
     except CannotStart as reason:
         tell(str(reason), sys.stderr)

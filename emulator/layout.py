@@ -5,10 +5,11 @@ import itertools
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from emulator import probe, topics, valkey
+from emulator import google_pubsub, probe, topics, valkey
 from emulator.parts import ROOT, CannotStart, Part
 
 _HOST = "127.0.0.1"
@@ -91,20 +92,33 @@ def _foreign_redis(url: str) -> Part:
 
 
 def _pubsub(shell: Shell, ports: Iterator[int], workers: Sequence[str]) -> Placed:
-    google = shell.get("PUBSUB_EMULATOR_HOST")
-    if google:
-        host, _, port = google.rpartition(":")
-        if not host or not port.isdigit():
-            raise CannotStart(f"PUBSUB_EMULATOR_HOST must look like 127.0.0.1:8085, not {google!r}")
-        url = f"http://{google}"
-        prepare = functools.partial(topics.set_up, url, f"{workers[0]}/")  # it knows one endpoint a subscription
-        part = Part("pubsub", url, functools.partial(probe.accepts_connections, host, int(port)), prepare=prepare)
-    else:
-        url = _url(next(ports))
-        prepare = functools.partial(topics.set_up, url, ",".join(f"{worker}/" for worker in workers))
-        part = _stand_in("pubsub", url, "/stats", _machine(shell), prepare)
+    part = _broker(shell, ports, workers)
     settings = {"PUBSUB_TOPIC": topics.TOPIC, "DEAD_LETTER_TOPIC": topics.DEAD_LETTER_TOPIC}
-    return part, {"PUBSUB_URL": url, **settings}
+    return part, {"PUBSUB_URL": part.address, **settings}
+
+
+def _broker(shell: Shell, ports: Iterator[int], workers: Sequence[str]) -> Part:
+    """Google's emulator that runs already, or is started here, or else the stand-in."""
+    if running := shell.get("PUBSUB_EMULATOR_HOST"):
+        host, _, port = running.rpartition(":")
+        if not host or not port.isdigit():
+            raise CannotStart(f"PUBSUB_EMULATOR_HOST must look like 127.0.0.1:8085, not {running!r}")
+        return _googles(f"http://{running}", workers)
+    kind, url = shell.get("PUBSUB"), _url(next(ports))
+    if kind == "google":
+        command, environment = google_pubsub.command(int(_port(url)), shell), _machine(shell, "JAVA_HOME")
+        part = _googles(url, workers)
+        return replace(part, command=command, environment=environment, stage=_STAND_INS, quiet=True)
+    if kind:
+        raise CannotStart(f"PUBSUB must be google, or nothing for the stand-in, not {kind!r}")
+    prepare = functools.partial(topics.set_up, url, ",".join(f"{worker}/" for worker in workers))
+    return _stand_in("pubsub", url, "/stats", _machine(shell), prepare)
+
+
+def _googles(url: str, workers: Sequence[str]) -> Part:
+    prepare = functools.partial(topics.set_up, url, f"{workers[0]}/")
+    note = google_pubsub.ONE_WORKER if len(workers) > 1 else ""
+    return Part("pubsub", url, functools.partial(probe.answers, url, "/"), prepare=prepare, note=note)
 
 
 def _gemini(shell: Shell, ports: Iterator[int]) -> Placed:
@@ -156,9 +170,9 @@ async def _always() -> bool:
     return True
 
 
-def _machine(shell: Shell) -> dict[str, str]:
+def _machine(shell: Shell, *more: str) -> dict[str, str]:
     """What any program of this machine needs, and nothing else of the shell's."""
-    needed = {name: shell[name] for name in shell if name in _MACHINE or name.startswith("PYTHON")}
+    needed = {name: shell[name] for name in shell if name in (*_MACHINE, *more) or name.startswith("PYTHON")}
     return {**needed, "PYTHONUNBUFFERED": "1"}
 
 

@@ -46,6 +46,8 @@ class Part:
     """Lower stages are ended first."""
     quiet: bool = False
     """Its output is of interest only when it cannot start."""
+    note: str = ""
+    """What a person at the terminal should know of it."""
 
 
 def tell(line: str, stream: TextIO = sys.stdout) -> None:

@@ -146,7 +146,8 @@ def _received(subscription: Subscription, delivery: Delivery) -> dict[str, Any]:
     fields = {"data": message.data, "attributes": message.attributes}
     received: dict[str, Any] = {
         "ackId": delivery.ack_id,
-        "message": fields | {"messageId": message.id, "publishTime": message.published_at},
+        "message": {name: value for name, value in fields.items() if value}
+        | {"messageId": message.id, "publishTime": message.published_at},
     }
     if subscription.dead_letter_topic:
         received["deliveryAttempt"] = delivery.attempt

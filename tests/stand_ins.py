@@ -82,7 +82,7 @@ class PubsubStandIn:
         answer = await self._http.post(f"{self.url}/v1/{_subscription(topic)}:pull", json=body)
         for received in answer.raise_for_status().json().get("receivedMessages", []):
             message = received["message"]
-            messages.append((base64.b64decode(message["data"]), message["attributes"]))
+            messages.append((base64.b64decode(message.get("data", "")), message.get("attributes", {})))
         return messages
 
     async def dead_letters(self) -> list[tuple[bytes, dict[str, str]]]:

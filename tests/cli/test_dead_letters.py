@@ -6,6 +6,7 @@ import asyncio
 import base64
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -145,6 +146,19 @@ async def test_replay_hands_over_the_job_as_it_was(
     assert (b"queued", b"0") == (status, attempt)
     [left] = (await operator.run("list", "--json")).json["letters"]
     assert second.request_id == left["id"]
+
+
+@pytest.mark.parametrize(("recorded", "left"), [(1, 0), (0, 1)], ids=["older letter", "given up meanwhile"])
+async def test_job_is_replayed_once_by_one_command(
+    operator: Operator, letters: Letters, pubsub_stand_in: PubsubStandIn, recorded: int, left: int
+) -> None:
+    """All its older letters go with it; the one of a job that failed again at once is kept, else it would never end."""
+    given_up = job()
+    await letters.given_up(given_up, replace(given_up, generation=1))
+    await letters.mark(given_up, generation=recorded)
+    assert 0 == (await operator.run("replay", given_up.request_id)).status
+    [(_, attributes)] = await pubsub_stand_in.pulled()
+    assert (str(recorded + 1), left) == (attributes["generation"], await letters.count())
 
 
 async def test_replay_of_all_can_be_narrowed_to_one_code(

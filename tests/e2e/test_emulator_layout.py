@@ -1,6 +1,8 @@
 """What the laptop's functions get to know, and where from."""
 
 import socket
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -109,3 +111,44 @@ def test_delay_of_gemini_reaches_its_stand_in_alone() -> None:
     parts = laid_out(GEMINI_DELAY_S="2")
     assert parts["gemini"].environment["GEMINI_DELAY_S"] == "2"
     assert "GEMINI_DELAY_S" not in parts["worker"].environment
+
+
+def test_googles_broker_that_runs_already_is_used_and_its_limit_told() -> None:
+    """No broker is started; with two workers a person is told that only the first one gets work."""
+    parts = laid_out(PUBSUB_EMULATOR_HOST="127.0.0.1:8085", INSTANCES="2")
+    assert (parts["pubsub"].address, parts["pubsub"].command) == ("http://127.0.0.1:8085", ())
+    assert parts["pubsub"].note.startswith("pushes to the first worker only")
+    assert "" == laid_out(PUBSUB_EMULATOR_HOST="127.0.0.1:8085")["pubsub"].note
+
+
+def test_googles_broker_is_started_where_it_is_named(tmp_path: Path) -> None:
+    """The program is looked for beside `gcloud`, unless a variable names it."""
+    named, gcloud = tmp_path / "named", tmp_path / "bin" / "gcloud"
+    found = tmp_path / "platform" / "pubsub-emulator" / "bin" / "cloud-pubsub-emulator"
+    for program in (named, gcloud, found):
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.touch(0o755)
+    shell = {"PUBSUB": "google", "PATH": str(gcloud.parent), "JAVA_HOME": "/java"}
+    for more, expected in (({}, found), ({"PUBSUB_EMULATOR_PROGRAM": str(named)}, named)):
+        part = laid_out(**shell, **more)["pubsub"]
+        assert [str(expected), "--host=127.0.0.1"] == list(part.command[:2])
+        assert "/java" == part.environment["JAVA_HOME"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "sentence"),
+    [
+        ({"PUBSUB": "other"}, "^PUBSUB must be google, or nothing for the stand-in, not 'other'$"),
+        ({"PUBSUB": "google", "PATH": "/nowhere"}, "^PUBSUB=google needs Google's Pub/Sub emulator, .*_PROGRAM$"),
+        ({"PUBSUB": "google", "PUBSUB_EMULATOR_PROGRAM": "/no"}, "^PUBSUB_EMULATOR_PROGRAM names '/no', which"),
+        (
+            {"PUBSUB": "google", "PUBSUB_EMULATOR_PROGRAM": sys.executable, "PATH": "/nowhere"},
+            "^PUBSUB=google needs Java: there is no `java` in the PATH, and JAVA_HOME is not set$",
+        ),
+    ],
+    ids=["kind", "missing", "named", "java"],
+)
+def test_broker_that_cannot_be_started_is_one_sentence(shell: dict[str, str], sentence: str) -> None:
+    """What is missing, and what helps."""
+    with pytest.raises(CannotStart, match=sentence):
+        laid_out(**shell)

@@ -4,20 +4,24 @@ import asyncio
 import base64
 import contextlib
 import json
-import socket
-import subprocess
+import os
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from emulator import google_pubsub
+from emulator.parts import CannotStart
+from tests import servers
+from tests.servers import free_port
+
 WAIT_S = 10.0
+QUICK = {"retryPolicy": {"minimumBackoff": "0.05s", "maximumBackoff": "0.4s"}}
 DATA = base64.b64encode(b"a sketch").decode()
 
 
@@ -83,6 +87,7 @@ class Broker:
     subscription: str
     dead_topic: str
     dead_subscription: str
+    retries: Mapping[str, object] = field(default_factory=lambda: QUICK)
 
     async def put(self, name: str, body: object) -> httpx2.Response:
         return await self.client.put(f"/v1/{name}", json=body)
@@ -93,7 +98,7 @@ class Broker:
         body = {
             "topic": self.topic,
             "pushConfig": {"pushEndpoint": ",".join(receiver.url for receiver in receivers)},
-            "retryPolicy": {"minimumBackoff": "0.05s", "maximumBackoff": "0.4s"},
+            **self.retries,
             **fields,
         }
         (await self.put(self.subscription, body)).raise_for_status()
@@ -114,13 +119,30 @@ class Broker:
         received: list[dict[str, Any]] = answer.raise_for_status().json().get("receivedMessages", [])
         return received
 
-    async def pull_all(self, name: str, count: int) -> list[dict[str, Any]]:
+    async def pull_all(self, name: str, count: int, *, within_s: float = WAIT_S) -> list[dict[str, Any]]:
         """So many messages, however many pulls they take."""
         received: list[dict[str, Any]] = []
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(within_s):
             while len(received) < count:
-                received += await self.pull(name)
+                received += await self.pull(name, wait=False)
+                await asyncio.sleep(0.01)
         return received
+
+    async def retain(self, **fields: object) -> None:
+        """Create the topic and a subscription to pull from."""
+        (await self.put(self.topic, {})).raise_for_status()
+        (await self.put(self.subscription, {"topic": self.topic, **fields})).raise_for_status()
+
+    async def hand_back(self, *received: dict[str, Any]) -> None:
+        """Have them delivered again at once."""
+        body = {"ackIds": [each["ackId"] for each in received], "ackDeadlineSeconds": 0}
+        answer = await self.client.post(f"/v1/{self.subscription}:modifyAckDeadline", json=body)
+        assert (200, {}) == (answer.status_code, answer.json())
+
+    async def acknowledge(self, *received: dict[str, Any]) -> None:
+        body = {"ackIds": [each["ackId"] for each in received]}
+        answer = await self.client.post(f"/v1/{self.subscription}:acknowledge", json=body)
+        assert (200, {}) == (answer.status_code, answer.json())
 
     async def script(self, *faults: dict[str, object]) -> None:
         (await self.client.post("/faults", json=faults)).raise_for_status()
@@ -137,9 +159,9 @@ class Broker:
         return found
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool], *, within_s: float = WAIT_S) -> None:
     """Poll to a deadline."""
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -147,21 +169,28 @@ async def until(condition: Callable[[], bool]) -> None:
 @contextlib.contextmanager
 def running(*options: str) -> Iterator[str]:
     """The stand-in as a process; its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-m", "emulator.pubsub", "--port", str(port), *options], cwd=ROOT)
+    port = free_port()
+    command = [sys.executable, "-m", "emulator.pubsub", "--port", str(port), *options]
+    with servers.running(command, port, _answers) as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def running_googles() -> Iterator[str]:
+    """Google's emulator as a process; its address. Skips, and says why, where it is not installed."""
+    port = free_port()
     try:
-        end_s = time.monotonic() + WAIT_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except ConnectionRefusedError:
-                assert process.poll() is None
-                assert time.monotonic() < end_s
-                time.sleep(0.02)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+        command = google_pubsub.command(port, os.environ)
+    except CannotStart as missing:
+        pytest.skip(str(missing))
+    with servers.running(command, port, _answers) as server:
+        yield server.url
+
+
+def _answers(server: servers.Server) -> bool:
+    """Whether it speaks HTTP, whatever it says."""
+    try:
+        httpx2.get(server.url, trust_env=False)
+    except httpx2.TransportError:
+        return False
+    return True

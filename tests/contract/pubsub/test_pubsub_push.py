@@ -1,43 +1,10 @@
 """The Pub/Sub stand-in pushes with the real envelope, again and again until acknowledged."""
 
-import base64
 import itertools
 
 import pytest
 
 from tests.contract.pubsub.sides import DATA, Broker, Receiver, until
-
-
-async def test_push_carries_exactly_the_real_envelope(broker: Broker, receiver: Receiver) -> None:
-    """Both spellings of id and time, data and attributes as published, and no attempt without a policy."""
-    await broker.push_to(receiver)
-    (message_id,) = (await broker.publish(request_id="r", traceparent="t")).json()["messageIds"]
-    await until(lambda: len(receiver.pushes) == 1)
-    push = receiver.pushes[0]
-    published_at = push.body["message"]["publishTime"]
-    expected = {
-        "subscription": broker.subscription,
-        "message": {
-            "data": DATA,
-            "attributes": {"request_id": "r", "traceparent": "t"},
-            "messageId": message_id,
-            "message_id": message_id,
-            "publishTime": published_at,
-            "publish_time": published_at,
-        },
-    }
-    assert expected == push.body
-    assert push.headers["content-type"] == "application/json"
-    assert published_at.endswith("Z")
-
-
-async def test_url_safe_data_arrives_as_standard_base64(broker: Broker, receiver: Receiver) -> None:
-    """Either alphabet goes in; the standard one comes out."""
-    await broker.push_to(receiver)
-    raw = b"\xff\xfe\xfd\xfb"
-    await broker.publish(base64.urlsafe_b64encode(raw).decode().rstrip("="))
-    await until(lambda: len(receiver.pushes) == 1)
-    assert base64.b64encode(raw).decode() == receiver.pushes[0].body["message"]["data"]
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
@@ -55,7 +22,7 @@ async def test_documented_statuses_acknowledge(broker: Broker, receiver: Receive
     assert len(receiver.pushes) == 1
 
 
-@pytest.mark.parametrize("status", [500, 429, 302, 400])
+@pytest.mark.parametrize("status", [302, 400])
 async def test_other_statuses_redeliver_the_same_message(broker: Broker, receiver: Receiver, status: int) -> None:
     """The second push is the first one again."""
     receiver.statuses.append(status)
@@ -63,15 +30,6 @@ async def test_other_statuses_redeliver_the_same_message(broker: Broker, receive
     await broker.publish()
     await until(lambda: len(receiver.pushes) == 2)
     assert receiver.pushes[0].body == receiver.pushes[1].body
-
-
-async def test_answer_slower_than_the_ack_deadline_redelivers(broker: Broker, receiver: Receiver) -> None:
-    """No answer in time counts as none."""
-    receiver.statuses.append(None)
-    await broker.push_to(receiver, ackDeadlineSeconds=0.1)
-    await broker.publish()
-    await until(lambda: len(receiver.pushes) == 2)
-    assert receiver.pushes[0].message_id == receiver.pushes[1].message_id
 
 
 async def test_endpoint_that_is_down_is_tried_again(broker: Broker) -> None:
@@ -98,24 +56,13 @@ async def test_backoff_doubles_up_to_its_maximum(broker: Broker, receiver: Recei
     assert gaps_s[3] < 0.4
 
 
-async def test_last_attempt_goes_to_the_dead_letter_topic(broker: Broker, receiver: Receiver) -> None:
-    """After five pushes, counted in the envelope, the message is retained with where it comes from."""
-    receiver.statuses.extend([500] * 9)
+async def test_attempts_are_counted_where_there_is_a_dead_letter_policy(broker: Broker, receiver: Receiver) -> None:
+    """In the envelope, from 1, as the real service does and Google's emulator does not."""
+    receiver.statuses.extend([500] * 2)
     await broker.push_to(receiver, **await broker.bury())
-    await broker.publish(request_id="r")
-    (received,) = await broker.pull_all(broker.dead_subscription, 1)
-    assert [push.body["deliveryAttempt"] for push in receiver.pushes] == [1, 2, 3, 4, 5]
-    message = received["message"]
-    prefix = "CloudPubSubDeadLetterSource"
-    expected = {
-        "request_id": "r",
-        f"{prefix}DeliveryCount": "5",
-        f"{prefix}Subscription": broker.subscription.rpartition("/")[2],
-        f"{prefix}SubscriptionProject": "laptop",
-        f"{prefix}TopicPublishTime": receiver.pushes[0].body["message"]["publishTime"],
-    }
-    assert (expected, DATA) == (message["attributes"], message["data"])
-    assert {"data", "attributes", "messageId", "publishTime"} == set(message)
+    await broker.publish()
+    await until(lambda: len(receiver.pushes) == 3)
+    assert [push.body["deliveryAttempt"] for push in receiver.pushes] == [1, 2, 3]
 
 
 async def test_two_endpoints_get_the_pushes_in_turn(broker: Broker, receivers: list[Receiver]) -> None:

@@ -8,18 +8,6 @@ import pytest
 from tests.contract.pubsub.sides import DATA, Broker, Receiver, running
 
 
-async def test_topic_is_created_found_refused_twice_and_deleted(broker: Broker) -> None:
-    """A topic's life answers what the real service answers."""
-    assert (await broker.put(broker.topic, {})).json() == {"name": broker.topic}
-    assert (await broker.client.get(f"/v1/{broker.topic}")).json() == {"name": broker.topic}
-    again = await broker.put(broker.topic, {})
-    assert (again.status_code, again.json()["error"]["status"]) == (409, "ALREADY_EXISTS")
-    assert (await broker.client.delete(f"/v1/{broker.topic}")).json() == {}
-    gone = await broker.client.get(f"/v1/{broker.topic}")
-    expected = {"error": {"code": 404, "message": "Topic not found", "status": "NOT_FOUND"}}
-    assert (gone.status_code, gone.json()) == (404, expected)
-
-
 async def test_subscription_is_described_as_it_was_made(broker: Broker, receiver: Receiver) -> None:
     """A subscription reads back with the fields it was created with, and can be made once."""
     await broker.push_to(receiver, ackDeadlineSeconds=30)
@@ -69,12 +57,6 @@ async def test_message_that_the_real_service_would_refuse_is_refused(
     await broker.put(broker.topic, {})
     answer = await broker.client.post(f"/v1/{broker.topic}:publish", json={"messages": [message]})
     assert (answer.status_code, answer.json()["error"]["status"]) == (400, "INVALID_ARGUMENT")
-
-
-async def test_publish_to_a_missing_topic_is_404(broker: Broker) -> None:
-    """Nobody made the topic."""
-    answer = await broker.publish()
-    assert (answer.status_code, answer.json()["error"]["message"]) == (404, "Topic not found")
 
 
 async def test_publish_is_refused_above_ten_megabytes_of_body(broker: Broker) -> None:
