@@ -57,6 +57,7 @@ class RedisProxy:
         self._faults: deque[RedisFault] = deque()
         self._loop = asyncio.new_event_loop()
         self._released = asyncio.Event()
+        self._serving: set[asyncio.Task[None]] = set()
 
     def fail(self, kind: str, at: str = "", **fault: object) -> None:
         """Add a fault; of several, each waits for its own command."""
@@ -68,9 +69,9 @@ class RedisProxy:
         return list(self._faults)
 
     async def until_waiting(self, count: int = 1) -> None:
-        """Poll until so many commands are held back."""
+        """Poll until so many commands are held back, or more: who waits for one sends it again."""
         async with asyncio.timeout(WAIT_S):
-            while self.waiting != count:
+            while self.waiting < count:
                 await asyncio.sleep(POLL_S)
 
     def release(self) -> None:
@@ -98,16 +99,19 @@ class RedisProxy:
             self._loop.close()
 
     async def _end(self) -> None:
-        serving = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in serving:
+        for task in self._serving:
             task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     def _let_go(self) -> None:
         self._released.set()
         self._released = asyncio.Event()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         server_reader, server = await asyncio.open_connection("127.0.0.1", self._redis_port)
         with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
@@ -148,7 +152,9 @@ class RedisProxy:
                 if client._eof:  # type: ignore[attr-defined]  # who was killed at the barrier has not sent it
                     raise ConnectionResetError
             case "swallow":
-                await asyncio.Event().wait()
+                while await client.read(65536):
+                    pass
+                raise ConnectionResetError
             case "flush":
                 server.write(b"FLUSHALL\r\n")
                 await _whole(reader)

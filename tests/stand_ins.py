@@ -69,11 +69,21 @@ class PubsubStandIn:
         """Add a fault of the next publish or push, or of the next `times`."""
         (await self._http.post(f"{self.url}/faults", json=[{"kind": kind, **fault}])).raise_for_status()
 
+    async def no_faults(self) -> None:
+        """Forget the faults that nothing has met yet."""
+        (await self._http.delete(f"{self.url}/faults")).raise_for_status()
+
     async def push_to(self, address: str) -> None:
         """Have jobs pushed to a worker, quickly again where it does not acknowledge."""
         retry = {"minimumBackoff": "0.1s", "maximumBackoff": "0.5s"}
         body = {"topic": TOPIC, "pushConfig": {"pushEndpoint": address}, "retryPolicy": retry}
         await self._put(f"{_subscription(TOPIC)}-push", body)
+
+    async def until_pushed(self) -> None:
+        """Poll until no message is left to be pushed."""
+        async with asyncio.timeout(WAIT_S):
+            while (await self._http.get(f"{self.url}/stats")).json()["outstanding"]:
+                await asyncio.sleep(POLL_S)
 
     async def pulled(self, topic: str = TOPIC) -> list[tuple[bytes, dict[str, str]]]:
         """Data and attributes of all messages of a topic since the test began; each is pulled once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import httpx2
@@ -72,8 +73,22 @@ def far_worker_server(environment: dict[str, str], proxy_of_session: RedisProxy)
     yield from servers.a_function("worker", environment | {"REDIS_URL": proxy_of_session.url})
 
 
+async def until_ready(http: httpx2.AsyncClient, server: Server) -> None:
+    """Poll until a function has an instance that reaches Redis."""
+    async with asyncio.timeout(servers.WAIT_S):
+        while not await _is_ready(http, server):
+            await asyncio.sleep(servers.POLL_S)
+
+
+async def _is_ready(http: httpx2.AsyncClient, server: Server) -> bool:
+    try:
+        return (await http.get(f"{server.url}/ready")).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
 @pytest.fixture
-def far_service(
+async def far_service(
     far_graphql_server: Server,
     http: httpx2.AsyncClient,
     redis_proxy: RedisProxy,
@@ -81,11 +96,12 @@ def far_service(
     pubsub_stand_in: PubsubStandIn,
 ) -> SketchService:
     """The GraphQL function, whose Redis goes wrong as a test wants."""
+    await until_ready(http, far_graphql_server)
     return SketchService(http, far_graphql_server.url)
 
 
 @pytest.fixture
-def far_deliveries(
+async def far_deliveries(
     far_worker_server: Server,
     http: httpx2.AsyncClient,
     raw: redis.asyncio.Redis,
@@ -94,4 +110,5 @@ def far_deliveries(
     pubsub_stand_in: PubsubStandIn,
 ) -> Deliveries:
     """The worker function, whose Redis goes wrong as a test wants."""
+    await until_ready(http, far_worker_server)
     return Deliveries(http, far_worker_server.url, raw)

@@ -1,0 +1,100 @@
+"""Pub/Sub takes a job and does not say so, or twice, or while its sender goes away: one job, one call, one end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import redis.asyncio
+from rubydraw import keys
+from rubydraw.message import JobMessage
+
+from tests.functions.deliveries import ACKNOWLEDGED, Deliveries
+from tests.functions.sketch_service import SketchService
+from tests.servers import POLL_S, WAIT_S, Server
+from tests.stand_ins import GeminiStandIn, PubsubStandIn
+
+
+async def only_job(raw: redis.asyncio.Redis) -> str:
+    """The request id of the one job that there is."""
+    async with asyncio.timeout(WAIT_S):
+        while not (found := await raw.keys(keys.status("*"))):
+            await asyncio.sleep(POLL_S)
+    [key] = found
+    return key.decode().partition("{")[2].rstrip("}")
+
+
+async def told(service: SketchService, request_id: str) -> tuple[str, str]:
+    state = await service.status(request_id)
+    return state["status"], state["updatedAt"]
+
+
+async def test_job_that_was_refused_is_not_done_when_it_arrives_all_the_same(
+    service: SketchService,
+    deliveries: Deliveries,
+    pubsub_stand_in: PubsubStandIn,
+    gemini_stand_in: GeminiStandIn,
+    raw: redis.asyncio.Redis,
+) -> None:
+    """Every answer of the publish was lost: its sender was told no, so the message finds the job settled."""
+    await pubsub_stand_in.fail("lose_answer", times=1000)
+    payload = await service.improve(later=True)
+    assert (None, "UNAVAILABLE") == (payload["requestId"], payload["problem"]["code"])
+    refused = await told(service, await only_job(raw))
+    assert "error" == refused[0]
+    [(data, attributes), *_] = await pubsub_stand_in.pulled()
+    message = JobMessage.read(data, attributes, max_png_bytes=4096)
+    await pubsub_stand_in.no_faults()
+    assert ACKNOWLEDGED == await deliveries.push(message)
+    assert refused == await told(service, message.request_id)
+    assert 0 == await gemini_stand_in.calls()
+
+
+async def test_job_that_a_worker_has_is_accepted_though_its_publish_failed(
+    service: SketchService, pubsub_stand_in: PubsubStandIn, worker_server: Server, gemini_stand_in: GeminiStandIn
+) -> None:
+    """Every answer of the publish was lost, but not the message: its sender gets the request id."""
+    await pubsub_stand_in.push_to(worker_server.url)
+    await pubsub_stand_in.fail("lose_answer", times=1000)
+    request_id = await service.submit()
+    assert "done" == (await service.settled(request_id))["status"]
+    await pubsub_stand_in.until_pushed()
+    assert 1 == await gemini_stand_in.calls()
+
+
+async def test_message_that_was_published_twice_is_done_once(
+    service: SketchService,
+    pubsub_stand_in: PubsubStandIn,
+    worker_server: Server,
+    gemini_stand_in: GeminiStandIn,
+    raw: redis.asyncio.Redis,
+) -> None:
+    """Two message ids, and both pushed twice at once: one request id, one record, one attempt, one call."""
+    await pubsub_stand_in.push_to(worker_server.url)
+    await pubsub_stand_in.fail("lose_answer")
+    await pubsub_stand_in.fail("duplicate", times=2)
+    done = await service.settled(await service.submit())
+    await pubsub_stand_in.until_pushed()
+    assert ("done", 1, done["requestId"]) == (done["status"], done["attempt"], await only_job(raw))
+    assert 2 == len(await pubsub_stand_in.pulled())
+    assert 1 == await gemini_stand_in.calls()
+
+
+async def test_sender_who_goes_away_does_not_end_the_job(
+    service: SketchService,
+    pubsub_stand_in: PubsubStandIn,
+    worker_server: Server,
+    gemini_stand_in: GeminiStandIn,
+    raw: redis.asyncio.Redis,
+) -> None:
+    """It was published, so it is done; who sends the sketch again has a hit."""
+    await pubsub_stand_in.push_to(worker_server.url)
+    await pubsub_stand_in.fail("deliver_first")
+    await gemini_stand_in.fail("hold")
+    sender = asyncio.create_task(service.submit())
+    await gemini_stand_in.until_waiting(1)
+    sender.cancel()
+    await gemini_stand_in.release()
+    assert "done" == (await service.settled(await only_job(raw)))["status"]
+    again = await service.status(await service.submit())
+    assert ("done", "HIT") == (again["status"], again["result"]["provenance"]["cache"])
+    assert 1 == await gemini_stand_in.calls()
