@@ -46,6 +46,8 @@ EVENTS = {
     "access.refused": "a caller got 401; `reason` is ours, or the name of PyJWT's exception",
     "archive.damaged": "an object of the archive is cut, changed or foreign; it counts as absent and is written over",
     "archive.failed": "the archive was too slow or refused; after three in a row it is left alone for 10 s",
+    "budget.exceeded": "a call would have cost more than may be spent today; `of`: `all` callers, or this `caller`",
+    "budget.settled": "what a call cost, in millionths of a dollar, and what all have cost since midnight UTC",
     "delivery.fault": "an exception nobody expected; the message will be delivered again",
     "delivery.malformed": "a message that is no job",
     "delivery.newer_schema": "a message for a newer revision; it will be delivered again",

@@ -14,19 +14,19 @@ from emulator.parts import ROOT, CannotStart, Part
 
 _HOST = "127.0.0.1"
 _MACHINE = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
+# Nobody is hindered on a laptop, unless calls are billed: then the functions' own ceilings hold.
+_LIMITS = ("REQUESTS_PER_MINUTE", "CONCURRENT_JOBS")
+_CEILINGS = ("DAILY_CALLS", "DAILY_DOLLARS", "PRINCIPAL_DAILY_CALLS", "PRINCIPAL_DAILY_DOLLARS")
 # What the shell may set under its own name: settings of the functions that say nothing of where the parts are.
 _SETTINGS = (
     *("GEMINI_MODEL", "GEMINI_TIMEOUT_S", "SYNC_DEADLINE_S", "WORK_DEADLINE_S", "PUBLISH_TIMEOUT_S"),
     *("LEASE_MS", "HEARTBEAT_MS", "MAX_ATTEMPTS", "JOB_MAX_AGE_S", "MAX_PNG_BYTES", "MAX_IN_FLIGHT"),
     *("LOCAL_ALLOWANCE_PER_MINUTE", "CORS_ORIGINS", "INTROSPECTION", "LOG_LEVEL", "PUBLIC_URL"),
-    *(
-        "ACCESS",
-        "API_KEYS",
-        "JWT_ISSUER",
-        "JWT_AUDIENCE",
-        "JWT_JWKS_URL",
-        "IMAGE_SIGNING_KEY",
-    ),  # to try a front end that signs in
+    *("CALL_DOLLARS", "INPUT_DOLLARS_PER_MILLION", "OUTPUT_DOLLARS_PER_MILLION", "TRUSTED_PROXIES"),
+    *_LIMITS,
+    *_CEILINGS,
+    # To try a front end that signs in.
+    *("ACCESS", "API_KEYS", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_JWKS_URL", "IMAGE_SIGNING_KEY"),
 )
 _ARCHIVE = (
     *("ARCHIVE_URL", "ARCHIVE_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"),
@@ -53,8 +53,10 @@ def layout(shell: Shell) -> list[Part]:
     workers = [_url(next(ports)) for _ in range(instances)]
     graphqls = [_url(port), *(_url(next(ports)) for _ in range(instances - 1))]
     placed = [_redis(shell, ports), _pubsub(shell, ports, workers), _gemini(shell, ports)]
+    unlimited = _LIMITS if shell.get("GEMINI_API_KEY") else (*_LIMITS, *_CEILINGS)
     environment = (
         _machine(shell)
+        | dict.fromkeys(unlimited, "unlimited")
         | {"CORS_ORIGINS": _origins(3000, 5173, pad), "INTROSPECTION": "true", "LOG_LEVEL": "INFO", "ACCESS": "off"}
         | {name: shell[name] for name in (*_SETTINGS, *(_ARCHIVE if shell.get("ARCHIVE_URL") else ())) if name in shell}
         | {name: value for _, settings in placed for name, value in settings.items()}

@@ -99,6 +99,11 @@ def environment(valkey: Server, gemini_server: Server, pubsub_server: Server) ->
         "WORK_DEADLINE_S": "20",
         "LEASE_MS": "1200",
         "HEARTBEAT_MS": "200",
+        "DAILY_CALLS": "unlimited",
+        "PRINCIPAL_DAILY_CALLS": "unlimited",
+        "PRINCIPAL_DAILY_DOLLARS": "unlimited",
+        "REQUESTS_PER_MINUTE": "unlimited",
+        "CONCURRENT_JOBS": "unlimited",
     }
 
 

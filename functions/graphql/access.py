@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
 
+from client_address import client_address
 from key_set import KeySet
 from parameters import BadRequest
 from rubydraw import logs
 from rubydraw.api_keys import PREFIX, ApiKeys, expired
+from rubydraw.errors import RateLimited
 from rubydraw.graphql_settings import GraphqlSettings
-from rubydraw.principal import NOBODY, Principal
+from rubydraw.principal import Principal
+from rubydraw.quotas import Quotas
 from starlette.requests import Request
 from tokens import BadCredential, Tokens
 
@@ -25,10 +29,19 @@ class Unauthenticated(BadRequest):
         super().__init__(401, "Authentication is needed.", {"www-authenticate": "Bearer"}, code="UNAUTHENTICATED")
 
 
+class TooManyFailures(BadRequest):
+    """Nobody whom we know, again and again from one address."""
+
+    def __init__(self, limited: RateLimited) -> None:
+        wait_s = str(math.ceil(limited.retry_after_s or 1))
+        super().__init__(429, limited.message, {"retry-after": wait_s}, code=limited.code)
+
+
 class Access:
     """Decides by the `Authorization` header, before anything else of a request is looked at."""
 
-    def __init__(self, settings: GraphqlSettings) -> None:
+    def __init__(self, settings: GraphqlSettings, quotas: Quotas) -> None:
+        self._quotas, self._trusted_proxies = quotas, settings.trusted_proxies
         self._off = settings.access == "off"
         self._keys = ApiKeys(settings.api_keys or ())
         self._tokens: Tokens | None = None
@@ -36,14 +49,26 @@ class Access:
             self._tokens = Tokens(settings.jwt_issuer, settings.jwt_audience, KeySet(settings.jwt_jwks_url))
 
     async def principal(self, request: Request) -> Principal:
-        """Return who calls; raise Unauthenticated, or Unavailable where that cannot be found out now."""
+        """
+        Return who calls; raise Unauthenticated, or Unavailable where that cannot be found out now.
+
+        Where access is off everybody is nobody, and counted by address.
+        """
+        address = f"address:{client_address(request, self._trusted_proxies)}"
         if self._off:
-            return NOBODY
+            return Principal(account=address)
         try:
             return await self._of(request.headers.getlist("authorization"))
         except BadCredential as bad:
             logs.info("access.refused", reason=bad.reason)
+            await self._count_failure(address)
             raise Unauthenticated from None
+
+    async def _count_failure(self, address: str) -> None:
+        try:
+            await self._quotas.failed_authentication(address)
+        except RateLimited as limited:
+            raise TooManyFailures(limited) from None
 
     async def _of(self, sent: list[str]) -> Principal:
         if not sent:

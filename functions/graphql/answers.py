@@ -12,6 +12,7 @@ from rubydraw.jobs import JobState
 from rubydraw.watch import Seen
 
 Words = dict[str, Any]
+DAY_MS = 24 * 60 * 60 * 1000
 
 
 def result(digest: str, drawing: Drawing, outcome: str) -> Words:
@@ -59,8 +60,16 @@ def status(request_id: str, seen: Seen, max_attempts: int) -> Words:
             words["result"] = result(job.digest, seen.drawing, job.outcome)
         if seen.code:
             message = sentence(job, seen.code)
-            words |= {"error": message, "problem": problem(seen.code, message)}
+            words |= {"error": message, "problem": problem(seen.code, message, _opens_in_s(job, seen.code))}
     return words
+
+
+def _opens_in_s(job: JobState, code: Code) -> float | None:
+    """Return the seconds until there is a new budget, for a job that met the end of one."""
+    if code is not Code.BUDGET_EXCEEDED:
+        return None
+    opens_ms = (job.updated_at_ms // DAY_MS + 1) * DAY_MS
+    return max(opens_ms - job.now_ms, 0) / 1000
 
 
 def sentence(job: JobState, code: Code) -> str:

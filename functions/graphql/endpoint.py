@@ -27,7 +27,8 @@ class Endpoint:
     """The GraphQL endpoint of this process.
 
     `principal` answers who calls, before a body is read, or raises BadRequest or Unavailable; `context` makes the
-    context value of one operation, `on_fault` logs an unexpected exception and answers its trace id.
+    context value of one operation, `on_fault` logs an unexpected exception and answers its trace id. What is put
+    into `request.state.answer_headers` while it runs goes out with the answer.
     A GraphQLError with `extensions["code"]`, raised by a resolver, reaches the client as it is.
     """
 
@@ -49,6 +50,7 @@ class Endpoint:
 
     async def __call__(self, request: Request) -> Response:
         """Answer any request: a fault of the client's is a 4xx or a GraphQL error, none of ours is shown."""
+        request.state.answer_headers = {}
         try:
             response = await self._answer(request)
         except BadRequest as refusal:
@@ -60,6 +62,7 @@ class Endpoint:
         except Exception as error:  # the framework would log the request's texts with it
             body = orjson.dumps({"errors": [internal_error(self._on_fault(error))]})
             response = _response(500, body, JSON)
+        response.headers.update(request.state.answer_headers)
         response.headers.update(self._cors.headers(request.headers.get("origin")))
         return response
 

@@ -48,12 +48,15 @@ def pictures() -> Pictures:
 
 @functools.cache
 def endpoint() -> Endpoint:
-    schema = bound_schema(wiring.submit(parts()), wiring.watch(parts()), wiring.images(parts()), addresses(), SETTINGS)
+    quotas = wiring.quotas(parts())
+    schema = bound_schema(
+        wiring.submit(parts()), wiring.watch(parts()), quotas, wiring.images(parts()), addresses(), SETTINGS
+    )
     return Endpoint(
         schema,
         introspection=SETTINGS.introspection,
         cors_origins=SETTINGS.cors_origins,
-        principal=Access(SETTINGS).principal,
+        principal=Access(SETTINGS, quotas).principal,
         context=context,
         on_fault=on_fault,
     )

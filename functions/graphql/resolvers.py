@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ import answers
 from addresses import Addresses
 from answers import Words
 from graphql import GraphQLError, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, build_schema
+from rate_limit_fields import fields
 from rubydraw import logs
 from rubydraw.drawing import CacheUse
-from rubydraw.errors import BadSketch, SketchError, Stopping, StoreUnavailable, Unavailable
+from rubydraw.errors import BadSketch, RateLimited, SketchError, Stopping, StoreUnavailable, Unavailable
 from rubydraw.images import Images
 from rubydraw.principal import NOBODY, Principal
+from rubydraw.quotas import Charge, Quotas
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 from rubydraw.submit import Submit
@@ -35,13 +37,14 @@ _WAIT = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?")  # RFC 7240
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the headers of a request ask for, and who asks."""
+    """What the headers of a request ask for, who asks, and what the headers of the answer will say."""
 
     idempotency_key: str | None
     respond_async: bool
     wait_s: int
     origin: str = ""
     principal: Principal = NOBODY
+    answer_headers: dict[str, str] = field(default_factory=dict)
 
 
 def context(request: Request, principal: Principal) -> Context:
@@ -50,7 +53,8 @@ def context(request: Request, principal: Principal) -> Context:
     waits = [wait.group(1) for wait in map(_WAIT.fullmatch, prefers) if wait]
     wait_s = min(int(waits[0]), LONGEST_WAIT_S) if waits else 0  # a preference, so a longer one is no mistake
     origin = addresses.origin(request)
-    return Context(request.headers.get("idempotency-key"), "respond-async" in prefers, wait_s, origin, principal)
+    key, later = request.headers.get("idempotency-key"), "respond-async" in prefers
+    return Context(key, later, wait_s, origin, principal, request.state.answer_headers)
 
 
 def on_fault(error: Exception) -> str:
@@ -60,20 +64,23 @@ def on_fault(error: Exception) -> str:
 
 
 def bound_schema(
-    submit: Submit, watch: Watch, images: Images, addresses: Addresses, settings: Settings
+    submit: Submit, watch: Watch, quotas: Quotas, images: Images, addresses: Addresses, settings: Settings
 ) -> GraphQLSchema:
     """Return the contract of `schema.graphql` with its resolvers."""
     schema = build_schema((Path(__file__).parent / "schema.graphql").read_text("utf-8"))
 
     async def improve_sketch(_: Any, info: GraphQLResolveInfo[Any], input: Words) -> Words:
-        client_mutation_id = input.get("clientMutationId")
+        client_mutation_id, asked = input.get("clientMutationId"), _context(info)
+        charge, failure = quotas.charge(asked.principal), None
         try:
-            answer = await _improve(submit, watch, info, input, settings)
+            answer = await _improve(submit, watch, info, input, settings, charge)
         except SketchError as error:
+            failure = error
             answer = {
                 "errors": [error.message],
                 "problem": answers.problem(error.code, error.message, error.retry_after_s),
             }
+        asked.answer_headers.update(fields(charge.quota, failure))
         return {"errors": [], "clientMutationId": client_mutation_id, **answer}
 
     async def status(_: Any, info: GraphQLResolveInfo[Any], requestId: str) -> Words:  # noqa: N803
@@ -85,12 +92,13 @@ def bound_schema(
 
     async def statuses(_: Any, info: GraphQLResolveInfo[Any], requestId: str) -> AsyncGenerator[Words]:  # noqa: N803
         try:
+            await quotas.charge(_context(info).principal).enter()
             async with aclosing(watch.follow(requestId, _owner(info), **_wanted(info))) as states:
                 async for seen in states:
                     yield answers.status(requestId, seen, settings.max_attempts)
         except Stopping:
             raise
-        except Unavailable as error:
+        except (Unavailable, RateLimited) as error:
             raise _unavailable(error) from None
 
     async def image_url(words: Words, info: GraphQLResolveInfo[Any]) -> str:
@@ -114,9 +122,13 @@ def bound_schema(
     return schema
 
 
-def _owner(info: GraphQLResolveInfo[Any]) -> str:
+def _context(info: GraphQLResolveInfo[Any]) -> Context:
     asked: Context = info.context
-    return asked.principal.owner
+    return asked
+
+
+def _owner(info: GraphQLResolveInfo[Any]) -> str:
+    return _context(info).principal.owner
 
 
 def _wanted(info: GraphQLResolveInfo[Any]) -> dict[str, bool]:
@@ -125,7 +137,7 @@ def _wanted(info: GraphQLResolveInfo[Any]) -> dict[str, bool]:
     return {"with_image": with_image, "with_drawing": selects(info, "result") or selects(info, "status")}
 
 
-def _unavailable(error: Unavailable) -> GraphQLError:
+def _unavailable(error: Unavailable | RateLimited) -> GraphQLError:
     extensions: Words = {"code": error.code, "trace": logs.trace_id()}
     if error.retry_after_s is not None:
         extensions["retryAfterSeconds"] = error.retry_after_s
@@ -133,11 +145,11 @@ def _unavailable(error: Unavailable) -> GraphQLError:
 
 
 async def _improve(
-    submit: Submit, watch: Watch, info: GraphQLResolveInfo[Any], input: Words, settings: Settings
+    submit: Submit, watch: Watch, info: GraphQLResolveInfo[Any], input: Words, settings: Settings, charge: Charge
 ) -> Words:
     if len(input.get("clientMutationId") or "") > MAX_CLIENT_MUTATION_ID_CHARS:
         raise BadSketch(f"clientMutationId has more than {MAX_CLIENT_MUTATION_ID_CHARS} characters.")
-    asked: Context = info.context
+    asked = _context(info)
     later = bool(input.get("async")) or asked.respond_async
     wait_s = _wait_s(input.get("waitSeconds"), asked, later)
     sketch = Sketch.from_base64(
@@ -149,10 +161,10 @@ async def _improve(
     )
     cache = CacheUse(input.get("cache") or CacheUse.USE)
     if not later:
-        improved = await submit.now(sketch, with_image=selects(info, "result", "imageBase64"), cache=cache)
+        improved = await submit.now(sketch, charge, with_image=selects(info, "result", "imageBase64"), cache=cache)
         return {"result": answers.result(improved.digest, improved.drawing, improved.outcome)}
     key = input.get("idempotencyKey") if input.get("idempotencyKey") is not None else asked.idempotency_key
-    request_id = await submit.later(sketch, owner=asked.principal.owner, idempotency_key=key, cache=cache)
+    request_id = await submit.later(sketch, charge, idempotency_key=key, cache=cache)
     del sketch
     return {"requestId": request_id, **(await _waited(watch, info, request_id, wait_s) if wait_s else {})}
 

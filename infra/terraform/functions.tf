@@ -25,11 +25,17 @@ locals {
   # graphql_settings.py, and each field is one of them: tests/infra compares. Defaults live in the code.
   environment = merge(
     {
-      DEAD_LETTER_TOPIC = google_pubsub_topic.dead_letters.id
-      GEMINI_LOCATION   = var.gemini.location
-      GEMINI_MODE       = var.gemini.mode
-      GEMINI_PROJECT    = var.project_id
-      REDIS_CA_CERT     = local.redis_ca_cert
+      CONCURRENT_JOBS         = var.limits.concurrent_jobs
+      DAILY_CALLS             = var.budget.daily_calls
+      DAILY_DOLLARS           = var.budget.daily_dollars
+      DEAD_LETTER_TOPIC       = google_pubsub_topic.dead_letters.id
+      GEMINI_LOCATION         = var.gemini.location
+      GEMINI_MODE             = var.gemini.mode
+      GEMINI_PROJECT          = var.project_id
+      PRINCIPAL_DAILY_CALLS   = var.budget.principal_daily_calls
+      PRINCIPAL_DAILY_DOLLARS = var.budget.principal_daily_dollars
+      REDIS_CA_CERT           = local.redis_ca_cert
+      REQUESTS_PER_MINUTE     = var.limits.requests_per_minute
     },
     var.archive == null ? {} : { ARCHIVE_URL = "gs://${google_storage_bucket.archive[0].name}" },
     var.background_enabled ? { PUBSUB_TOPIC = google_pubsub_topic.jobs.id } : {},

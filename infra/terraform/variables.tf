@@ -73,6 +73,30 @@ variable "background_enabled" {
   default     = true
 }
 
+variable "budget" {
+  description = <<-EOT
+    What calls to Gemini may cost in one UTC day, all callers' together (`daily_`) and each one's (`principal_daily_`):
+    their number and US dollars. Over it answers come from the cache alone, until midnight UTC. The word unlimited takes
+    a ceiling away. Prices are in `settings`.
+  EOT
+  type = object({
+    daily_calls             = optional(string, "500")
+    daily_dollars           = optional(string, "50")
+    principal_daily_calls   = optional(string, "100")
+    principal_daily_dollars = optional(string, "10")
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for ceiling in [var.budget.daily_calls, var.budget.principal_daily_calls] : can(regex("^([0-9]{1,9}|unlimited)$", ceiling))])
+    error_message = "budget allows numbers of calls, or the word unlimited."
+  }
+  validation {
+    condition     = alltrue([for ceiling in [var.budget.daily_dollars, var.budget.principal_daily_dollars] : can(regex("^([0-9]{1,6}([.][0-9]+)?|unlimited)$", ceiling))])
+    error_message = "budget allows dollars as 50 or 0.5, or the word unlimited."
+  }
+}
+
 variable "bundle_dir" {
   description = "Folder of graphql.zip and worker.zip, relative to this one; `make bundle` writes it."
   type        = string
@@ -197,6 +221,20 @@ variable "labels" {
   }
 }
 
+variable "limits" {
+  description = "What one caller may do: requests a minute (a cached answer is a tenth of one), and background jobs at once. The word unlimited takes a limit away."
+  type = object({
+    concurrent_jobs     = optional(string, "20")
+    requests_per_minute = optional(string, "60")
+  })
+  default = {}
+
+  validation {
+    condition     = alltrue([for limit in values(var.limits) : can(regex("^([0-9]{1,9}|unlimited)$", limit))])
+    error_message = "limits allows whole numbers, or the word unlimited."
+  }
+}
+
 variable "name" {
   description = "What the names of all resources begin with; another one makes a second deployment in the same project."
   type        = string
@@ -274,10 +312,12 @@ variable "settings" {
   validation {
     condition = length(setsubtract(keys(var.settings), [
       "ARCHIVE_ENDPOINT",
+      "CALL_DOLLARS",
       "GEMINI_BASE_URL",
       "GEMINI_MODEL",
       "GEMINI_TIMEOUT_S",
       "HEARTBEAT_MS",
+      "INPUT_DOLLARS_PER_MILLION",
       "INTROSPECTION",
       "JOB_MAX_AGE_S",
       "LEASE_MS",
@@ -286,13 +326,15 @@ variable "settings" {
       "MAX_ATTEMPTS",
       "MAX_IN_FLIGHT",
       "MAX_PNG_BYTES",
+      "OUTPUT_DOLLARS_PER_MILLION",
       "PUBLIC_URL",
       "PUBLISH_TIMEOUT_S",
       "PUBSUB_URL",
       "SYNC_DEADLINE_S",
+      "TRUSTED_PROXIES",
       "WORK_DEADLINE_S",
     ])) == 0
-    error_message = "settings allows ARCHIVE_ENDPOINT, GEMINI_BASE_URL, GEMINI_MODEL, GEMINI_TIMEOUT_S, HEARTBEAT_MS, INTROSPECTION, JOB_MAX_AGE_S, LEASE_MS, LOCAL_ALLOWANCE_PER_MINUTE, LOG_LEVEL, MAX_ATTEMPTS, MAX_IN_FLIGHT, MAX_PNG_BYTES, PUBLIC_URL, PUBLISH_TIMEOUT_S, PUBSUB_URL, SYNC_DEADLINE_S and WORK_DEADLINE_S; the others have variables of their own."
+    error_message = "settings allows ARCHIVE_ENDPOINT, CALL_DOLLARS, GEMINI_BASE_URL, GEMINI_MODEL, GEMINI_TIMEOUT_S, HEARTBEAT_MS, INPUT_DOLLARS_PER_MILLION, INTROSPECTION, JOB_MAX_AGE_S, LEASE_MS, LOCAL_ALLOWANCE_PER_MINUTE, LOG_LEVEL, MAX_ATTEMPTS, MAX_IN_FLIGHT, MAX_PNG_BYTES, OUTPUT_DOLLARS_PER_MILLION, PUBLIC_URL, PUBLISH_TIMEOUT_S, PUBSUB_URL, SYNC_DEADLINE_S, TRUSTED_PROXIES and WORK_DEADLINE_S; the others have variables of their own."
   }
   validation {
     condition     = try(tonumber(lookup(var.settings, "WORK_DEADLINE_S", "180")) <= 220, false)

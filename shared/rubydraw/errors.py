@@ -15,6 +15,8 @@ SketchError
 ├── Unavailable            UNAVAILABLE           ours: full, stopping or cut off; retry
 │   ├── StoreUnavailable                         Redis cannot be reached or will not write
 │   └── Stopping                                 this instance is going away: another one takes over
+├── RateLimited            RATE_LIMITED          this caller asks too often: retry, after `retry_after_s`
+├── BudgetExceeded         BUDGET_EXCEEDED       no more calls today: retry, after `retry_after_s`
 ├── ResultExpired          RESULT_EXPIRED        the drawing is gone: send the sketch again
 └── Expired                EXPIRED               not done within its time: send the sketch again
 """
@@ -160,6 +162,21 @@ class StoreUnavailable(Unavailable):
 
 class Stopping(Unavailable):
     """This instance is being stopped: another one can do it."""
+
+
+class RateLimited(SketchError):
+    code = Code.RATE_LIMITED
+
+
+class BudgetExceeded(SketchError):
+    """No more calls today; `account`: on whose account, empty where it is on anybody's."""
+
+    code = Code.BUDGET_EXCEEDED
+    final = True
+
+    def __init__(self, message: str | None = None, *, retry_after_s: float | None = None, account: str = "") -> None:
+        self.account = account
+        super().__init__(message, retry_after_s=retry_after_s)
 
 
 class ResultExpired(SketchError):

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rubydraw import prompt
+from rubydraw.budget import Usage
 from rubydraw.drawing import Drawing
 from rubydraw.errors import BadAnswer, ContentRefused, Misconfigured, NoImage
 from rubydraw.gemini_failures import ours
@@ -66,8 +67,14 @@ class Gemini:
         except Exception:  # no ambient credentials, say: their text may name paths and accounts
             raise Misconfigured from None
 
-    async def draw(self, sketch: Sketch, *, timeout_s: float, now_ms: int) -> Drawing:
-        """Redraw `sketch`, or raise one of our errors. `now_ms` dates the drawing: ms since 1970 at the start."""
+    async def draw(
+        self, sketch: Sketch, *, timeout_s: float, now_ms: int, used: Callable[[Usage], object] = bool
+    ) -> Drawing:
+        """
+        Redraw `sketch`, or raise one of our errors. `now_ms` dates the drawing: ms since 1970 at the start.
+
+        `used` is told what an answer says that it has used, whatever else is in it.
+        """
         from rubydraw.metadata import Metadata, read_metadata  # a pydantic model, which a hit does not pay for
 
         client = await self.load()
@@ -81,6 +88,8 @@ class Gemini:
         except Exception as error:
             raise ours(error, self._clock() - began) from None
         took_ms = round((self._clock() - began) * 1000)
+        if usage := _usage(response):
+            used(usage)
         picture, text = _parts(response)
         metadata = read_metadata(text)
         said = metadata or Metadata()
@@ -144,6 +153,16 @@ def _request(model: str, sketch: Sketch) -> dict[str, Any]:
             response_modalities=[Modality.TEXT, Modality.IMAGE],
         ),
     }
+
+
+def _usage(response: GenerateContentResponse) -> Usage | None:
+    """Return what an answer has used; None where it does not say so, or not in numbers."""
+    counts = response.usage_metadata
+    try:
+        all_tokens, input_tokens = int(counts.total_token_count), int(counts.prompt_token_count or 0)  # type: ignore
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return Usage(input_tokens, all_tokens - input_tokens) if all_tokens >= input_tokens >= 0 else None
 
 
 def _parts(response: GenerateContentResponse) -> tuple[bytes, str]:

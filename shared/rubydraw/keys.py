@@ -20,7 +20,11 @@ REFUSED_MS = 10 * MINUTE_MS
 FIRST_COOLDOWN_MS = 15 * SECOND_MS
 LONGEST_COOLDOWN_MS = 120 * SECOND_MS
 DURATIONS_MS = 7 * 24 * HOUR_MS
+BUDGET_OF_ACCOUNT_MS = 48 * HOUR_MS
+RESERVATION_MS = 2 * HOUR_MS
 
+BUDGET = "improve_sketch:{budget}"
+"""What all calls of the day have cost. It lives for ever: nothing that Redis may evict bounds the bill."""
 COOLDOWN = "improve_sketch:cooldown"
 DURATIONS = "improve_sketch:durations"
 """A list of how long the last jobs that needed a call took, newest first, in ms."""
@@ -65,3 +69,28 @@ def idempotency(owner: str, key: str) -> str:
     """The request that a caller's idempotency key stands for."""
     named = hashlib.sha256(f"{len(owner)}:{owner}{key}".encode()).hexdigest()
     return f"improve_sketch:idempotency:{{{named}}}"
+
+
+def budget(account: str) -> str:
+    """What the calls on one account have cost today."""
+    return f"{BUDGET}:{_hashed(account)}"
+
+
+def reservation(token: str) -> str:
+    """One call that was paid for in advance."""
+    return f"{BUDGET}:call:{token}"
+
+
+def quota(account: str) -> str:
+    """How many requests one account has sent in the last minute."""
+    return f"improve_sketch:quota:{{{_hashed(account)}}}"
+
+
+def unsettled(account: str) -> str:
+    """The jobs of one account that are not settled yet."""
+    return f"improve_sketch:unsettled:{{{_hashed(account)}}}"
+
+
+def _hashed(account: str) -> str:
+    """Return a name of fixed length: an account may be an address, or whatever an issuer of tokens calls someone."""
+    return hashlib.sha256(account.encode()).hexdigest()[:32]

@@ -10,12 +10,14 @@ from typing import Any
 import orjson
 
 from rubydraw.errors import BadSketch
+from rubydraw.principal import NOBODY, Limits, Principal
 from rubydraw.sketch import Sketch
 
 SCHEMA = 2
 """The newest. Each message is written in the oldest that can say it, so that older workers do what they can."""
 
 _REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_DOLLARS = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?")
 _WHOLE_NUMBER = re.compile(r"[0-9]{1,13}")  # as a time in ms, up to the year 2286
 
 
@@ -44,6 +46,8 @@ class JobMessage:
     `created_at_ms`: ms since 1970, by Redis. `digest`: as the sender computed it, for logs only.
     `generation`: how often an operator had it done again, `replayed_at_ms`: when for the last time, or 0.
     `refresh`: a drawing finished before this was accepted does not count; said in schema 2.
+    `payer`: on whose account a call for it is made, and what that may spend: the worker knows no callers, and only
+    our own function can publish.
     """
 
     request_id: str
@@ -55,6 +59,7 @@ class JobMessage:
     sketch: Sketch
     replayed_at_ms: int = 0
     refresh: bool = False
+    payer: Principal = NOBODY
 
     def created_at(self, created_at_ms: int) -> JobMessage:
         return replace(self, created_at_ms=created_at_ms)
@@ -77,6 +82,7 @@ class JobMessage:
             "digest": self.digest,
             "traceparent": self.traceparent,
             "replayed_at": str(self.replayed_at_ms or ""),
+            **_paid_by(self.payer),
         }
         return {name: value for name, value in named.items() if value}
 
@@ -109,6 +115,7 @@ class JobMessage:
             sketch=sketch,
             replayed_at_ms=int(numbers[2]),
             refresh=head.get("refresh", False),
+            payer=_payer(attributes),
         )
 
 
@@ -125,3 +132,22 @@ def _head(line: bytes, request_id: str) -> dict[str, Any]:
     if not known or any(type(head.get(name)) is not kind for name, kind in types.items()):
         raise Malformed("its head has other fields than this schema", request_id)
     return dict(head)
+
+
+def _paid_by(payer: Principal) -> dict[str, str]:
+    calls, dollars = payer.limits.calls_per_day, payer.limits.dollars_per_day
+    return {
+        "account": payer.account,
+        "calls_per_day": "" if calls is None else str(calls),
+        "dollars_per_day": "" if dollars is None else f"{dollars:.6f}",
+    }
+
+
+def _payer(attributes: Mapping[str, str]) -> Principal:
+    """Read on whose account a call is made; a ceiling that cannot be read is the one of the settings."""
+    calls, dollars = attributes.get("calls_per_day", ""), attributes.get("dollars_per_day", "")
+    limits = Limits(
+        calls_per_day=int(calls) if _WHOLE_NUMBER.fullmatch(calls) else None,
+        dollars_per_day=float(dollars) if _DOLLARS.fullmatch(dollars) else None,
+    )
+    return Principal(account=attributes.get("account", ""), limits=limits)

@@ -11,6 +11,7 @@ from rubydraw import keys, logs
 from rubydraw.drawing import Drawing
 from rubydraw.errors import StoreUnavailable
 from rubydraw.png import SIGNATURE
+from rubydraw.quotas import Charge
 from rubydraw.store import Store, raise_first
 
 _WORDS = ("title", "style", "background", "notes", "model", "prompt_version")
@@ -44,12 +45,27 @@ class Results:
                 self._unsaved[digest] = drawing
                 asyncio.get_running_loop().call_later(UNSAVED_S, self._unsaved.pop, digest, None)
 
-    async def get(self, digest: str, *, with_image: bool = True) -> Drawing | None:
-        """Return a drawing; without its image (`b""`) the image does not leave Redis."""
+    async def get(self, digest: str, *, with_image: bool = True, charge: Charge | None = None) -> Drawing | None:
+        """
+        Return a drawing; without its image (`b""`) the image does not leave Redis.
+
+        A `charge` is paid with the same round trip, or beside it where results have a Redis of their own.
+        """
         if held := self._unsaved.get(digest):
             await self.save(digest, held)
             return held
-        (answer,) = await self.store.pipeline(lambda pipe: self.queue_get(pipe, digest, with_image))
+        if charge and charge.store is not self.store:
+            drawing, _ = await asyncio.gather(self.get(digest, with_image=with_image), charge.enter())
+            return drawing
+
+        def fill(pipe: Any) -> None:
+            self.queue_get(pipe, digest, with_image)
+            if charge:
+                charge.queue(pipe)
+
+        answer, *charged = await self.store.pipeline(fill)
+        if charge:
+            await charge.answered(charged)
         return read(answer)
 
     def queue_get(self, pipe: Any, digest: str, with_image: bool = True) -> None:

@@ -36,6 +36,10 @@ def _origin(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _ceiling(value: Any) -> Any:
+    return None if value == "unlimited" else value
+
+
 def _needed_in(*modes: str) -> AfterValidator:
     def check(value: str, info: ValidationInfo) -> str:
         if (mode := info.data.get("gemini_mode")) in modes and not value:
@@ -61,6 +65,10 @@ RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Topic = Annotated[str, Field(pattern=r"^(projects/[^/\s]+/topics/[^/\s]+)?$")]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+Count = Annotated[Annotated[int, Field(ge=0, le=1_000_000_000)] | None, BeforeValidator(_ceiling)]
+"""A ceiling; the word `unlimited` stands for none, 0 for nothing at all."""
+Dollars = Annotated[Annotated[float, Field(ge=0, le=1_000_000)] | None, BeforeValidator(_ceiling)]
+Price = Annotated[float, Field(ge=0, le=10_000)]
 
 
 class Settings(BaseModel):
@@ -111,6 +119,27 @@ class Settings(BaseModel):
     )
     local_allowance_per_minute: int = Field(
         10, ge=0, le=10_000, description="calls to Gemini per minute and instance while Redis cannot be reached"
+    )
+    daily_calls: Count = Field(500, description="calls to Gemini in a UTC day; 0: none; `unlimited`: no ceiling")
+    daily_dollars: Dollars = Field(50.0, description="what they may cost, likewise")
+    principal_daily_calls: Count = Field(100, description="calls in a UTC day on one caller's account, likewise")
+    principal_daily_dollars: Dollars = Field(10.0, description="what they may cost, likewise")
+    call_dollars: Price = Field(
+        0.15, description="what a call may cost at most: reserved before it, replaced by its usage after it"
+    )
+    input_dollars_per_million: Price = Field(0.5, description="price of a million input tokens")
+    output_dollars_per_million: Price = Field(60.0, description="price of a million output tokens")
+    requests_per_minute: Count = Field(
+        60, description="requests of one caller, each cached answer a tenth of one; `unlimited`: no limit"
+    )
+    concurrent_jobs: Count = Field(
+        20, description="background jobs of one caller that are not settled; `unlimited`: no limit"
+    )
+    trusted_proxies: int = Field(
+        1,
+        ge=0,
+        le=10,
+        description="entries of `X-Forwarded-For` that proxies of ours append: Cloud Run 1, behind a load balancer 2",
     )
     cors_origins: Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_origin)] = Field(
         (), description="exact origins of browsers that may call, separated by commas"

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from rubydraw import logs
+from rubydraw.budget import Budget
 from rubydraw.drawing import CacheUse
 from rubydraw.errors import Code, Misconfigured, ResultExpired, SketchError
 from rubydraw.idempotency import IdempotencyKeys
@@ -16,8 +17,10 @@ from rubydraw.improve import NOT_KEPT, Improve, Improved
 from rubydraw.jobs import Jobs
 from rubydraw.message import JobMessage
 from rubydraw.pubsub import Publisher
+from rubydraw.quotas import Charge
 from rubydraw.results import Results
 from rubydraw.sketch import Sketch
+from rubydraw.unsettled import UnsettledJobs
 
 NO_JOBS = "Background jobs are switched off here; send the sketch with async: false."
 
@@ -32,6 +35,8 @@ class Submit:
         jobs: Jobs,
         idempotency_keys: IdempotencyKeys,
         publisher: Publisher,
+        budget: Budget,
+        unsettled: UnsettledJobs,
         *,
         topic: str,
         sync_deadline_s: float,
@@ -39,17 +44,24 @@ class Submit:
     ) -> None:
         self._improve, self._results, self._jobs = improve, results, jobs
         self._idempotency_keys, self._publisher, self._topic = idempotency_keys, publisher, topic
+        self._budget, self._unsettled = budget, unsettled
         self._sync_deadline_s, self._clock = sync_deadline_s, clock
 
-    async def now(self, sketch: Sketch, *, with_image: bool = True, cache: CacheUse = CacheUse.USE) -> Improved:
-        """Improve a sketch while the caller waits."""
+    async def now(
+        self, sketch: Sketch, charge: Charge, *, with_image: bool = True, cache: CacheUse = CacheUse.USE
+    ) -> Improved:
+        """Improve a sketch while the caller waits; `charge`: who that is, and what it may do."""
+        charge.check()
         began = self._clock()
         if cache is CacheUse.ONLY:
-            improved = await self._improve.only_kept(sketch, with_image=with_image)
+            improved = await self._improve.only_kept(sketch, with_image=with_image, charge=charge)
         else:
             since_ms = None if cache is CacheUse.REFRESH else 0
             deadline = began + self._sync_deadline_s
-            improved = await self._improve(sketch, deadline=deadline, with_image=with_image, since_ms=since_ms)
+            improved = await self._improve(
+                sketch, deadline=deadline, with_image=with_image, since_ms=since_ms, payer=charge.principal,
+                charge=charge,
+            )  # fmt: skip
             await self._improve.archived(improved)
         logs.info(
             "sketch.improved", outcome=improved.outcome, digest=improved.digest[:12],
@@ -60,8 +72,8 @@ class Submit:
     async def later(
         self,
         sketch: Sketch,
+        charge: Charge,
         *,
-        owner: str = "",
         idempotency_key: str | None = None,
         cache: CacheUse = CacheUse.USE,
     ) -> str:
@@ -69,11 +81,14 @@ class Submit:
         Record a job and hand it over; return its request id.
 
         Record first, publish second: a worker may be faster than this. A key that was used for the same sketch
-        answers the same request, and what is queued is published again, which harms nothing.
+        answers the same request, and what is queued is published again, which harms nothing. While the budget is
+        used up nothing is queued: whoever wants to wait for midnight does so with the client.
         """
         if not self._topic:
             raise Misconfigured(NO_JOBS)
-        request_id = str(uuid.uuid4())
+        charge.check()
+        await charge.enter()
+        owner, request_id = charge.principal.owner, str(uuid.uuid4())
         if idempotency_key is not None:
             request_id, done_with = await self._bound(_input_hash(sketch, cache), request_id, owner, idempotency_key)
             if done_with:
@@ -85,6 +100,8 @@ class Submit:
         if cache is CacheUse.ONLY and not kept:
             raise ResultExpired(NOT_KEPT)
         status = "done" if kept else "queued"
+        if not kept:
+            await self._admit(charge, request_id)
         status, created_at_ms = await self._jobs.submit(
             request_id, status, digest=digest, outcome="HIT" if status == "done" else "", owner=owner,
             trace=logs.traceparent(),
@@ -92,8 +109,14 @@ class Submit:
         logs.info("job.submitted", request_id=request_id, status=status, digest=digest[:12])
         if status == "queued":
             job = JobMessage(request_id, owner, created_at_ms, 0, digest, logs.traceparent(), sketch)
-            await self._publish(replace(job, refresh=cache is CacheUse.REFRESH))
+            await self._publish(replace(job, refresh=cache is CacheUse.REFRESH, payer=charge.principal))
         return request_id
+
+    async def _admit(self, charge: Charge, request_id: str) -> None:
+        """Let one more job of this caller be queued, or raise RateLimited or BudgetExceeded."""
+        await charge.miss()
+        await self._budget.check(charge.principal)
+        await self._unsettled.take(charge.principal, request_id)
 
     async def _bound(self, input_hash: bytes, request_id: str, owner: str, key: str) -> tuple[str, bool]:
         """Return the request that `key` stands for, and whether nothing is left to do for it."""

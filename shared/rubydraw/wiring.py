@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rubydraw import logs
 from rubydraw.admission import Allowance, Gate, Intake
 from rubydraw.archive import Archive
+from rubydraw.budget import Budget
 from rubydraw.errors import StoreUnavailable
 from rubydraw.flights import Flights
 from rubydraw.gemini import Gemini
@@ -16,11 +17,13 @@ from rubydraw.images import Images
 from rubydraw.improve import Improve
 from rubydraw.jobs import Jobs
 from rubydraw.pubsub import Publisher
+from rubydraw.quotas import Quotas
 from rubydraw.results import Results
 from rubydraw.settings import Settings
 from rubydraw.stopping import Stop
 from rubydraw.store import Store, connect
 from rubydraw.submit import Submit
+from rubydraw.unsettled import UnsettledJobs
 from rubydraw.updates import Updates
 from rubydraw.watch import Watch
 from rubydraw.work import Work
@@ -41,6 +44,7 @@ class Parts:
     stop: Stop
     improve: Improve
     gemini: Gemini
+    budget: Budget
     publisher: Publisher
 
     async def ready(self) -> bool:
@@ -81,7 +85,8 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
     gemini, gate, stop = Gemini(settings), Gate(settings.max_in_flight), Stop()
     allowance, archive = Allowance(calls_without_redis_per_minute), Archive(settings)
     call_timeout_s = settings.gemini_timeout_s
-    improve = Improve(results, archive, flights, gemini, gate, allowance, stop, call_timeout_s=call_timeout_s)
+    budget = Budget(state, settings)
+    improve = Improve(results, archive, flights, gemini, gate, allowance, stop, budget, call_timeout_s=call_timeout_s)
     updates = Updates(state.connection)
     stop.chain(updates.stop, improve.wind_up)
     return Parts(
@@ -102,6 +107,7 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
         stop=stop,
         improve=improve,
         gemini=gemini,
+        budget=budget,
         publisher=Publisher(settings.pubsub_url, timeout_s=settings.publish_timeout_s),
     )
 
@@ -113,6 +119,10 @@ def submit(parts: Parts) -> Submit:
         parts.jobs,
         IdempotencyKeys(parts.state),
         parts.publisher,
+        parts.budget,
+        UnsettledJobs(
+            parts.state, limit=parts.settings.concurrent_jobs, max_age_ms=parts.settings.job_max_age_s * 1000
+        ),
         topic=parts.settings.pubsub_topic,
         sync_deadline_s=parts.settings.sync_deadline_s,
     )
@@ -120,6 +130,10 @@ def submit(parts: Parts) -> Submit:
 
 def images(parts: Parts) -> Images:
     return Images(parts.results, parts.archive)
+
+
+def quotas(parts: Parts) -> Quotas:
+    return Quotas(parts.state, requests_per_minute=parts.settings.requests_per_minute)
 
 
 def watch(parts: Parts) -> Watch:

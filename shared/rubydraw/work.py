@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 
 from rubydraw import logs
 from rubydraw.admission import Gate
@@ -88,9 +89,10 @@ class Work:
             if claim.attempt > 1 or job.generation:  # what ended the last attempt must not end this one too
                 await self._improve.outwait_failure(job.sketch)
             since_ms = job.created_at_ms if job.refresh else 0
-            improved = await self._improve(job.sketch, deadline=deadline, with_image=False, since_ms=since_ms)
+            improve = partial(self._improve, job.sketch, deadline=deadline, since_ms=since_ms, payer=job.payer)
+            improved = await improve(with_image=False)
             if improved.outcome == "HIT" and not await self._improve.keep(improved):
-                improved = await self._improve(job.sketch, deadline=deadline, since_ms=since_ms)
+                improved = await improve()
             return improved
 
     async def _complete(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str]:
@@ -125,8 +127,12 @@ class Work:
 
 
 def _ended(status: str, code: str) -> Outcome:
-    """Whether an ended job wants an operator's eye: what its sender did wrong does not."""
-    if status != "error":
+    """
+    Whether an ended job wants an operator's eye: what its sender did wrong does not.
+
+    Neither does a budget that is used up: it is meant to end jobs, and their senders are told when to come again.
+    """
+    if status != "error" or code == Code.BUDGET_EXCEEDED:
         return Outcome.SETTLED
     asked_wrong = code in Code.__members__ and not Code(code).retryable and code != Code.MISCONFIGURED
     return Outcome.SETTLED if asked_wrong else Outcome.GIVEN_UP

@@ -23,6 +23,8 @@ def test_functions_inherit_nothing_but_what_the_machine_needs() -> None:
         *("REDIS_URL", "PUBSUB_URL", "PUBSUB_TOPIC", "DEAD_LETTER_TOPIC"),
         *("GEMINI_MODE", "GEMINI_API_KEY", "GEMINI_BASE_URL"),
         *("CORS_ORIGINS", "INTROSPECTION", "LOG_LEVEL", "ACCESS"),
+        *("DAILY_CALLS", "DAILY_DOLLARS", "PRINCIPAL_DAILY_CALLS", "PRINCIPAL_DAILY_DOLLARS"),
+        *("REQUESTS_PER_MINUTE", "CONCURRENT_JOBS"),
     }
     assert expected == set(parts["worker"].environment)
     assert parts["worker"].environment == parts["graphql"].environment
@@ -95,6 +97,14 @@ def test_key_of_ones_own_asks_the_real_gemini_and_says_so() -> None:
     assert "GEMINI_BASE_URL" not in environment
     passed = ("GEMINI_API_KEY", "GEMINI_MODE", "GEMINI_MODEL")
     assert [environment[name] for name in passed] == ["k", "express", "m"]
+
+
+def test_ceilings_hold_where_calls_are_billed_and_nowhere_else() -> None:
+    """The stand-in may be called without end; with a key of one's own the functions' defaults stand."""
+    free, billed = laid_out()["graphql"].environment, laid_out(GEMINI_API_KEY="k")["graphql"].environment
+    assert ("unlimited", "unlimited") == (free["DAILY_CALLS"], free["REQUESTS_PER_MINUTE"])
+    assert (None, "unlimited") == (billed.get("DAILY_CALLS"), billed["REQUESTS_PER_MINUTE"])
+    assert "5" == laid_out(DAILY_CALLS="5")["worker"].environment["DAILY_CALLS"]
 
 
 def test_redis_of_ones_own_is_used_and_its_password_not_told() -> None:

@@ -14,6 +14,8 @@ import pytest
 import redis.asyncio
 from rubydraw import api_keys
 from rubydraw.graphql_settings import GraphqlSettings
+from rubydraw.quotas import Quotas
+from rubydraw.store import connect
 
 from tests import servers
 from tests.functions.issuer import AUDIENCE, Issuer, issuing
@@ -233,7 +235,9 @@ async def test_a_silent_key_server_is_our_fault() -> None:
         issuer = {"JWT_ISSUER": away.url, "JWT_AUDIENCE": AUDIENCE, "JWT_JWKS_URL": f"{away.url}/keys"}
         needed = {"REDIS_URL": "redis://127.0.0.1:1", "GEMINI_API_KEY": "k", "IMAGE_SIGNING_KEY": "k" * 32}
         needed |= {"API_KEYS": json.dumps([_ada.entry])}
-        service = TinyService(principal=access.Access(GraphqlSettings.from_env(needed | issuer)).principal)
+        quotas = Quotas(connect("redis://127.0.0.1:1", ""), requests_per_minute=None)
+        guard = access.Access(GraphqlSettings.from_env(needed | issuer), quotas)
+        service = TinyService(principal=guard.principal)
         answer = await service.post({"query": "{ __typename }"}, **bearer(away.token()))
         assert (503, "UNAVAILABLE") == (answer.status_code, answer.json()["errors"][0]["extensions"]["code"])
         assert 1 <= int(answer.headers["retry-after"]) <= 5

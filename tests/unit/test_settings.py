@@ -13,6 +13,9 @@ NAMES = {
     *("GEMINI_MODE", "GEMINI_API_KEY", "GEMINI_BASE_URL", "GEMINI_MODEL", "GEMINI_PROJECT", "GEMINI_LOCATION"),
     *("GEMINI_TIMEOUT_S", "SYNC_DEADLINE_S", "WORK_DEADLINE_S", "LEASE_MS", "HEARTBEAT_MS", "MAX_ATTEMPTS"),
     *("JOB_MAX_AGE_S", "PUBLISH_TIMEOUT_S", "MAX_PNG_BYTES", "MAX_IN_FLIGHT", "LOCAL_ALLOWANCE_PER_MINUTE"),
+    *("DAILY_CALLS", "DAILY_DOLLARS", "PRINCIPAL_DAILY_CALLS", "PRINCIPAL_DAILY_DOLLARS", "CALL_DOLLARS"),
+    *("INPUT_DOLLARS_PER_MILLION", "OUTPUT_DOLLARS_PER_MILLION", "REQUESTS_PER_MINUTE", "CONCURRENT_JOBS"),
+    *("TRUSTED_PROXIES",),
     *("CORS_ORIGINS", "INTROSPECTION", "LOG_LEVEL"),
     *("ARCHIVE_URL", "ARCHIVE_ENDPOINT"),
 }
@@ -38,6 +41,16 @@ BAD = {
     "MAX_PNG_BYTES": str(8 * 1024 * 1024),
     "MAX_IN_FLIGHT": CANARY,
     "LOCAL_ALLOWANCE_PER_MINUTE": "-1",
+    "DAILY_CALLS": "none",
+    "DAILY_DOLLARS": "-0.5",
+    "PRINCIPAL_DAILY_CALLS": "1.5",
+    "PRINCIPAL_DAILY_DOLLARS": "Unlimited",
+    "CALL_DOLLARS": "unlimited",
+    "INPUT_DOLLARS_PER_MILLION": "nan",
+    "OUTPUT_DOLLARS_PER_MILLION": CANARY,
+    "REQUESTS_PER_MINUTE": "no",
+    "CONCURRENT_JOBS": "-1",
+    "TRUSTED_PROXIES": "11",
     "CORS_ORIGINS": f"https://{CANARY}.example,*",
     "INTROSPECTION": CANARY,
     "LOG_LEVEL": CANARY,
@@ -73,10 +86,27 @@ def test_defaults_are_those_of_the_design() -> None:
         "job_max_age_s": 3600,
         "publish_timeout_s": 8,
         "max_png_bytes": 5 * 1024 * 1024,
+        "daily_calls": 500,
+        "daily_dollars": 50,
+        "principal_daily_calls": 100,
+        "principal_daily_dollars": 10,
+        "requests_per_minute": 60,
+        "concurrent_jobs": 20,
+        "trusted_proxies": 1,
         "cors_origins": (),
         "introspection": False,
     }
     assert expected == {name: getattr(settings, name) for name in expected}
+
+
+CEILINGS = [name for name in sorted(NAMES) if name.startswith(("DAILY", "PRINCIPAL", "REQUESTS", "CONCURRENT"))]
+
+
+@pytest.mark.parametrize("name", CEILINGS)
+def test_no_ceiling_is_said_in_words(name: str) -> None:
+    """`unlimited` takes a ceiling away; 0 is one that lets nothing through."""
+    ceilings = [getattr(Settings.from_env(NEEDED | {name: text}), name.lower()) for text in ("unlimited", "0", "7")]
+    assert [None, 0, 7] == ceilings
 
 
 @pytest.mark.parametrize("name", sorted(NAMES - NEEDED.keys()))

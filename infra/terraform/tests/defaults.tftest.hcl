@@ -109,15 +109,21 @@ run "no_secret_is_in_the_environment_or_the_state" {
 
   assert {
     condition = alltrue([for f in google_cloudfunctions2_function.this : f.service_config[0].environment_variables == tomap({
-      DEAD_LETTER_TOPIC = "projects/demo-project/topics/dead-letters"
-      GEMINI_LOCATION   = "global"
-      GEMINI_MODE       = "api"
-      GEMINI_PROJECT    = "demo-project"
-      MAX_IN_FLIGHT     = "250"
-      PUBSUB_TOPIC      = "projects/demo-project/topics/jobs"
-      REDIS_CA_CERT     = "CERTIFICATE"
+      CONCURRENT_JOBS         = "20"
+      DAILY_CALLS             = "500"
+      DAILY_DOLLARS           = "50"
+      DEAD_LETTER_TOPIC       = "projects/demo-project/topics/dead-letters"
+      GEMINI_LOCATION         = "global"
+      GEMINI_MODE             = "api"
+      GEMINI_PROJECT          = "demo-project"
+      MAX_IN_FLIGHT           = "250"
+      PRINCIPAL_DAILY_CALLS   = "100"
+      PRINCIPAL_DAILY_DOLLARS = "10"
+      PUBSUB_TOPIC            = "projects/demo-project/topics/jobs"
+      REDIS_CA_CERT           = "CERTIFICATE"
+      REQUESTS_PER_MINUTE     = "60"
     })])
-    error_message = "The plain environment holds addresses, names and a public certificate."
+    error_message = "The plain environment holds ceilings, addresses, names and a public certificate."
   }
   assert {
     condition     = { for name, f in google_cloudfunctions2_function.this : name => [for s in f.service_config[0].secret_environment_variables : s.key] } == { graphql = ["API_KEYS", "GEMINI_API_KEY", "IMAGE_SIGNING_KEY", "REDIS_URL"], worker = ["GEMINI_API_KEY", "REDIS_URL"] }

@@ -142,6 +142,29 @@ run "cache_off_needs_background_off" {
   expect_failures = [var.cache_enabled]
 }
 
+run "ceilings_reach_both_functions" {
+  command = plan
+
+  variables {
+    budget = { daily_calls = 1000, daily_dollars = 0.5, principal_daily_calls = "unlimited" }
+    limits = { requests_per_minute = 6 }
+  }
+
+  assert {
+    condition = alltrue([for f in google_cloudfunctions2_function.this : {
+      for k, v in f.service_config[0].environment_variables : k => v if can(regex("DAILY|REQUESTS|JOBS", k))
+      } == {
+      CONCURRENT_JOBS         = "20"
+      DAILY_CALLS             = "1000"
+      DAILY_DOLLARS           = "0.5"
+      PRINCIPAL_DAILY_CALLS   = "unlimited"
+      PRINCIPAL_DAILY_DOLLARS = "10"
+      REQUESTS_PER_MINUTE     = "6"
+    }])
+    error_message = "What is not said stays at its default."
+  }
+}
+
 run "settings_reach_both_functions" {
   command = plan
 

@@ -1,0 +1,38 @@
+"""Where a request comes from, as far as that can be known: what a caller writes into a header itself never counts."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address
+
+from starlette.requests import Request
+
+IPV6_PREFIX_BITS = 64
+"""What one subscriber gets at least: addresses below it are as many as a caller wants."""
+
+
+def client_address(request: Request, trusted_proxies: int) -> str:
+    """
+    Return the address of the client, or of the network that is its own; empty where none can be read.
+
+    Each proxy appends to X-Forwarded-For from whom it was called, so the last entry is what Google's front end saw,
+    and with a load balancer in front (which appends two: the client and itself) the one before it. Everything to the
+    left of that is the caller's invention. Without the header it is the peer.
+    """
+    entries = [entry.strip() for entry in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
+    entries = [entry for entry in entries if entry]
+    if trusted_proxies and entries:
+        return _network(entries[-min(trusted_proxies, len(entries))])
+    return _network(request.client.host if request.client else "")
+
+
+def _network(text: str) -> str:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return ""
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    bits = 128 - IPV6_PREFIX_BITS
+    return f"{IPv6Address(int(address) >> bits << bits)}/{IPV6_PREFIX_BITS}"

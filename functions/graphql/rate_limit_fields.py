@@ -1,0 +1,21 @@
+"""The header fields that tell a caller how it stands (draft-ietf-httpapi-ratelimit-headers-11, RFC 9110 10.2.3)."""
+
+from __future__ import annotations
+
+import math
+
+from rubydraw.errors import BudgetExceeded, RateLimited, SketchError
+from rubydraw.quotas import WINDOW_S, Quota
+
+POLICY = "requests"
+
+
+def fields(quota: Quota | None, failure: SketchError | None = None) -> dict[str, str]:
+    """Return what an answer says of its caller's quota, and when a refused one may come again."""
+    told = {}
+    if quota:
+        told["ratelimit-policy"] = f'"{POLICY}";q={quota.limit};w={WINDOW_S}'
+        told["ratelimit"] = f'"{POLICY}";r={quota.remaining};t={quota.reset_s}'
+    if isinstance(failure, RateLimited | BudgetExceeded) and failure.retry_after_s is not None:
+        told["retry-after"] = str(math.ceil(failure.retry_after_s))
+    return told

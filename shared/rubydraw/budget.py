@@ -1,0 +1,142 @@
+"""Budget: what calls may cost in one UTC day, all callers' together and each one's; hard, and counted ahead."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from rubydraw import keys, logs
+from rubydraw.errors import BudgetExceeded, GeminiFailed, SketchError, StoreUnavailable
+from rubydraw.principal import Principal
+from rubydraw.settings import Settings
+from rubydraw.store import Script, Store
+
+MICRO = 1_000_000
+
+
+class Usage(NamedTuple):
+    """What Gemini says that a call has used."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+class Spent(NamedTuple):
+    """What one UTC day has cost so far."""
+
+    calls: int
+    dollars: float
+
+
+@dataclass(slots=True)
+class Bill:
+    """
+    One call that is paid for in advance; without a token, one that is not counted.
+
+    `usage`: what it really used, once that is known.
+    """
+
+    token: str = ""
+    account: str = ""
+    usage: Usage | None = None
+
+    def used(self, usage: Usage) -> None:
+        self.usage = usage
+
+
+class Budget:
+    """
+    Reserves the price of a call before it begins, in one step for all callers and for its own, and corrects it later.
+
+    What nobody knows the end of stays spent. Raises StoreUnavailable when Redis cannot be reached.
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store, self._settings = store, settings
+        self._reserve, self._check, self._settle = (
+            Script("budget", name) for name in ("reserve_call", "check_budget", "settle_call")
+        )
+
+    async def reserve(self, payer: Principal) -> Bill:
+        """Pay for one call; raise BudgetExceeded where that would break a ceiling."""
+        bill = Bill(uuid.uuid4().hex, payer.account)
+        args = (*self._ceilings(payer), keys.RESERVATION_MS, keys.BUDGET_OF_ACCOUNT_MS)
+        _raise_if_full(await self._store.script(self._reserve, _purses(bill), args), payer)
+        return bill
+
+    async def check(self, payer: Principal) -> None:
+        """Raise BudgetExceeded where one more call would break a ceiling now; reserves nothing."""
+        purses = _purses(Bill(account=payer.account))
+        _raise_if_full(await self._store.script(self._check, purses, self._ceilings(payer)), payer)
+
+    async def settle(self, bill: Bill, failure: SketchError | None = None) -> None:
+        """
+        Correct what was reserved for a call that has ended: by its usage, or by how it failed.
+
+        A call is given back only if no request left this process. One that was refused unbilled costs nothing and
+        counts as a call. One of which neither is known stays as dear as it was reserved.
+        """
+        if not bill.token:
+            return
+        never_left = isinstance(failure, GeminiFailed) and not failure.may_be_billed
+        if bill.usage:
+            microdollars = self._price(bill.usage)
+        elif failure and not failure.may_be_billed:
+            microdollars = 0
+        else:
+            microdollars = self._reserved
+        with suppress(StoreUnavailable):  # then it stays reserved
+            answer = await self._store.script(self._settle, _purses(bill), (microdollars, int(never_left)))
+            logs.info("budget.settled", microdollars=microdollars, calls_today=answer[0], microdollars_today=answer[1])
+
+    @property
+    def _reserved(self) -> int:
+        return round(self._settings.call_dollars * MICRO)
+
+    def _price(self, usage: Usage) -> int:
+        """Return the price in millionths of a dollar: prices are per million tokens."""
+        paid = self._settings
+        return round(
+            usage.input_tokens * paid.input_dollars_per_million + usage.output_tokens * paid.output_dollars_per_million
+        )
+
+    def _ceilings(self, payer: Principal) -> tuple[int, ...]:
+        limits, settings = payer.limits, self._settings
+        ceilings = [settings.daily_calls, _micro(settings.daily_dollars)]
+        if payer.account:
+            calls, dollars = limits.calls_per_day, limits.dollars_per_day
+            ceilings.append(settings.principal_daily_calls if calls is None else calls)
+            ceilings.append(_micro(settings.principal_daily_dollars if dollars is None else dollars))
+        return (self._reserved, *(-1 if ceiling is None else ceiling for ceiling in ceilings))
+
+
+async def spent_today(store: Store) -> Spent:
+    """Return what all calls of this UTC day have cost, those in progress at what is reserved for them."""
+
+    def fill(pipe: Any) -> None:
+        pipe.hmget(keys.BUDGET, "day", "calls", "microdollars")
+        pipe.time()
+
+    (day, calls, microdollars), (seconds, _) = await store.pipeline(fill)
+    if day is None or int(day) != seconds // 86_400:
+        return Spent(0, 0.0)
+    return Spent(int(calls), int(microdollars) / MICRO)
+
+
+def _purses(bill: Bill) -> list[str]:
+    own = [keys.budget(bill.account)] if bill.account else []
+    return [keys.reservation(bill.token), keys.BUDGET, *own]
+
+
+def _raise_if_full(answer: list[int], payer: Principal) -> None:
+    full, opens_ms = answer
+    if full:
+        whose, account = ("Your budget", payer.account) if full > 1 else ("The budget", "")
+        message = f"{whose} for new drawings is used up until midnight UTC; try again then."
+        raise BudgetExceeded(message, retry_after_s=opens_ms / 1000, account=account)
+
+
+def _micro(dollars: float | None) -> int | None:
+    return None if dollars is None else round(dollars * MICRO)

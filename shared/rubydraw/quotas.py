@@ -1,0 +1,139 @@
+"""Quotas: how many requests a minute each caller may send; a cached answer counts as a tenth of one."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from rubydraw import keys
+from rubydraw.errors import RateLimited, StoreUnavailable
+from rubydraw.principal import Principal
+from rubydraw.store import Script, Store
+
+WINDOW_S = 60
+CACHED, WHOLE = 1, 10
+"""What an operation costs, in tenths of a request: one that is answered by what is kept, and any other."""
+FAILURES = 30
+"""How often a minute one address may fail to say who it is."""
+MAX_REFUSED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """
+    How a caller stands after an operation, in whole requests.
+
+    `reset_s`: seconds until some of what is used comes back.
+    """
+
+    limit: int
+    remaining: int
+    reset_s: int
+
+
+class Charge:
+    """
+    One operation against its caller's quota: a tenth of a request at once, the rest if nothing is kept.
+
+    The first part travels with the read of what is kept, so that a hit costs no round trip more. Redis being away
+    refuses nobody: calls are then bounded by the instance's allowance.
+    """
+
+    def __init__(self, quotas: Quotas, principal: Principal, limit: int | None) -> None:
+        self.principal = principal
+        self.quota: Quota | None = None
+        self._quotas, self._limit = quotas, limit
+        self._key = keys.quota(principal.account) if limit is not None else ""
+
+    @property
+    def store(self) -> Store:
+        return self._quotas.store
+
+    def check(self) -> None:
+        """Raise RateLimited where this instance knows that nothing has come back yet: that costs no round trip."""
+        if self._limit is not None and (wait_s := self._quotas.refused_for_s(self._key)) > 0:
+            self._refuse(wait_s)
+
+    def queue(self, pipe: Any) -> None:
+        """Queue the tenth in a pipeline; `answered` takes what comes of it."""
+        if self._limit is not None:
+            pipe.evalsha(self._quotas.script.sha, 1, self._key, *self._args(CACHED))
+
+    async def answered(self, answers: list[Any]) -> None:
+        """Read what came of `queue`; raise RateLimited."""
+        if not answers:
+            return
+        if isinstance(answers[0], NoScriptError):
+            await self._pay(CACHED)
+        elif not isinstance(answers[0], Exception):
+            self._read(CACHED, answers[0])
+
+    async def enter(self) -> None:
+        """Pay the tenth in a round trip of its own; raise RateLimited."""
+        await self._pay(CACHED)
+
+    async def miss(self) -> None:
+        """Pay what a whole request costs more; raise RateLimited."""
+        await self._pay(WHOLE - CACHED)
+
+    async def whole(self) -> None:
+        """Pay a whole request at once; raise RateLimited."""
+        await self._pay(WHOLE)
+
+    async def _pay(self, cost: int) -> None:
+        if self._limit is None:
+            return
+        with suppress(StoreUnavailable):
+            self._read(cost, await self.store.script(self._quotas.script, [self._key], self._args(cost)))
+
+    def _args(self, cost: int) -> tuple[int, ...]:
+        return cost, (self._limit or 0) * WHOLE, WINDOW_S * 1000
+
+    def _read(self, cost: int, answer: list[int]) -> None:
+        counted, left, back_ms = answer
+        self.quota = Quota(self._limit or 0, max(left, 0) // WHOLE, math.ceil(back_ms / 1000))
+        if not counted:
+            if cost == CACHED:
+                self._quotas.refuse_for(self._key, back_ms / 1000)
+            self._refuse(back_ms / 1000)
+
+    def _refuse(self, wait_s: float) -> None:
+        self.quota = Quota(self._limit or 0, 0, math.ceil(wait_s))
+        raise RateLimited(retry_after_s=wait_s)
+
+
+class Quotas:
+    """Counts in Redis, for all instances; remembers whom it has refused, so that a flood of refusals stays here."""
+
+    def __init__(
+        self, store: Store, *, requests_per_minute: int | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.store, self.script = store, Script("charge")
+        self._requests_per_minute, self._clock = requests_per_minute, clock
+        self._refused: dict[str, float] = {}
+
+    def charge(self, principal: Principal) -> Charge:
+        """Return the charge of one operation; nothing is counted yet."""
+        own = principal.limits.requests_per_minute
+        limit = self._requests_per_minute if own is None else own
+        return Charge(self, principal, limit if principal.account else None)
+
+    async def failed_authentication(self, address: str) -> None:
+        """Count a request of nobody whom we know; raise RateLimited where there are too many from this address."""
+        await Charge(self, Principal(account=f"failed:{address}"), FAILURES).whole()
+
+    def refused_for_s(self, key: str) -> float:
+        """Return the seconds for which a caller that was refused the least there is will be refused again."""
+        return self._refused.get(key, 0.0) - self._clock()
+
+    def refuse_for(self, key: str, wait_s: float) -> None:
+        """Remember a refusal."""
+        if len(self._refused) >= MAX_REFUSED:
+            self._refused.clear()
+        self._refused[key] = self._clock() + wait_s

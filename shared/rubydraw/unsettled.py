@@ -1,0 +1,60 @@
+"""Unsettled jobs: how many of one caller's may be queued or running at once."""
+
+from __future__ import annotations
+
+import time
+
+from rubydraw import keys
+from rubydraw.errors import RateLimited
+from rubydraw.jobs import SETTLED
+from rubydraw.principal import Principal
+from rubydraw.store import Script, Store
+
+RETRY_AFTER_S = 5.0
+RECORDED_WITHIN_MS = keys.MINUTE_MS
+"""A place is taken before its job is recorded: one without a record is given that long."""
+
+
+class UnsettledJobs:
+    """
+    Places in Redis, one for each job; nobody has to give one back.
+
+    Where all are taken the jobs themselves are looked at, and those that are settled lose theirs. So no missed
+    message, no kill and no expired record holds a place. Raises StoreUnavailable when Redis cannot be reached.
+    """
+
+    def __init__(self, store: Store, *, limit: int | None, max_age_ms: int) -> None:
+        self._store, self._limit, self._max_age_ms = store, limit, max_age_ms
+        self._take = Script("take_place")
+
+    async def take(self, principal: Principal, request_id: str) -> None:
+        """Take a place for a job that is about to be recorded; raise RateLimited where there is none."""
+        own = principal.limits.concurrent_jobs
+        limit = self._limit if own is None else own
+        if limit is None or not principal.account:
+            return
+        key = keys.unsettled(principal.account)
+        for _ in range(2):
+            if await self._store.script(self._take, [key], (request_id, limit, self._max_age_ms)):
+                return
+            await self._sweep(key)
+        raise RateLimited(
+            f"{limit} of your jobs are not finished yet, which is all that may be; try again when one is.",
+            retry_after_s=RETRY_AFTER_S,
+        )
+
+    async def _sweep(self, key: str) -> None:
+        """Free the places of jobs that are settled or gone: once they are, they stay so."""
+        taken = await self._store.run(lambda redis: redis.zrange(key, 0, -1, withscores=True))
+        ids = [request_id.decode() for request_id, _ in taken]
+        if not ids:
+            return
+        answers = await self._store.pipeline(lambda pipe: [pipe.hget(keys.status(each), "status") for each in ids])
+        new_ms = time.time() * 1000 + self._max_age_ms - RECORDED_WITHIN_MS
+        gone = [
+            request_id
+            for request_id, (_, until_ms), status in zip(ids, taken, answers, strict=True)
+            if (status is None and until_ms < new_ms) or (isinstance(status, bytes) and status.decode() in SETTLED)
+        ]
+        if gone:
+            await self._store.run(lambda redis: redis.zrem(key, *gone))
