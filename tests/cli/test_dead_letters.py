@@ -247,7 +247,7 @@ async def test_killed_replay_of_many_loses_no_letter(
 ) -> None:
     """What it had handed over is queued, the rest comes back after the ack deadline, and a second run does that."""
     await letters.expire_after(1)
-    jobs = [job(created_at_ms=now_ms() - 48 * HOUR_MS) for _ in range(100)]
+    jobs = [job(created_at_ms=now_ms() - 48 * HOUR_MS) for _ in range(60)]
     await asyncio.gather(*(letters.put(each.data(), each.attributes() | GIVEN_UP) for each in jobs))
     killed = Cli(**environment).start("dead-letters", "replay", "--all")
     handed_over: list[str] = []
