@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import importlib
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from key_set import ALGORITHMS, KeySet
 
+if TYPE_CHECKING:
+    from jwt import PyJWK
+
 LEEWAY_S = 60
 MAX_SUBJECT_CHARS = 255  # OpenID Connect's own bound
+REMEMBERED = 1000
+"""So many tokens are not checked again while they last: a signature costs a fifth of a cached answer."""
 _OPTIONS = {"require": ["exp", "iss", "aud", "sub"], "enforce_minimum_key_length": True}
 
 
@@ -21,15 +29,34 @@ class BadCredential(Exception):
         self.reason = reason
 
 
+class _Checked(NamedTuple):
+    subject: str
+    ends_s: int
+    key: PyJWK
+
+
 class Tokens:
     """Checks tokens. Their `kid` chooses among keys that are here, and is never a path or an address."""
 
-    def __init__(self, issuer: str, audience: str, keys: KeySet) -> None:
-        self._issuer, self._audience, self._keys = issuer, audience, keys
+    def __init__(self, issuer: str, audience: str, keys: KeySet, *, clock: Callable[[], float] = time.time) -> None:
+        self._issuer, self._audience, self._keys, self._clock = issuer, audience, keys, clock
         self._jwt: Any = None
+        self._checked: dict[bytes, _Checked] = {}
 
     async def subject(self, token: str) -> str:
         """Return whom a token speaks for; raise BadCredential, or Unavailable where no key can be had."""
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._checked.get(digest)
+        # It must not have ended since, and the issuer must still publish its key: fetched anew, it is another object.
+        if known and self._clock() < known.ends_s and await self._keys.find(known.key.key_id) is known.key:
+            return known.subject
+        checked = await self._check(token)
+        if len(self._checked) >= REMEMBERED:
+            del self._checked[next(iter(self._checked))]
+        self._checked[digest] = checked
+        return checked.subject
+
+    async def _check(self, token: str) -> _Checked:
         if self._jwt is None:
             self._jwt = await asyncio.to_thread(importlib.import_module, "jwt")  # on the loop it would block it
         try:
@@ -44,10 +71,7 @@ class Tokens:
             )  # fmt: skip
         except self._jwt.PyJWTError as error:
             raise BadCredential(type(error).__name__) from None
-        return _checked(claims["sub"])
-
-
-def _checked(subject: str) -> str:
-    if not (0 < len(subject) <= MAX_SUBJECT_CHARS and subject.isascii() and subject.isprintable()):
-        raise BadCredential("bad_subject")
-    return subject
+        subject = claims["sub"]
+        if not (0 < len(subject) <= MAX_SUBJECT_CHARS and subject.isascii() and subject.isprintable()):
+            raise BadCredential("bad_subject")
+        return _Checked(subject, int(claims["exp"]) + LEEWAY_S, key)

@@ -166,3 +166,47 @@ async def test_keys_for_anything_else_do_not_count(tokens: Tokens, issuer: Issue
         with pytest.raises(BadCredential):
             await tokens.subject(token)
     assert "ada" == await tokens.subject(issuer.token())
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Each token whose signature PyJWT was asked to check."""
+    seen: list[str] = []
+    decode = jwt.decode
+
+    def noted(token: str, *args: Any, **kwargs: Any) -> Any:
+        seen.append(token)
+        return decode(token, *args, **kwargs)
+
+    monkeypatch.setattr(jwt, "decode", noted)
+    return seen
+
+
+async def test_a_token_is_checked_once(
+    tokens: Tokens, issuer: Issuer, decoded: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it is known, but only the very same one, and no more than so many."""
+    monkeypatch.setattr(checks, "REMEMBERED", 2)
+    one, two, three = (issuer.token(sub=subject) for subject in ("one", "two", "three"))
+    assert ["one", "two", "one", "two"] == [await tokens.subject(token) for token in (one, two, one, two)]
+    assert [one, two] == decoded
+    assert ["three", "two", "one"] == [await tokens.subject(token) for token in (three, two, one)]
+    assert [one, two, three, one] == decoded
+
+
+async def test_a_known_token_ends_all_the_same(issuer: Issuer, decoded: list[str]) -> None:
+    """With its time it is checked again, and with the key that signed it."""
+    at = {"clock_s": time.time(), "key_set_s": 1000.0}
+    keys = key_set.KeySet(f"{issuer.url}/keys", clock=lambda: at["key_set_s"])
+    tokens = Tokens(issuer.url, AUDIENCE, keys, clock=lambda: at["clock_s"])
+    short, long = issuer.token(sub="short", exp=now() + 60), issuer.token(sub="long")
+    for _ in range(2):
+        assert ["short", "long"] == [await tokens.subject(short), await tokens.subject(long)]
+    assert [short, long] == decoded
+    at["clock_s"] += 125
+    assert ["short", "long"] == [await tokens.subject(short), await tokens.subject(long)]
+    assert [short, long, short] == decoded
+    issuer.published = [jwk("rsa", rsa_key(1))]
+    at["key_set_s"] += key_set.STALE_S
+    with pytest.raises(BadCredential):
+        await tokens.subject(long)
