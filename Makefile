@@ -10,10 +10,10 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 PACKAGES := shared/rubydraw emulator infra docs bench cli
 
 .DEFAULT_GOAL := help
-.PHONY: help run improve test check format docs bench soak bundle plan deploy destroy lock clean
+.PHONY: help run improve test check format docs bench bench-quick soak bundle plan deploy destroy lock clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/ready ## start everything on this machine: PORT=8080 INSTANCES=1 PUBSUB=google
 	@exec $(BIN)/python -m emulator
@@ -35,8 +35,11 @@ format: $(VENV)/ready ## put the code into the form that `make check` asks for
 docs: $(VENV)/ready ## write the generated pages anew
 	@$(BIN)/python docs/generate.py
 
-bench: $(VENV)/ready ## measure the cold start beside a hello world; ROUNDS=9
-	@$(BIN)/python -m bench.cold --rounds $(or $(ROUNDS),9)
+bench: $(VENV)/ready ## measure beside ceilings and peers, a quarter of an hour, into docs/performance.md: ROUNDS=7
+	@$(BIN)/python -m bench --rounds $(or $(ROUNDS),7)
+
+bench-quick: $(VENV)/ready ## the same within three minutes: fewer rounds and peers, tables printed only
+	@$(BIN)/python -m bench --quick
 
 soak: $(VENV)/ready ## load and trouble for minutes, and an account of it: MINUTES=10 ARGS="--seed 2 --flush"
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(ARGS)

@@ -1,0 +1,13 @@
+"""The ceiling's handlers as a function under functions-framework: what is left once the platform's layers are paid."""
+
+from __future__ import annotations
+
+import ceiling
+import functions_framework.aio
+from starlette.requests import Request
+from starlette.responses import Response
+
+
+@functions_framework.aio.http
+async def bare(request: Request) -> Response:
+    return await ceiling.HANDLERS[request.scope["path"]](request)

@@ -1,0 +1,92 @@
+"""The tables of a run, as Markdown that can be read as it is."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from bench.contenders import CEILING, SERVICE
+from bench.jobs import Jobs
+from bench.measure import Measured, Results
+from bench.targets import Target
+
+Row = Sequence[str]
+
+
+def table(header: Row, rows: Iterable[Row]) -> str:
+    """Lay out columns of equal width, the first to the left and the others to the right."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+
+    def laid(line: Row) -> str:
+        cells = [word.ljust(width) if not column else word.rjust(width)
+                 for column, (word, width) in enumerate(zip(line, widths, strict=True))]  # fmt: skip
+        return f"| {' | '.join(cells)} |"
+
+    rule = "|".join(["", ":" + "-" * (widths[0] + 1), *("-" * (width + 1) + ":" for width in widths[1:]), ""])
+    return "\n".join([laid(header), rule, *(laid(line) for line in lines[1:])])
+
+
+def targets(judged: Iterable[Target]) -> str:
+    return table(("target", "bound", "measured", "reached"), [target.row() for target in judged])
+
+
+def answers(results: Results) -> Iterator[str]:
+    header = ("", "answers/s", "min", "max", "p50 ms", "p99 ms", "CPU ms", "PSS MiB", "to ceiling", "this service's")
+    for case, by_name in results.items():
+        ceiling = by_name.get(CEILING)
+        rows = [_row(name, measured, ceiling, by_name[SERVICE]) for name, measured in by_name.items()]
+        yield f"### {case}\n\n{table(header, rows)}\n"
+
+
+def _row(name: str, measured: Measured, ceiling: Measured | None, service: Measured) -> Row:
+    rates = [load.answers_per_s for load in measured.loads]
+    return (
+        name,
+        *(f"{rate:,.0f}" for rate in (measured.rate, min(rates), max(rates))),
+        *(f"{measured.percentile(part):.2f}" for part in (0.5, 0.99)),
+        f"{measured.cpu:.3f}",
+        f"{measured.pss_mib:.0f}",
+        f"{measured.rate / ceiling.rate:.2f}" if ceiling else "",
+        f"× {service.rate / measured.rate:.1f}",
+    )
+
+
+def jobs(measured: Jobs) -> str:
+    rows = [
+        (name, f"{measured.rate(name):,.0f}", f"{min(rates):,.0f}", f"{max(rates):,.0f}")
+        for name, rates in measured.rates.items()
+    ]
+    return table(("", "jobs/s", "min", "max"), rows)
+
+
+def starts(taken_ms: dict[str, list[float]], medians_ms: dict[str, float]) -> str:
+    hello_ms = next(iter(medians_ms.values()))
+    rows = [
+        (name, f"{medians_ms[name]:.0f}", f"{min(each):.0f}", f"{max(each):.0f}", f"{medians_ms[name] / hello_ms:.2f}")
+        for name, each in taken_ms.items()
+    ]
+    return table(("first answer of", "median ms", "min", "max", "to hello world"), rows)
+
+
+def imports(taken_ms: dict[str, float]) -> str:
+    """Lay out what takes a millisecond or more, and the sum of all."""
+    slow = [(name, f"{ms:.1f}") for name, ms in taken_ms.items() if ms >= 1]
+    return table(("package", "ms"), [*slow, ("in all", f"{sum(taken_ms.values()):.1f}")])
+
+
+def blocking(blocked_ms: dict[str, float]) -> str:
+    return table(("one request of legal size", "ms blocked"), [(name, f"{ms:.0f}") for name, ms in blocked_ms.items()])
+
+
+def machine() -> str:
+    """Say when and on what this was measured."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    load = Path("/proc/loadavg").read_text().split()[0]
+    return (
+        f"Measured on {datetime.date.today():%d %B %Y}: {names[0]}, {len(names)} cores, {platform.system()} "
+        f"{platform.release().split('-')[0]}, Python {platform.python_version()}; load average at the end {load}."
+    )
