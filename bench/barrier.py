@@ -80,7 +80,9 @@ class Barrier:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.barrier", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    uvicorn.run(Barrier().app(), host="127.0.0.1", port=parser.parse_args().port, log_level="critical")
+    uvicorn.run(
+        Barrier().app(), host="127.0.0.1", port=parser.parse_args().port, log_level="critical", timeout_keep_alive=60
+    )
 
 
 if __name__ == "__main__":

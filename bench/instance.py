@@ -85,10 +85,16 @@ def limited(memory_mib: int) -> Iterator[list[str]]:
             group.rmdir()
 
 
+def machine() -> dict[str, str]:
+    """Return what any program needs of this machine's environment."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+
+
 @contextmanager
 def running(command: list[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | environment
-    process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=machine() | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         yield process
     finally:

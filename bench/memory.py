@@ -153,7 +153,7 @@ def waits(what: str, idle: float, waiting: float) -> str:
 
 
 async def hits() -> list[str]:
-    """Answer 10,000 hits of a 1 MB picture, eight at once; return the sizes after some, and the peak until then."""
+    """Answer 10,000 hits with a picture of 1 MB, eight at once; return sizes, and the peak until then."""
     body, rows = request("graphql", 1, side_px=316), []
     with surroundings() as (settings, gemini):
         await until(lambda: answers(f"{gemini}/waiting"))

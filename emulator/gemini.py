@@ -129,7 +129,11 @@ def main() -> None:
     port = parser.parse_args().port
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app = Gemini(float(os.environ.get("GEMINI_DELAY_S", "0"))).app()
-    uvicorn.run(app, host="127.0.0.1", port=port, access_log=False, log_level="critical", timeout_graceful_shutdown=1)
+    # Idle connections are kept for a minute, as the service does: its clients give them up after five seconds.
+    uvicorn.run(
+        app, host="127.0.0.1", port=port, access_log=False, log_level="critical",
+        timeout_graceful_shutdown=1, timeout_keep_alive=60,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
