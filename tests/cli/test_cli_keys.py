@@ -38,7 +38,8 @@ def test_a_key_that_was_made_opens_the_laptop(tmp_path: Path) -> None:
     made = Cli().run("keys", "new", "my-app", "--json").json
     (tmp_path / "sketch.png").write_bytes(png())
     improve = ("improve", tmp_path / "sketch.png", "-o", tmp_path / "drawing.png", "--watch")
-    with laptop(tmp_path, ACCESS="required", API_KEYS=json.dumps([made["entry"]])) as running:
+    access = {"ACCESS": "required", "IMAGE_SIGNING_KEY": "k" * 32}
+    with laptop(tmp_path, **access, API_KEYS=json.dumps([made["entry"]])) as running:
         cli, sent = Cli(RUBYDRAW_ENDPOINT=running.endpoint), ("", api_keys.new("my-app")[0], made["key"])
         without, wrong, right = (cli.run(*improve, RUBYDRAW_KEY=key) for key in sent)
         told = right.out + right.err + "".join(running.lines + running.logs)
