@@ -73,10 +73,10 @@ class PubsubStandIn:
         """Forget the faults that nothing has met yet."""
         (await self._http.delete(f"{self.url}/faults")).raise_for_status()
 
-    async def push_to(self, address: str) -> None:
-        """Have jobs pushed to a worker, quickly again where it does not acknowledge."""
+    async def push_to(self, address: str, **more: object) -> None:
+        """Have jobs pushed to a worker, quickly again where it does not acknowledge; with more of the subscription."""
         retry = {"minimumBackoff": "0.1s", "maximumBackoff": "0.5s"}
-        body = {"topic": TOPIC, "pushConfig": {"pushEndpoint": address}, "retryPolicy": retry}
+        body = {"topic": TOPIC, "pushConfig": {"pushEndpoint": address}, "retryPolicy": retry, **more}
         await self._put(f"{_subscription(TOPIC)}-push", body)
 
     async def until_pushed(self) -> None:

@@ -1,9 +1,10 @@
-"""Pub/Sub takes a job and does not say so, or twice, or while its sender goes away: one job, one call, one end."""
+"""Pub/Sub takes a job and does not say so, or brings it too often, or its sender goes away: one job, one call."""
 
 from __future__ import annotations
 
 import asyncio
 
+import pytest
 import redis.asyncio
 from rubydraw import keys
 from rubydraw.message import JobMessage
@@ -98,3 +99,16 @@ async def test_sender_who_goes_away_does_not_end_the_job(
     again = await service.status(await service.submit())
     assert ("done", "HIT") == (again["status"], again["result"]["provenance"]["cache"])
     assert 1 == await gemini_stand_in.calls()
+
+
+@pytest.mark.chaos
+async def test_delivery_that_outlives_its_ack_deadline_makes_no_second_call(
+    service: SketchService, pubsub_stand_in: PubsubStandIn, worker_server: Server, gemini_stand_in: GeminiStandIn
+) -> None:
+    """It is pushed again while the first push still runs: the job is done once, and both are acknowledged."""
+    await pubsub_stand_in.push_to(worker_server.url, ackDeadlineSeconds=1)
+    await gemini_stand_in.fail("slow", seconds=2)
+    done = await service.settled(await service.submit())
+    await pubsub_stand_in.until_pushed()
+    assert ("done", 1, 1) == (done["status"], done["attempt"], await gemini_stand_in.calls())
+    assert any(done["requestId"] in line and '"busy"' in line for line in worker_server.lines)

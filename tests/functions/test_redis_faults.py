@@ -182,6 +182,18 @@ async def test_full_redis_at_the_end_is_tried_again_here(
     assert 1 == await gemini_stand_in.calls()
 
 
+@pytest.mark.chaos
+async def test_full_redis_at_the_end_costs_no_second_call(
+    far_deliveries: Deliveries, message: JobMessage, redis_proxy: RedisProxy, gemini_stand_in: GeminiStandIn
+) -> None:
+    """Full for longer than is tried here: the job is handed back, and its redelivery finds the drawing kept."""
+    redis_proxy.fail("refuse", "complete", times=5)
+    assert AGAIN == await far_deliveries.push(message)
+    assert ACKNOWLEDGED == await far_deliveries.push(message)
+    assert ("done", "HIT", "2") == await far_deliveries.state(message, "status", "outcome", "attempt")
+    assert 1 == await gemini_stand_in.calls()
+
+
 async def test_failover_that_loses_a_lease_costs_no_second_call(
     deliveries: Deliveries, far_deliveries: Deliveries, message: JobMessage, gemini_stand_in: GeminiStandIn
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import struct
 
@@ -56,6 +57,16 @@ async def test_jpeg_and_webp_become_png(data: bytes, mode: str) -> None:
     """Size, colours and transparency survive."""
     image = opened(await to_png(data))
     assert ("PNG", (48, 32), mode) == (image.format, image.size, image.mode)
+
+
+async def test_others_are_served_while_a_picture_is_converted() -> None:
+    """The loop turns on: what decodes and encodes is a thread."""
+    converting, turns = asyncio.create_task(to_png(picture("JPEG", size=(2048, 2048)))), 0
+    while not converting.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert (2048, 2048) == opened(await converting).size
+    assert turns > 10
 
 
 async def test_colours_survive_the_conversion() -> None:
