@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakSet
 
 from rubydraw import wiring
+from rubydraw.principal import Principal
 from rubydraw.settings import Settings
 from rubydraw.store import COMMANDS_AT_ONCE
 
@@ -74,6 +75,7 @@ class Instance:
         self.parts = wiring.parts(settings, calls_without_redis_per_minute=2)
         signal.signal(signal.SIGTERM, before)
         self.work, self.submit = wiring.work(self.parts), wiring.submit(self.parts)
+        self.charge = wiring.quotas(self.parts).charge(Principal(owner="someone"))
         clock = asyncio.get_running_loop().time
         for part in (self.parts.state, self.parts.improve, self.work, self.submit):
             part._clock = clock

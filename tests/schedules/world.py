@@ -215,13 +215,13 @@ class World:
     async def _submitted(self, instance: Instance, colour: int, key: str | None) -> None:
         with contextlib.suppress(SketchError):
             later = instance.submit.later
-            request_id = await later(self.sketches[colour], owner="someone", idempotency_key=key)
+            request_id = await later(self.sketches[colour], instance.charge, idempotency_key=key)
             if not instance.wire.dead and self.accepted.setdefault(request_id, colour) != colour:
                 self.wrong.append("one request id stands for two sketches")
 
     async def _asked(self, instance: Instance, colour: int) -> None:
         with contextlib.suppress(SketchError):
-            improved = await instance.submit.now(self.sketches[colour])
+            improved = await instance.submit.now(self.sketches[colour], instance.charge)
             if improved.drawing.image != self.sketches[colour].png:
                 self.wrong.append("a caller got another sketch's drawing")
 
