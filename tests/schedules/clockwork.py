@@ -16,7 +16,7 @@ for _, key in ipairs(redis.call('KEYS', 'improve_sketch:*')) do
     redis.call('DEL', key)
   else
     if string.find(key, ':status:', 1, true) then
-      for _, field in ipairs({ 'created_at', 'updated_at', 'lease_until_ms', 'retry_at' }) do
+      for _, field in ipairs({ 'created_at', 'updated_at', 'lease_until_ms', 'retry_at', 'replayed_at' }) do
         local value = tonumber(redis.call('HGET', key, field) or '')
         if value and value > 0 then redis.call('HSET', key, field, earlier(value)) end
       end

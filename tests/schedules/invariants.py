@@ -16,8 +16,9 @@ NEXT = {
     "queued": {"running", "done", "error"},
     "running": {"running", "queued", "done", "error"},
     "done": set[str](),
-    "error": set[str](),
+    "error": {"queued"},
 }
+"""The status machine of design.md; from `error` by a replay alone."""
 MAX_ATTEMPTS = 3
 _MARK = "improve_sketch:mark"
 
@@ -45,10 +46,13 @@ class Invariants:
         await self._heard()
         jobs = {request_id: await self._record(request_id) for request_id in self._lives}
         await self._heard()  # again: a timer may have moved one meanwhile
-        for lives in self._lives.values():
+        for request_id, lives in self._lives.items():
+            again = 0
             for life in lives:
                 for before, after in pairwise(["", *life]):
                     assert after in NEXT[before], f"I3: {lives}"
+                    again += before == "error"
+            assert again <= self._world.replays[request_id], f"I3: revived by nobody: {lives}"
         for request_id, job in jobs.items():
             await self._check_job(request_id, job)
         self._check_calls()

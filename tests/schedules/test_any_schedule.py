@@ -93,6 +93,10 @@ class Schedule(RuleBasedStateMachine):
     def fail(self, **how: Any) -> None:
         self.player.step("answer", **how)
 
+    @rule(pick=PICKS)
+    def replay(self, pick: int) -> None:
+        self.player.step("replay", pick=pick)
+
     @rule(number=INSTANCES, command=st.integers(0, 8), arrives=st.booleans())
     def kill(self, **how: Any) -> None:
         self.player.step("kill", **how)
@@ -128,6 +132,10 @@ KNOWN: dict[str, list[Step]] = {
     "a worker wakes up and fails while another one draws": [SUBMIT, TO_0, PAUSE, TO_1, FAILED, DRAWN],
     "every attempt kills its worker": [SUBMIT, *[TO_0, KILL, LAPSE] * 3, TO_0],
     "every attempt fails": [SUBMIT, *[TO_0, FAILED, LAPSE] * 3, TO_0],
+    "a failed job is done again, and its old message comes once more": [
+        SUBMIT, TO_0, ("answer", {"pick": 0, "how": "refused"}), ("replay", {"pick": 0}),
+        ("deliver", {"pick": 0, "to": 0, "again": True}), LAPSE, ("jump", {"seconds": 610.0}), TO_1, DRAWN,
+    ],
     "a worker dies when it has claimed": [SUBMIT, KILL_LATER, TO_0, LAPSE],
     "a worker dies before it has recorded what was drawn": [SUBMIT, TO_0, KILL_LATER, DRAWN, LAPSE],
     "what was drawn cannot be stored for a while": [SUBMIT, TO_0, FULL, DRAWN, FULL, ("jump", {"seconds": 2.5})],

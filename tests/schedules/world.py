@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import redis.asyncio
-from rubydraw import prompt
+from rubydraw import keys, prompt
 from rubydraw.errors import SketchError
 from rubydraw.message import JobMessage
 from rubydraw.work import Outcome
@@ -40,6 +40,7 @@ class World:
         """The colour of each job whose request id was answered."""
         self.syncs: Counter[int] = Counter()
         self.submits: Counter[int] = Counter()
+        self.replays: Counter[str] = Counter()
         self.created_at_ms: dict[str, int] = {}
         self.kills = self.flushes = 0
         self.full = False
@@ -96,6 +97,18 @@ class World:
         for message in choice[pick % len(choice) :][:1] if choice else []:
             await self._push(message, to)
 
+    async def replay(self, pick: int) -> None:
+        """Have one of the jobs that failed done again, as an operator does with its dead letter."""
+        letters = self.other_side.messages
+        message = letters[pick % len(letters)] if letters else None
+        if message and await self.redis.hget(keys.status(message.request_id), "status") == b"error":
+            with contextlib.suppress(SketchError):
+                status, raised = await self.instances[0].parts.jobs.replay(_read(message))
+                if status == "queued":
+                    self.replays[message.request_id] += 1
+                    letters.append(Message(raised.data(), raised.attributes()))
+        await self.settle()
+
     async def answer(self, pick: int, how: str) -> None:
         """End one of the calls in the air; where there is none, have a job delivered first."""
         if not self.other_side.held:
@@ -135,7 +148,8 @@ class World:
         ms = int(seconds * 1000)
         await grow_old(self.redis, ms)
         for message in self.other_side.messages:
-            message.attributes["created_at"] = str(int(message.attributes["created_at"]) - ms)
+            for name in message.attributes.keys() & {"created_at", "replayed_at"}:
+                message.attributes[name] = str(int(message.attributes[name]) - ms)
         for request_id in self.created_at_ms:
             self.created_at_ms[request_id] -= ms
         if not asleep:
@@ -179,7 +193,8 @@ class World:
 
     def most_calls(self, colour: int) -> int:
         """What the requests for one sketch may cost at most; a flush forgets what was counted."""
-        return self.syncs[colour] + MAX_ATTEMPTS * self.submits[colour] * (1 + self.flushes)
+        replays = sum(count for job, count in self.replays.items() if self.colour_of(job) in (colour, None))
+        return self.syncs[colour] + MAX_ATTEMPTS * (self.submits[colour] + replays) * (1 + self.flushes)
 
     @property
     def calm(self) -> bool:
@@ -226,14 +241,14 @@ class World:
                 self.wrong.append("a caller got another sketch's drawing")
 
     async def _delivered(self, instance: Instance, message: Message) -> None:
-        job = JobMessage.read(message.data, message.attributes, max_png_bytes=2**20)
-        flushes = self.flushes
+        job, flushes = _read(message), self.flushes
         outcome, _ = await instance.work(job)
         if outcome is Outcome.AGAIN or instance.wire.dead:
             return
         message.acknowledged = True
-        status = await self.redis.hget(f"improve_sketch:status:{{{job.request_id}}}", "status")
-        if status not in (b"done", b"error") and flushes == self.flushes:
+        status, generation = await self.redis.hmget(keys.status(job.request_id), "status", "generation")
+        replayed = int(generation or 0) > job.generation  # then a newer message is on its way
+        if status not in (b"done", b"error") and not replayed and flushes == self.flushes:
             self.wrong.append(f"acknowledged while {status!r}")
 
     async def _instance(self) -> Instance:
@@ -253,6 +268,10 @@ class World:
     def _idle(self) -> bool:
         calls = sum(instance.parts.gate.calls for instance in self.instances)
         return calls == len(self.other_side.held) and all(instance.idle for instance in self.instances)
+
+
+def _read(message: Message) -> JobMessage:
+    return JobMessage.read(message.data, message.attributes, max_png_bytes=2**20)
 
 
 async def _nothing() -> None:
