@@ -1,4 +1,4 @@
-"""What may be spent in a day, on a real Valkey: reserved in one step, corrected once, and never more than the ceiling."""
+"""What may be spent in a day, on a real Valkey: reserved in one step, corrected once, never above the ceiling."""
 
 from __future__ import annotations
 
@@ -135,6 +135,19 @@ async def test_a_call_is_settled_once(store: Store) -> None:
     for _ in range(2):
         await spender.settle(bill, GeminiFailed(may_be_billed=False))
     assert (0, 0) == await spent_today(store)
+
+
+async def test_a_budget_seen_used_up_is_used_up_without_redis(store: Store) -> None:
+    """Until midnight: an outage is no way past the ceiling."""
+    now_s = 1000.0
+    spender = Budget(store, Settings.from_env(NEEDED | UNLIMITED | {"DAILY_CALLS": "0"}), clock=lambda: now_s)
+    spender.check_known()
+    left_s = (await refused(spender)).retry_after_s or 0
+    with pytest.raises(BudgetExceeded) as full:
+        spender.check_known()
+    assert pytest.approx(left_s, abs=0.01) == full.value.retry_after_s
+    now_s += left_s + 1
+    spender.check_known()
 
 
 async def test_looking_spends_nothing(store: Store) -> None:
