@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import environments
 from bench.environments import PEERS
-from bench.servers import ROOT
+from bench.servers import ROOT, UNLIMITED
 
 SERVICE, CEILING, PARSED, BARE = "this service", "bare Starlette", "bare, parse + hash", "bare function"
 FLASK, STRAWBERRY, ARIADNE, YOGA = "Flask, graphql-core", "Strawberry, FastAPI", "Ariadne", "GraphQL Yoga"
@@ -44,7 +44,7 @@ def own_bin() -> Path:
 
 def _service() -> Contender:
     source = ROOT / "functions/graphql/main.py"
-    return Contender(SERVICE, function(own_bin(), "graphql", source), {"ACCESS": "off"})
+    return Contender(SERVICE, function(own_bin(), "graphql", source), {"ACCESS": "off", **UNLIMITED})
 
 
 def _ceiling(name: str) -> Contender:

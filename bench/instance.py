@@ -154,4 +154,4 @@ def surroundings() -> Iterator[tuple[dict[str, str], str]]:
     ):
         url = f"http://127.0.0.1:{gemini}"
         settings = {"REDIS_URL": f"redis://127.0.0.1:{redis}/0", "GEMINI_API_KEY": "none", "GEMINI_BASE_URL": url}
-        yield {**settings, "ACCESS": "off", "LOG_LEVEL": "ERROR"}, url
+        yield {**settings, **UNLIMITED, "ACCESS": "off", "LOG_LEVEL": "ERROR"}, url

@@ -18,6 +18,9 @@ from emulator.lifeline import die_with_parent
 ROOT = Path(__file__).resolve().parents[1]
 SERVER_CORE, LOAD_CORE = 0, 1
 START_S = 60.0
+_CEILINGS = ("DAILY_CALLS", "DAILY_DOLLARS", "PRINCIPAL_DAILY_CALLS", "PRINCIPAL_DAILY_DOLLARS")
+UNLIMITED = dict.fromkeys((*_CEILINGS, "REQUESTS_PER_MINUTE", "CONCURRENT_JOBS"), "unlimited")
+"""What is measured is how much a function can do, not how much it may."""
 
 
 def free_port() -> int:

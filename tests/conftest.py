@@ -100,6 +100,7 @@ def environment(valkey: Server, gemini_server: Server, pubsub_server: Server) ->
         "LEASE_MS": "1200",
         "HEARTBEAT_MS": "200",
         "DAILY_CALLS": "unlimited",
+        "DAILY_DOLLARS": "unlimited",
         "PRINCIPAL_DAILY_CALLS": "unlimited",
         "PRINCIPAL_DAILY_DOLLARS": "unlimited",
         "REQUESTS_PER_MINUTE": "unlimited",

@@ -62,7 +62,6 @@ class Endpoint:
         except Exception as error:  # the framework would log the request's texts with it
             body = orjson.dumps({"errors": [internal_error(self._on_fault(error))]})
             response = _response(500, body, JSON)
-        response.headers.update(request.state.answer_headers)
         response.headers.update(self._cors.headers(request.headers.get("origin")))
         return response
 
@@ -93,7 +92,7 @@ class Endpoint:
         if media_type == EVENT_STREAM:
             return EventStream(_bodies(outcome) if isinstance(outcome, bytes | list) else outcome)
         if isinstance(outcome, bytes):
-            return _response(200, outcome, media_type)
+            return _response(200, outcome, media_type, request.state.answer_headers)
         status = 400 if media_type == GRAPHQL_RESPONSE else 200
         return _response(status, orjson.dumps({"errors": outcome}), media_type)
 

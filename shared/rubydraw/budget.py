@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rubydraw import keys, logs
 from rubydraw.errors import BudgetExceeded, GeminiFailed, SketchError, StoreUnavailable
-from rubydraw.principal import Principal
+from rubydraw.principal import NOBODY, Principal
 from rubydraw.settings import Settings
 from rubydraw.store import Script, Store
 
@@ -53,8 +55,9 @@ class Budget:
     What nobody knows the end of stays spent. Raises StoreUnavailable when Redis cannot be reached.
     """
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store, self._settings = store, settings
+        self._clock, self._full_until = clock, 0.0
         self._reserve, self._check, self._settle = (
             Script("budget", name) for name in ("reserve_call", "check_budget", "settle_call")
         )
@@ -63,13 +66,18 @@ class Budget:
         """Pay for one call; raise BudgetExceeded where that would break a ceiling."""
         bill = Bill(uuid.uuid4().hex, payer.account)
         args = (*self._ceilings(payer), keys.RESERVATION_MS, keys.BUDGET_OF_ACCOUNT_MS)
-        _raise_if_full(await self._store.script(self._reserve, _purses(bill), args), payer)
+        self._raise_if_full(await self._store.script(self._reserve, _purses(bill), args), payer)
         return bill
+
+    def check_known(self) -> None:
+        """Raise BudgetExceeded where this instance has seen it used up today: then no allowance takes its place."""
+        if (left_s := self._full_until - self._clock()) > 0:
+            self._raise_if_full([1, round(left_s * 1000)], NOBODY)
 
     async def check(self, payer: Principal) -> None:
         """Raise BudgetExceeded where one more call would break a ceiling now; reserves nothing."""
         purses = _purses(Bill(account=payer.account))
-        _raise_if_full(await self._store.script(self._check, purses, self._ceilings(payer)), payer)
+        self._raise_if_full(await self._store.script(self._check, purses, self._ceilings(payer)), payer)
 
     async def settle(self, bill: Bill, failure: SketchError | None = None) -> None:
         """
@@ -90,6 +98,15 @@ class Budget:
         with suppress(StoreUnavailable):  # then it stays reserved
             answer = await self._store.script(self._settle, _purses(bill), (microdollars, int(never_left)))
             logs.info("budget.settled", microdollars=microdollars, calls_today=answer[0], microdollars_today=answer[1])
+
+    def _raise_if_full(self, answer: list[int], payer: Principal) -> None:
+        full, opens_ms = answer
+        if full == 1:
+            self._full_until = self._clock() + opens_ms / 1000
+        if full:
+            whose, account = ("Your budget", payer.account) if full > 1 else ("The budget", "")
+            message = f"{whose} for new drawings is used up until midnight UTC; try again then."
+            raise BudgetExceeded(message, retry_after_s=opens_ms / 1000, account=account)
 
     @property
     def _reserved(self) -> int:
@@ -128,14 +145,6 @@ async def spent_today(store: Store) -> Spent:
 def _purses(bill: Bill) -> list[str]:
     own = [keys.budget(bill.account)] if bill.account else []
     return [keys.reservation(bill.token), keys.BUDGET, *own]
-
-
-def _raise_if_full(answer: list[int], payer: Principal) -> None:
-    full, opens_ms = answer
-    if full:
-        whose, account = ("Your budget", payer.account) if full > 1 else ("The budget", "")
-        message = f"{whose} for new drawings is used up until midnight UTC; try again then."
-        raise BudgetExceeded(message, retry_after_s=opens_ms / 1000, account=account)
 
 
 def _micro(dollars: float | None) -> int | None:

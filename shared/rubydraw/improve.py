@@ -262,6 +262,7 @@ class Improve:
         """Serve from the archive, or without cache and fleet as far as this instance's allowance goes."""
         if archived := await self._from_archive(digest, since_ms):
             return archived
+        self._budget.check_known()
         self._allowance.spend()
         logs.warning("gemini.asked_without_redis", digest=digest[:12])
         return await self._call(digest, sketch, round(time.time() * 1000), deadline, None)
@@ -299,6 +300,7 @@ class Improve:
             logs.warning("budget.exceeded", digest=digest[:12], of="caller" if full.account else "all")
             raise
         except StoreUnavailable:
+            self._budget.check_known()
             self._allowance.spend()
             return Bill()
 

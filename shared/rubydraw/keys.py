@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 SECOND_MS = 1000
@@ -91,6 +92,7 @@ def unsettled(account: str) -> str:
     return f"improve_sketch:unsettled:{{{_hashed(account)}}}"
 
 
+@functools.lru_cache(maxsize=10_000)
 def _hashed(account: str) -> str:
     """Return a name of fixed length: an account may be an address, or whatever an issuer of tokens calls someone."""
     return hashlib.sha256(account.encode()).hexdigest()[:32]

@@ -63,7 +63,7 @@ class Charge:
     def queue(self, pipe: Any) -> None:
         """Queue the tenth in a pipeline; `answered` takes what comes of it."""
         if self._limit is not None:
-            pipe.evalsha(self._quotas.script.sha, 1, self._key, *self._args(CACHED))
+            pipe.execute_command("EVALSHA", self._quotas.script.sha, 1, self._key, *self._args(CACHED))
 
     async def answered(self, answers: list[Any]) -> None:
         """Read what came of `queue`; raise RateLimited."""

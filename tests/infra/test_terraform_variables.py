@@ -47,7 +47,7 @@ REFUSED = [
     ("redis", {"memory_gb": 0.5}, "redis.memory_gb allows 1 to 300"),
     ("region", "europe-west4-a", "region allows the name of a region"),
     ("results_redis", {"memory_gb": 0}, "results_redis.memory_gb allows 1 to 300"),
-    ("settings", {"GEMINI_API_KEY": "in plain sight"}, "settings allows CALL_DOLLARS, GEMINI_BASE_URL"),
+    ("settings", {"GEMINI_API_KEY": "in plain sight"}, "settings allows ARCHIVE_ENDPOINT, CALL_DOLLARS"),
     ("settings", {"SYNC_DEADLINE_S": "600"}, "settings allows a SYNC_DEADLINE_S of at most 580"),
     ("settings", {"WORK_DEADLINE_S": "long"}, "settings allows a WORK_DEADLINE_S of at most 220"),
     ("subnet_cidr", "10.8.0.0/28", "subnet_cidr allows an IPv4 range of at least 64"),

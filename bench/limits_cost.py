@@ -1,0 +1,144 @@
+"""What limits cost a cached answer, side by side: `python -m bench.limits_cost`.
+
+Two instances of the GraphQL function over one Valkey, one with a limit nobody reaches, one with none, each on the same
+core. Rounds are interleaved; what counts is the CPU time that an instance takes for an answer, which its neighbours
+on the machine do not change. Prints medians, and the ratio of the throughputs that a core has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from redis.asyncio import Redis
+from rubydraw.png import SIGNATURE
+
+from bench.servers import ROOT, UNLIMITED, free_port
+from emulator import valkey
+
+CORE = 0
+CONNECTIONS = 8
+IMPROVE = "mutation($input: ImproveSketchInput!) { improveSketch(input: $input) { errors result { imageBase64 } } }"
+
+
+def request(sketch: Path) -> bytes:
+    png = base64.b64encode(sketch.read_bytes()).decode()
+    body = json.dumps({"query": IMPROVE, "variables": {"input": {"pngBase64": png}}}).encode()
+    head = f"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@contextmanager
+def running(command: list[str], settings: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    env = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | settings
+    process = subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def answer(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    return head + await reader.readexactly(int(length.split(b":")[1]))
+
+
+async def ask(port: int, sent: bytes, times: int) -> bytes:
+    """Send so many requests over one connection; return the last answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
+    said = b""
+    for _ in range(times):
+        writer.write(sent)
+        said = await answer(reader)
+    writer.close()
+    return said
+
+
+async def until_up(port: int, sent: bytes) -> bytes:
+    """Have the drawing made, or fetched, by an instance that is still starting."""
+    end_s = time.monotonic() + 60
+    while True:
+        try:
+            return await ask(port, sent, 1)
+        except OSError:
+            if time.monotonic() > end_s:
+                raise
+            await asyncio.sleep(0.1)
+
+
+async def enlarge(redis: int, image_bytes: int) -> None:
+    """Put a picture of the size that Gemini's have in the place of the stand-in's."""
+    if not image_bytes:
+        return
+    async with Redis(port=redis) as client:
+        async for key in client.scan_iter("improve_sketch:v1:*"):
+            await client.hset(key, "image", SIGNATURE + os.urandom(image_bytes - len(SIGNATURE)))
+
+
+def cpu_s(pid: int) -> float:
+    """Time on a core of a process, its children and all their threads (Linux: proc(5), schedstat, in ns)."""
+    pids = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    stats = [path.read_text() for each in pids for path in Path(f"/proc/{each}/task").glob("*/schedstat")]
+    return sum(int(stat.split()[0]) for stat in stats) / 1e9
+
+
+async def measure(rounds: int, hits: int, sketch: Path, image_bytes: int) -> None:
+    sent, redis, gemini = request(sketch), free_port(), free_port()
+    with ExitStack() as stack:
+        stack.enter_context(running(list(valkey.command(redis)), {}))
+        stack.enter_context(running([sys.executable, "-m", "emulator.gemini", "--port", str(gemini)], {}))
+        shared = {
+            "REDIS_URL": f"redis://127.0.0.1:{redis}/0",
+            "GEMINI_API_KEY": "k",
+            "GEMINI_BASE_URL": f"http://127.0.0.1:{gemini}",
+            "ACCESS": "off",
+            "LOG_LEVEL": "WARNING",
+        }
+        instances = {}
+        for name, limit in (("without", "unlimited"), ("with", "1000000000")):
+            port = free_port()
+            framework = str(Path(sys.executable).with_name("functions-framework"))
+            source = str(ROOT / "functions" / "graphql" / "main.py")
+            function = [framework, "--target", "graphql", "--source", source, "--host", "127.0.0.1"]
+            command = ["taskset", "-c", str(CORE), *function, "--port", str(port)]
+            settings = shared | UNLIMITED | {"REQUESTS_PER_MINUTE": limit}
+            process = stack.enter_context(running(command, settings))
+            await until_up(port, sent)
+            await enlarge(redis, image_bytes)
+            said = await ask(port, sent, 200)
+            if b'"errors":[]' not in said or (b"ratelimit:" in said.lower()) != (name == "with"):
+                raise SystemExit(f"the instance {name} limits answers {said[:300]!r}")
+            instances[name] = (port, process.pid)
+        spent: dict[str, list[float]] = {"without": [], "with": []}
+        for number in range(rounds):
+            for name in list(instances)[:: 1 if number % 2 else -1]:
+                port, pid = instances[name]
+                before = cpu_s(pid)
+                await asyncio.gather(*(ask(port, sent, hits // CONNECTIONS) for _ in range(CONNECTIONS)))
+                spent[name].append((cpu_s(pid) - before) / (hits // CONNECTIONS * CONNECTIONS) * 1e6)
+    for what, of in (("median", statistics.median), ("fastest", min)):
+        without, limited = of(spent["without"]), of(spent["with"])
+        told = f"{without:.0f} µs of CPU without limits, {limited:.0f} with"
+        print(f"{what} of {rounds} rounds of {hits} hits: {told}; a core answers {without / limited:.3f} times as many")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--hits", type=int, default=2000)
+    parser.add_argument("--sketch", type=Path, default=ROOT / "examples" / "house.png")
+    parser.add_argument("--image-bytes", type=int, default=0, help="size of the cached picture; 0: the stand-in's own")
+    given = parser.parse_args()
+    asyncio.run(measure(given.rounds, given.hits, given.sketch, given.image_bytes))

@@ -1,0 +1,170 @@
+"""What may be spent in a day, on a real Valkey: reserved in one step, corrected once, never above the ceiling."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import pytest
+import redis.asyncio
+from rubydraw import keys
+from rubydraw.budget import Bill, Budget, Usage, spent_today
+from rubydraw.errors import BudgetExceeded, ContentRefused, GeminiBusy, GeminiFailed, OutOfTime, SketchError
+from rubydraw.principal import NOBODY, Limits, Principal
+from rubydraw.settings import Settings
+from rubydraw.store import Store, connect
+
+NEEDED = {"REDIS_URL": "redis://127.0.0.1:1", "GEMINI_API_KEY": "k", "CALL_DOLLARS": "0.15"}
+UNLIMITED = dict.fromkeys(
+    ("DAILY_CALLS", "DAILY_DOLLARS", "PRINCIPAL_DAILY_CALLS", "PRINCIPAL_DAILY_DOLLARS"), "unlimited"
+)
+ADA, BO = Principal(account="ada"), Principal(account="bo")
+DAY_S = 24 * 60 * 60
+
+
+def budget(store: Store, **ceilings: str) -> Budget:
+    """One process's view of a budget with these ceilings and no others."""
+    return Budget(store, Settings.from_env(NEEDED | UNLIMITED | ceilings))
+
+
+async def refused(spender: Budget, payer: Principal = ADA) -> BudgetExceeded:
+    with pytest.raises(BudgetExceeded) as full:
+        await spender.reserve(payer)
+    return full.value
+
+
+async def test_no_more_calls_than_the_ceiling_begin(store: Store, redis_url: str) -> None:
+    """Of 400 attempts by two processes at once exactly 100 may call."""
+    other = connect(redis_url, "")
+    both = [budget(each, DAILY_CALLS="100") for each in (store, other)]
+    attempts = [both[number % 2].reserve(ADA if number % 3 else BO) for number in range(400)]
+    outcomes = await asyncio.gather(*attempts, return_exceptions=True)
+    await other.close()
+    assert (100, 300) == tuple(sum(isinstance(each, kind) for each in outcomes) for kind in (Bill, BudgetExceeded))
+    assert 100 == (await spent_today(store)).calls
+
+
+async def test_no_more_dollars_than_the_ceiling_are_reserved(store: Store) -> None:
+    """Six calls at 15 cents fit into 1 dollar; a seventh would not."""
+    spender = budget(store, DAILY_DOLLARS="1")
+    for _ in range(6):
+        await spender.reserve(ADA)
+    await refused(spender)
+    assert (6, 0.9) == await spent_today(store)
+
+
+async def test_both_purses_pay_or_none_does(store: Store) -> None:
+    """A caller over its own ceiling takes nothing from the others', and they go on."""
+    spender = budget(store, PRINCIPAL_DAILY_CALLS="2")
+    for _ in range(2):
+        await spender.reserve(ADA)
+    full = await refused(spender)
+    assert ("ada", True) == (full.account, full.message.startswith("Your budget"))
+    await spender.reserve(BO)
+    assert 3 == (await spent_today(store)).calls
+
+
+async def test_a_callers_own_ceilings_go_before_those_of_the_settings(store: Store) -> None:
+    """As its key has them: here more calls, and fewer dollars."""
+    spender = budget(store, PRINCIPAL_DAILY_CALLS="1")
+    generous = Principal(account="ada", limits=Limits(calls_per_day=3))
+    for _ in range(3):
+        await spender.reserve(generous)
+    await refused(spender, generous)
+    await refused(spender, Principal(account="bo", limits=Limits(dollars_per_day=0.1)))
+
+
+async def test_it_says_when_it_opens_again(store: Store, raw: redis.asyncio.Redis) -> None:
+    """At midnight UTC, by Redis' clock."""
+    full = await refused(budget(store, DAILY_CALLS="0"))
+    seconds, _ = await raw.time()
+    assert pytest.approx(DAY_S - seconds % DAY_S, abs=5) == full.retry_after_s
+
+
+async def test_it_opens_again_after_midnight(store: Store, raw: redis.asyncio.Redis) -> None:
+    """What was spent on another day counts no more, and what is settled of it changes nothing."""
+    spender = budget(store, DAILY_CALLS="1", PRINCIPAL_DAILY_CALLS="1")
+    late = await spender.reserve(ADA)
+    await refused(spender)
+    for purse in (keys.BUDGET, keys.budget("ada")):
+        await raw.hincrby(purse, "day", -1)
+    assert (0, 0) == await spent_today(store)
+    await spender.reserve(ADA)
+    await raw.set(keys.reservation(late.token), (await raw.get(keys.reservation(late.token))).replace(b":", b"9:"))
+    await spender.settle(late, GeminiFailed(may_be_billed=False))
+    assert (1, 0.15) == await spent_today(store)
+    await refused(spender)
+
+
+async def test_a_call_costs_what_it_used(store: Store) -> None:
+    """1,120 output tokens and 1,000 input tokens, at the prices of the settings."""
+    spender = budget(store)
+    bill = await spender.reserve(ADA)
+    bill.used(Usage(1_000, 1_120))
+    await spender.settle(bill)
+    assert (1, 0.0677) == await spent_today(store)
+
+
+@pytest.mark.parametrize(
+    ("failure", "spent"),
+    [
+        (GeminiFailed(may_be_billed=False), (0, 0.0)),
+        (GeminiBusy(), (1, 0.0)),
+        (OutOfTime(may_be_billed=True), (1, 0.15)),
+        (GeminiFailed(), (1, 0.15)),
+        (ContentRefused(), (1, 0.15)),
+    ],
+    ids=["never left", "refused unbilled", "time-out", "broken", "refused, usage unknown"],
+)
+async def test_what_a_failed_call_costs(store: Store, failure: SketchError, spent: tuple[int, float]) -> None:
+    """Given back only where no request left; what nobody knows the end of stays spent."""
+    spender = budget(store)
+    await spender.settle(await spender.reserve(ADA), failure)
+    assert spent == await spent_today(store)
+
+
+async def test_a_call_is_settled_once(store: Store) -> None:
+    """Sent again after a time-out, neither the reservation nor its correction counts twice."""
+    spender = budget(store, DAILY_CALLS="5")
+    bill = await spender.reserve(ADA)
+    args = (150_000, 5, -1, 5, -1, 1000, 1000)
+    purses = [keys.reservation(bill.token), keys.BUDGET, keys.budget("ada")]
+    for _ in range(2):
+        assert 0 == (await store.script(spender._reserve, purses, args))[0]
+    assert 1 == (await spent_today(store)).calls
+    for _ in range(2):
+        await spender.settle(bill, GeminiFailed(may_be_billed=False))
+    assert (0, 0) == await spent_today(store)
+
+
+async def test_a_budget_seen_used_up_is_used_up_without_redis(store: Store) -> None:
+    """Until midnight: an outage is no way past the ceiling."""
+    now_s = 1000.0
+    spender = Budget(store, Settings.from_env(NEEDED | UNLIMITED | {"DAILY_CALLS": "0"}), clock=lambda: now_s)
+    spender.check_known()
+    left_s = (await refused(spender)).retry_after_s or 0
+    with pytest.raises(BudgetExceeded) as full:
+        spender.check_known()
+    assert pytest.approx(left_s, abs=0.01) == full.value.retry_after_s
+    now_s += left_s + 1
+    spender.check_known()
+
+
+async def test_looking_spends_nothing(store: Store) -> None:
+    """A check says that the budget is used up, as often as one asks."""
+    spender = budget(store, DAILY_CALLS="1")
+    for _ in range(3):
+        await spender.check(ADA)
+    await spender.reserve(NOBODY)
+    with pytest.raises(BudgetExceeded):
+        await spender.check(NOBODY)
+    assert 1 == (await spent_today(store)).calls
+
+
+async def test_nothing_that_may_be_evicted_bounds_the_bill(store: Store, raw: redis.asyncio.Redis) -> None:
+    """The purse of all has no life time; a caller's lives longer than a day."""
+    await budget(store).reserve(Principal(account=f"someone {uuid.uuid4()}"))
+    lives_ms = {key: await raw.pttl(key) for key in await raw.keys("*")}
+    assert -1 == lives_ms.pop(keys.BUDGET.encode())
+    (own,) = [life_ms for key, life_ms in lives_ms.items() if b":call:" not in key]
+    assert own > DAY_S * 1000
