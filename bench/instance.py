@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx2
 
+from bench.servers import UNLIMITED
 from emulator import valkey
 
 ROOT = Path(__file__).resolve().parents[1]
