@@ -101,6 +101,18 @@ def status(
     return reported(as_json, commands.on_endpoint(endpoint, key, ask))
 
 
+@app.command("budget", epilog=STATUSES)
+def budget(as_json: Json = False) -> int:
+    """Say what calls have cost today, for operators.
+
+    Read from the Redis of this environment: calls and dollars since midnight UTC, all callers together, those in
+    progress at what is reserved for them.
+    """
+    from cli.budget import show
+
+    return reported(as_json, show)
+
+
 @app.command("check-env", epilog=STATUSES)
 def check_env(as_json: Json = False) -> int:
     """Check the settings in this environment, for operators.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic_core import PydanticUndefined
-from rubydraw import durations, keys, png, sketch, updates
+from rubydraw import durations, keys, png, quotas, sketch, updates
 from rubydraw.errors import Code
 from rubydraw.graphql_settings import GraphqlSettings
 from rubydraw.idempotency import MAX_CHARS
@@ -123,6 +123,7 @@ def limits() -> dict[str, str]:
         "fresh_min": f"{key_set.FRESH_S / 60:.0f}",
         "fetch_s": f"{key_set.FETCH_S:.0f}",
         "cors_exposed": cors.EXPOSED,
+        "failures": str(quotas.FAILURES),
         "body": _bytes(parameters.MAX_BODY_BYTES),
         "document": _bytes(documents.MAX_DOCUMENT_BYTES),
         "literal": f"{documents.MAX_LITERAL_CHARACTERS:,} characters",

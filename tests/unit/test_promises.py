@@ -26,7 +26,7 @@ def test_every_test_that_a_page_names_exists(page: Path) -> None:
     assert [] == missing
 
 
-@pytest.mark.parametrize("part", ["Authentication", "CORS"])
+@pytest.mark.parametrize("part", ["Authentication", "CORS", "Spending"])
 def test_every_promise_of_security_has_a_test(part: str) -> None:
     """No line of a table is without one."""
     below = (ROOT / "docs" / "security.md").read_text("utf-8").split(f"\n## {part}\n")[1].split("\n## ")[0]

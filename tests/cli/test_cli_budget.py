@@ -1,0 +1,27 @@
+"""`budget`: what operators are told of today's spend."""
+
+from __future__ import annotations
+
+import redis.asyncio
+from rubydraw import keys
+
+from tests.cli.conftest import Cli
+from tests.servers import free_port
+
+
+async def test_todays_spend_is_told(environment: dict[str, str], raw: redis.asyncio.Redis) -> None:
+    """Calls and dollars beside their ceilings; another day's are not today's."""
+    cli = Cli(**environment)
+    seconds, _ = await raw.time()
+    await raw.hset(keys.BUDGET, mapping={"day": seconds // 86_400, "calls": 12, "microdollars": 806_400})
+    ended = cli.run("budget", DAILY_CALLS="500")
+    assert [0, "calls    12 of 500\ndollars  0.81 of unlimited\n"] == [ended.status, ended.out]
+    await raw.hincrby(keys.BUDGET, "day", -1)
+    assert "calls    0 of unlimited" == cli.run("budget").out.splitlines()[0]
+
+
+async def test_what_cannot_be_read_is_one_sentence(environment: dict[str, str]) -> None:
+    """3 where Redis is away, 1 where its address is missing."""
+    away = Cli(**environment).run("budget", REDIS_URL=f"redis://:canary@127.0.0.1:{free_port()}/0")
+    assert (3, "Redis does not answer, or does not accept user and password.") == (away.status, away.sentence)
+    assert (1, True) == ((ended := Cli().run("budget")).status, ended.sentence.startswith("Settings that cannot"))
