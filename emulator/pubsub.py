@@ -14,7 +14,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from emulator import pubsub_requests as requests
@@ -101,6 +101,10 @@ class Rest:
         self._broker.postpone(self._found(request), requests.ack_ids(body), seconds)
         return JSONResponse({})
 
+    async def up(self, _: Request) -> Response:
+        """Answer as Google's emulator does when somebody looks whether it is there."""
+        return PlainTextResponse("Ok\n")
+
     async def stats(self, _: Request) -> Response:
         return JSONResponse(self._broker.stats())
 
@@ -130,6 +134,7 @@ def app(rest: Rest) -> Starlette:
         Route(f"{subscription}:acknowledge", rest.acknowledge, methods=["POST"]),
         Route(f"{subscription}:modifyAckDeadline", rest.modify_ack_deadline, methods=["POST"]),
         Route(subscription, rest.subscription, methods=["GET", "PUT", "DELETE"]),
+        Route("/", rest.up),
         Route("/stats", rest.stats),
         *rest.faults.routes(),
     ]

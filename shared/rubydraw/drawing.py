@@ -42,3 +42,12 @@ class Drawing:
     def __post_init__(self) -> None:
         if self.image and not self.image_sha256:
             object.__setattr__(self, "image_sha256", hashlib.sha256(self.image).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Improved:
+    """A drawing, where it is kept, and how it was come by: `HIT`, `MISS`, `COALESCED` or `ARCHIVE`."""
+
+    digest: str
+    drawing: Drawing
+    outcome: str

@@ -55,8 +55,12 @@ class Results:
             await self.save(digest, held)
             return held
         if charge and charge.store is not self.store:
-            drawing, _ = await asyncio.gather(self.get(digest, with_image=with_image), charge.enter())
-            return drawing
+            reading = asyncio.ensure_future(self.get(digest, with_image=with_image))
+            try:
+                await charge.enter()
+            finally:
+                await asyncio.wait((reading,))  # also where the caller is refused: nothing is left behind
+            return await reading
 
         def fill(pipe: Any) -> None:
             self.queue_get(pipe, digest, with_image)

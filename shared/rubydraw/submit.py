@@ -10,15 +10,15 @@ from dataclasses import replace
 
 from rubydraw import logs
 from rubydraw.budget import Budget
-from rubydraw.drawing import CacheUse
+from rubydraw.drawing import CacheUse, Improved
 from rubydraw.errors import Code, Misconfigured, ResultExpired, SketchError
 from rubydraw.idempotency import IdempotencyKeys
-from rubydraw.improve import NOT_KEPT, Improve, Improved
+from rubydraw.improve import Improve
 from rubydraw.jobs import Jobs
+from rubydraw.kept import NOT_KEPT, Kept
 from rubydraw.message import JobMessage
 from rubydraw.pubsub import Publisher
 from rubydraw.quotas import Charge
-from rubydraw.results import Results
 from rubydraw.sketch import Sketch
 from rubydraw.unsettled import UnsettledJobs
 
@@ -31,7 +31,7 @@ class Submit:
     def __init__(
         self,
         improve: Improve,
-        results: Results,
+        kept: Kept,
         jobs: Jobs,
         idempotency_keys: IdempotencyKeys,
         publisher: Publisher,
@@ -42,7 +42,7 @@ class Submit:
         sync_deadline_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._improve, self._results, self._jobs = improve, results, jobs
+        self._improve, self._kept, self._jobs = improve, kept, jobs
         self._idempotency_keys, self._publisher, self._topic = idempotency_keys, publisher, topic
         self._budget, self._unsettled = budget, unsettled
         self._sync_deadline_s, self._clock = sync_deadline_s, clock
@@ -54,7 +54,7 @@ class Submit:
         charge.check()
         began = self._clock()
         if cache is CacheUse.ONLY:
-            improved = await self._improve.only_kept(sketch, with_image=with_image, charge=charge)
+            improved = await self._kept.only(self._improve.digest(sketch), with_image=with_image, charge=charge)
         else:
             since_ms = None if cache is CacheUse.REFRESH else 0
             deadline = began + self._sync_deadline_s
@@ -62,7 +62,7 @@ class Submit:
                 sketch, deadline=deadline, with_image=with_image, since_ms=since_ms, payer=charge.principal,
                 charge=charge,
             )  # fmt: skip
-            await self._improve.archived(improved)
+            await self._kept.in_archive(improved)
         logs.info(
             "sketch.improved", outcome=improved.outcome, digest=improved.digest[:12],
             took_ms=round((self._clock() - began) * 1000),
@@ -93,10 +93,10 @@ class Submit:
             request_id, done_with = await self._bound(_input_hash(sketch, cache), request_id, owner, idempotency_key)
             if done_with:
                 return request_id
-        if cache is CacheUse.ONLY:
-            await self._improve.only_kept(sketch, with_image=False)
         digest = self._improve.digest(sketch)
-        kept = cache is not CacheUse.REFRESH and await self._results.keep_for_a_job(digest)
+        if cache is CacheUse.ONLY:
+            await self._kept.only(digest, with_image=False)
+        kept = cache is not CacheUse.REFRESH and await self._kept.for_a_job(digest)
         if cache is CacheUse.ONLY and not kept:
             raise ResultExpired(NOT_KEPT)
         status = "done" if kept else "queued"

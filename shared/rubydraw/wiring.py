@@ -16,6 +16,8 @@ from rubydraw.idempotency import IdempotencyKeys
 from rubydraw.images import Images
 from rubydraw.improve import Improve
 from rubydraw.jobs import Jobs
+from rubydraw.kept import Kept
+from rubydraw.paid_call import PaidCall
 from rubydraw.pubsub import Publisher
 from rubydraw.quotas import Quotas
 from rubydraw.results import Results
@@ -37,6 +39,7 @@ class Parts:
     state: Store
     results: Results
     archive: Archive
+    kept: Kept
     jobs: Jobs
     updates: Updates
     intake: Intake
@@ -83,10 +86,10 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
         max_failures=settings.max_attempts,
     )
     gemini, gate, stop = Gemini(settings), Gate(settings.max_in_flight), Stop()
-    allowance, archive = Allowance(calls_without_redis_per_minute), Archive(settings)
-    call_timeout_s = settings.gemini_timeout_s
-    budget = Budget(state, settings)
-    improve = Improve(results, archive, flights, gemini, gate, allowance, stop, budget, call_timeout_s=call_timeout_s)
+    archive, budget, allowance = Archive(settings), Budget(state, settings), Allowance(calls_without_redis_per_minute)
+    kept = Kept(results, archive)
+    call = PaidCall(gemini, gate, budget, allowance, kept, timeout_s=settings.gemini_timeout_s)
+    improve = Improve(kept, flights, gemini, call, stop, call_timeout_s=settings.gemini_timeout_s)
     updates = Updates(state.connection)
     stop.chain(updates.stop, improve.wind_up)
     return Parts(
@@ -94,6 +97,7 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
         state=state,
         results=results,
         archive=archive,
+        kept=kept,
         jobs=Jobs(
             state,
             lease_ms=settings.lease_ms,
@@ -115,7 +119,7 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
 def submit(parts: Parts) -> Submit:
     return Submit(
         parts.improve,
-        parts.results,
+        parts.kept,
         parts.jobs,
         IdempotencyKeys(parts.state),
         parts.publisher,
@@ -143,6 +147,7 @@ def watch(parts: Parts) -> Watch:
 def work(parts: Parts) -> Work:
     return Work(
         parts.improve,
+        parts.kept,
         parts.jobs,
         parts.gate,
         parts.stop,

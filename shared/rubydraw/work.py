@@ -12,9 +12,11 @@ from functools import partial
 
 from rubydraw import logs
 from rubydraw.admission import Gate
+from rubydraw.drawing import Improved
 from rubydraw.errors import Code, GeminiBusy, SketchError, StoreUnavailable
-from rubydraw.improve import AFTER_THE_CALL_S, Improve, Improved
+from rubydraw.improve import AFTER_THE_CALL_S, Improve
 from rubydraw.jobs import Claim, Jobs
+from rubydraw.kept import Kept
 from rubydraw.message import JobMessage
 from rubydraw.stopping import Stop
 
@@ -39,6 +41,7 @@ class Work:
     def __init__(
         self,
         improve: Improve,
+        kept: Kept,
         jobs: Jobs,
         gate: Gate,
         stop: Stop,
@@ -49,7 +52,7 @@ class Work:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._chance = chance
-        self._improve, self._jobs, self._gate, self._stop = improve, jobs, gate, stop
+        self._improve, self._kept, self._jobs, self._gate, self._stop = improve, kept, jobs, gate, stop
         self._deadline_s, self._call_timeout_s, self._clock = deadline_s, call_timeout_s, clock
 
     async def __call__(self, job: JobMessage) -> tuple[Outcome, str]:
@@ -80,7 +83,7 @@ class Work:
         except SketchError as error:
             return await self._failed(job, token, error, deadline)
         status, code = await self._complete(job, token, improved)
-        await self._improve.archived(improved)
+        await self._kept.in_archive(improved)
         logs.info("job.completed", request_id=job.request_id, outcome=improved.outcome, status=status)
         return 0, _ended(status, code), code
 
@@ -91,7 +94,7 @@ class Work:
             since_ms = job.created_at_ms if job.refresh else 0
             improve = partial(self._improve, job.sketch, deadline=deadline, since_ms=since_ms, payer=job.payer)
             improved = await improve(with_image=False)
-            if improved.outcome == "HIT" and not await self._improve.keep(improved):
+            if improved.outcome == "HIT" and not await self._kept.for_the_job(improved):
                 improved = await improve()
             return improved
 
@@ -101,7 +104,7 @@ class Work:
             await asyncio.sleep(pause_s)
             try:
                 if improved.drawing.image:  # one read without its image has been seen to already
-                    await self._improve.keep(improved)
+                    await self._kept.for_the_job(improved)
                 return await self._jobs.complete(job, token, digest=improved.digest, outcome=improved.outcome)
             except StoreUnavailable:
                 logs.warning("job.not_recorded", request_id=job.request_id)

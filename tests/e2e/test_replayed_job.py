@@ -46,7 +46,8 @@ async def test_given_up_job_is_replayed_and_done(start_laptop: StartLaptop, brok
         assert [(request_id, "MISCONFIGURED", 0)] == [(each["id"], each["code"], each["generation"]) for each in listed]
 
         async with redis.asyncio.Redis.from_url(laptop.addresses["redis"]) as raw:
-            await raw.delete(*await raw.keys(keys.flight("*")))  # five seconds pass: its failure is nobody's answer
+            for flight in await raw.keys(keys.flight("*")):  # five seconds pass: its failure is nobody's answer
+                await raw.delete(flight)
         await client.faults({"kind": "hold"})
         assert 0 == (await run("replay", request_id)).status
         await client.waiting(1)

@@ -40,7 +40,7 @@ async def test_full_redis_costs_an_instance_one_call(
 ) -> None:
     """Nobody can take the flight of a sketch: twenty who ask for it at once share the call of their process."""
     redis_proxy.fail("refuse", TAKE, times=1000)
-    payloads = await asyncio.gather(*(far_service.improve() for _ in range(20)))
+    payloads = await asyncio.gather(*(far_service.improve(51) for _ in range(20)))
     assert [[]] * 20 == [payload["errors"] for payload in payloads]
     assert 1 == await gemini_stand_in.calls()
 

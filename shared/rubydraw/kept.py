@@ -1,0 +1,77 @@
+"""Kept drawings, in two tiers: Redis, and behind it the archive, which fills Redis again."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from rubydraw.archive import Archive
+from rubydraw.drawing import Drawing, Improved
+from rubydraw.errors import ResultExpired, StoreUnavailable
+from rubydraw.quotas import Charge
+from rubydraw.results import Results
+
+NOT_KEPT = "No drawing of this sketch is kept; cache: USE draws one."
+
+
+class Kept:
+    """Reads and keeps drawings; a tier that is away is passed over wherever the other can do."""
+
+    def __init__(self, results: Results, archive: Archive) -> None:
+        self._results, self._archive = results, archive
+
+    async def hit(
+        self, digest: str, *, with_image: bool, since_ms: int | None, charge: Charge | None
+    ) -> Drawing | None:
+        """Return what Redis has that counts, and count the read: `charge` travels with it."""
+        if since_ms is None:
+            if charge:
+                await charge.enter()
+            return None
+        try:
+            found = await self._results.get(digest, with_image=with_image, charge=charge)
+        except StoreUnavailable:
+            return None
+        return found if found and found.created_at_ms >= since_ms else None
+
+    async def only(self, digest: str, *, with_image: bool = True, charge: Charge | None = None) -> Improved:
+        """Return what either tier has; raise ResultExpired where neither has it, so that nobody is asked for it."""
+        away = None
+        try:
+            if found := await self._results.get(digest, with_image=with_image, charge=charge):
+                return Improved(digest, found, "HIT")
+        except StoreUnavailable as error:
+            away = error
+        if archived := await self.archived(digest, since_ms=0):
+            return archived
+        raise away or ResultExpired(NOT_KEPT)
+
+    async def archived(self, digest: str, *, since_ms: int | None) -> Improved | None:
+        """Return what the archive has that counts, and put it back into Redis."""
+        drawing = None if since_ms is None else await self._archive.get(digest)
+        if drawing is None or drawing.created_at_ms < (since_ms or 0):
+            return None
+        with suppress(StoreUnavailable):  # the archive has it all the same
+            await self._results.put(digest, drawing)
+        return Improved(digest, drawing, "ARCHIVE")
+
+    async def keep(self, digest: str, drawing: Drawing) -> None:
+        """Keep a new drawing in Redis; the archive begins to, and `in_archive` waits for it."""
+        self._archive.begin_keeping(digest, drawing)
+        await self._results.save(digest, drawing)
+
+    async def in_archive(self, improved: Improved) -> None:
+        """Wait for the archive, a second at most: after an answer there is no CPU to go on with."""
+        await self._archive.kept(improved.digest)
+
+    async def for_a_job(self, digest: str) -> bool:
+        """Stretch a drawing's life beyond that of a job that is about to name it; return False if it is gone."""
+        return await self._results.keep_for_a_job(digest)
+
+    async def for_the_job(self, improved: Improved) -> bool:
+        """The same for what a job has just got; what is in hand is kept anew. False: it must be redrawn."""
+        if await self.for_a_job(improved.digest):
+            return True
+        if not improved.drawing.image:
+            return False
+        await self._results.put(improved.digest, improved.drawing)
+        return True

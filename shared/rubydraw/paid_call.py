@@ -1,0 +1,83 @@
+"""One call of Gemini: let in, paid in advance, made, settled by what it used, and its drawing kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from rubydraw import logs
+from rubydraw.admission import Allowance, Gate
+from rubydraw.budget import Bill, Budget
+from rubydraw.drawing import Improved
+from rubydraw.errors import BudgetExceeded, OutOfTime, SketchError, StoreUnavailable
+from rubydraw.gemini import Gemini
+from rubydraw.kept import Kept
+from rubydraw.wish import Wish
+
+
+class PaidCall:
+    """The one way to Gemini. Whoever calls this has seen to it that nobody else calls for the same sketch."""
+
+    def __init__(
+        self,
+        gemini: Gemini,
+        gate: Gate,
+        budget: Budget,
+        allowance: Allowance,
+        kept: Kept,
+        *,
+        timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._gemini, self._gate, self._budget, self._allowance, self._kept = gemini, gate, budget, allowance, kept
+        self._timeout_s, self._clock = timeout_s, clock
+
+    async def __call__(self, wish: Wish, *, now_ms: int, blind: bool) -> Improved:
+        """
+        Make the call on the payer's account, or raise one of our errors; `now_ms` is Redis' time.
+
+        `blind`: nobody knows what is kept, so it counts as one of this instance's allowance too.
+        """
+        if blind:
+            self._allowance.spend()
+        return await self._made(wish, now_ms, self._reserve)
+
+    async def without_redis(self, wish: Wish) -> Improved:
+        """Make the call on nobody's account, as far as this instance's allowance goes: nothing can be counted."""
+        logs.warning("gemini.asked_without_redis", digest=wish.digest[:12])
+        return await self._made(wish, round(time.time() * 1000), self._from_allowance)
+
+    async def _made(self, wish: Wish, now_ms: int, pay: Callable[[Wish], Awaitable[Bill]]) -> Improved:
+        digest = wish.digest[:12]
+        with self._gate.admit(len(wish.sketch.png)):
+            await self._gemini.load()
+            timeout_s = min(self._timeout_s, wish.deadline - self._clock() - 1)
+            if timeout_s <= 0:
+                raise OutOfTime
+            bill = await pay(wish)
+            logs.info("gemini.asked", digest=digest, png_bytes=len(wish.sketch.png))
+            try:
+                drawing = await self._gemini.draw(wish.sketch, timeout_s=timeout_s, now_ms=now_ms, used=bill.used)
+            except SketchError as error:
+                logs.warning("gemini.failed", digest=digest, code=error.code)
+                await asyncio.shield(self._budget.settle(bill, error))
+                raise
+            await asyncio.shield(self._budget.settle(bill))
+        logs.info("gemini.answered", digest=digest, took_ms=drawing.provider_ms, image_bytes=len(drawing.image))
+        await self._kept.keep(wish.digest, drawing)
+        return Improved(wish.digest, drawing, "MISS")
+
+    async def _reserve(self, wish: Wish) -> Bill:
+        try:
+            return await self._budget.reserve(wish.payer)
+        except BudgetExceeded as full:
+            logs.warning("budget.exceeded", digest=wish.digest[:12], of="caller" if full.account else "all")
+            raise
+        except StoreUnavailable:
+            return await self._from_allowance(wish)
+
+    async def _from_allowance(self, _: Wish) -> Bill:
+        self._budget.check_known()
+        self._allowance.spend()
+        return Bill()
