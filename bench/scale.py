@@ -99,12 +99,18 @@ def walls(of: Load) -> list[tuple[float, str]]:
     calls_per_minute = max(of.run.calls_per_minute.values())
     redis_gbit_s = of.peak_per_s * of.redis_gb() * 8
     most = max(of.run.graphql.most, of.run.worker.most)
+    calls_a_day = round(of.scale.per_day * of.share("called"))
     found = [
+        (calls_a_day / 500, f"the budget: {calls_a_day:,} calls a day of 500"),
         (calls_per_minute / 300, f"Gemini's quota: {calls_per_minute:,} calls a minute of 300"),
         (most / 10, f"instances: {most} of a function of 10"),
         (redis_gbit_s / 16, f"Redis' network: {redis_gbit_s:.3f} of 16 Gbit/s"),
     ]
     return sorted(found, reverse=True)
+
+
+def over(ratio: float) -> str:
+    return f"{ratio:.0%}" if ratio < 10 else f"{ratio:,.0f} times"
 
 
 def row(*cells: object) -> str:
@@ -135,7 +141,7 @@ def page() -> str:
               f"{each.scale.per_day * each.published() * SKETCH_GB:,.1f}" for each in loads)),
     ]  # fmt: skip
     first = [
-        row(f"{each.scale.per_day:,}", *(f"{text} ({ratio:.0%})" for ratio, text in walls(each))) for each in loads
+        row(f"{each.scale.per_day:,}", *(f"{text} ({over(ratio)})" for ratio, text in walls(each))) for each in loads
     ]
     costs = {name: [sum(load(scale, **changes).cost().values()) for scale in SCALES] for name, changes in FLEET.items()}
     parts = [each.cost() for each in loads]
@@ -162,7 +168,8 @@ A discrete-event simulation (`bench/simulation.py`): each sketch goes through gr
 flight, Gemini and worker. **Measured** are the CPU seconds of each kind of request (`python -m bench.service_times`; \
 pictures are noise, the slowest to convert, so {miss_s} s for a call is the upper end) and the places per instance \
 ([performance](performance.md)). **Assumed** are the curve of the day, bursts and repeats (`bench/arrivals.py`), 20 s \
-for a call, sizes of 0.3 and 1.2 MB, and the prices (`bench/prices.py` names their sources). \
+for a call, sizes of 0.3 and 1.2 MB, the prices (`bench/prices.py` names their sources), and the \
+round trips to Redis (counted in the code by hand). \
 `python -m bench.simulate --check` holds it against the laptop: it runs the fleet for 40 s, and fails where a median \
 wait of hits, drawn sketches or jobs is not within 20 % of the simulated one.
 
@@ -172,16 +179,19 @@ wait of hits, drawn sketches or jobs is not within 20 % of the simulated one.
 
 ## The first wall
 
-Need and limit, the tightest first. 300 calls a minute are assumed for a new paying project (third-party tables, \
+Need and limit, the tightest first. 500 calls a day are the default of \
+`DAILY_CALLS`, 300 calls a minute are assumed for a new paying project (third-party tables, \
 February 2026; yours stands in AI Studio), 10 instances are the default of `max_instances`, 16 Gbit/s is what \
 Memorystore names (cloud.google.com/memorystore/docs/redis/redis-tiers).
 
-| sketches a day | first | second | third |
-|---|---|---|---|
+| sketches a day | first | second | third | fourth |
+|---|---|---|---|---|
 {walls}
 
 What moves each of them:
 
+* **The budget**: `budget.daily_calls`, and those for one caller beside it ([security](security.md)). \
+It is there to be met: raise it when the bill is what you mean to pay.
 * **Gemini's quota**: a higher tier, or `gemini.mode = "vertex"`, whose quota is another. Until then the cooldown has \
 the fleet wait together, jobs wait in Pub/Sub for up to an hour, and hits and archived drawings are served meanwhile.
 * **Instances**: `graphql.max_instances` and `worker.max_instances`, up to 100 each. What fills an instance is the \
