@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import random
 import struct
 import zlib
@@ -15,6 +16,7 @@ import zlib
 import orjson
 import pybase64
 import uvicorn
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -38,8 +40,8 @@ def noise(seed: int, side_px: int = SIDE_PX) -> bytes:
 class Barrier:
     """The calls that wait, and the one answer to all of them."""
 
-    def __init__(self) -> None:
-        inline = {"mimeType": "image/png", "data": pybase64.b64encode(noise(0)).decode()}
+    def __init__(self, picture: bytes) -> None:
+        inline = {"mimeType": "image/png", "data": pybase64.b64encode(picture).decode()}
         parts = [{"text": '{"title": "Noise"}'}, {"inlineData": inline}]
         candidate = {"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}
         self._answer = orjson.dumps({"candidates": [candidate]})
@@ -80,9 +82,15 @@ class Barrier:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.barrier", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    uvicorn.run(
-        Barrier().app(), host="127.0.0.1", port=parser.parse_args().port, log_level="critical", timeout_keep_alive=60
-    )
+    parser.add_argument("--jpeg", action="store_true", help="answer JPEG, as the real models do")
+    options = parser.parse_args()
+    picture = noise(0)
+    if options.jpeg:
+        jpeg = io.BytesIO()
+        Image.open(io.BytesIO(picture)).save(jpeg, "JPEG")
+        picture = jpeg.getvalue()
+    app = Barrier(picture).app()
+    uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="critical", timeout_keep_alive=60)
 
 
 if __name__ == "__main__":

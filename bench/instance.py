@@ -42,6 +42,14 @@ class Instance:
                 total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
         return total
 
+    def cpu_s(self) -> float:
+        """Return the seconds of CPU that its processes have taken."""
+        ticks = 0
+        for pid in (self._process.pid, *_children(self._process.pid)):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     async def steady(self) -> float:
         """Return the size once it does not change any more."""
         before = -1.0
@@ -145,13 +153,13 @@ async def until(met: Callable[[], Awaitable[bool]]) -> None:
 
 
 @contextmanager
-def surroundings() -> Iterator[tuple[dict[str, str], str]]:
+def surroundings(*gemini_options: str) -> Iterator[tuple[dict[str, str], str]]:
     """Run Valkey and Gemini; yield the settings of a function beside them, and Gemini's address."""
     redis, gemini = free_port(), free_port()
     with (
         tempfile.TemporaryDirectory() as folder,
         running([*valkey.command(redis), "--maxmemory", "3gb", "--dir", folder]),
-        running([sys.executable, "-m", "bench.barrier", "--port", str(gemini)]),
+        running([sys.executable, "-m", "bench.barrier", "--port", str(gemini), *gemini_options]),
     ):
         url = f"http://127.0.0.1:{gemini}"
         settings = {"REDIS_URL": f"redis://127.0.0.1:{redis}/0", "GEMINI_API_KEY": "none", "GEMINI_BASE_URL": url}

@@ -360,7 +360,7 @@ variable "subnet_cidr" {
 variable "worker" {
   description = "Size of the worker. max_instances times concurrency bounds the background calls that may be billed at once."
   type = object({
-    concurrency   = optional(number, 64) # at 20 s a call and 0.15 s to convert a JPEG, half of one CPU
+    concurrency   = optional(number, 64) # at 20 s a call and 0.07 to 0.3 s to convert its JPEG, a quarter to all of one CPU
     cpu           = optional(number, 1)
     max_instances = optional(number, 10)
     memory_mb     = optional(number, 1024)
