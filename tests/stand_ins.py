@@ -30,6 +30,12 @@ class GeminiStandIn:
         """How many calls arrived."""
         return int((await self._counts())["count"])
 
+    async def until_called(self, count: int) -> None:
+        """Poll until so many calls have arrived."""
+        async with asyncio.timeout(WAIT_S):
+            while await self.calls() != count:
+                await asyncio.sleep(POLL_S)
+
     async def until_waiting(self, count: int) -> None:
         """Poll until so many calls are held back."""
         async with asyncio.timeout(WAIT_S):

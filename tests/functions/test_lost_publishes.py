@@ -97,7 +97,7 @@ async def test_sender_who_goes_away_does_not_end_the_job(
     await gemini_stand_in.release()
     assert "done" == (await service.settled(await only_job(raw)))["status"]
     again = await service.status(await service.submit())
-    assert ("done", "HIT") == (again["status"], again["result"]["provenance"]["cache"])
+    assert ("done", 0, "HIT") == (again["status"], again["attempt"], again["result"]["provenance"]["cache"])
     assert 1 == await gemini_stand_in.calls()
 
 
