@@ -44,7 +44,7 @@ class Invariants:
         """Raise AssertionError where one does not hold."""
         assert self._world.wrong == []
         await self._heard()
-        jobs = {request_id: await self._record(request_id) for request_id in self._lives}
+        jobs = await self._records()
         await self._heard()  # again: a timer may have moved one meanwhile
         for request_id, lives in self._lives.items():
             again = 0
@@ -62,9 +62,15 @@ class Invariants:
         assert self._world.wrong == []
         assert set(self._world.accepted) - self._settled == set()
 
-    async def _record(self, request_id: str) -> dict[str, str]:
-        raw = await self._world.redis.hgetall(keys.status(request_id))
-        return {name.decode(): value.decode() for name, value in raw.items()}
+    async def _records(self) -> dict[str, dict[str, str]]:
+        pipe = self._world.redis.pipeline(transaction=False)
+        for request_id in self._lives:
+            pipe.hgetall(keys.status(request_id))
+        records = await pipe.execute()
+        return {
+            request_id: {name.decode(): value.decode() for name, value in record.items()}
+            for request_id, record in zip(self._lives, records, strict=True)
+        }
 
     async def _check_job(self, request_id: str, job: dict[str, str]) -> None:
         world = self._world

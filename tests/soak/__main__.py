@@ -151,9 +151,7 @@ def _told(
     print(f"soaked for {took_s / 60:.1f} min, seed {options.seed}, {trouble.made.total()} troubles")
     print(f"trouble     {report.listed(trouble.made)}")
     print(f"answers     {report.listed(ledger.answers)}")
-    print(
-        f"jobs        {len(ledger.jobs)} accepted; {', '.join(f'{ends.count(end)} {end}' for end in sorted(set(ends)))}"
-    )
+    print(f"jobs        {len(ledger.jobs)} accepted: {report.listed(ends)}")
     print(
         f"calls       {paid_calls} for {len(calls.by_digest)} sketches; {calls.repeated} beyond the first, after "
         f"{calls.events['gemini.failed']} that failed and {calls.cut_off} that were cut off; "
