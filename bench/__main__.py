@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench import blocking, cold, contenders, jobs, measure, questions, report, targets
+from bench import blocking, cold, contenders, jobs, measure, pages, questions, report, targets
 from bench.contenders import BARE, CEILING, PARSED, PEERS_BY_NAME, SERVICE, STRAWBERRY
-from bench.servers import ROOT
 
-PAGE = ROOT / "docs/performance.md"
-TEMPLATE = Path(__file__).parent / "performance.template.md"
+TEMPLATE = Path(__file__).parent / "speed.template.md"
 ALL = (SERVICE, CEILING, PARSED, BARE, *PEERS_BY_NAME)
 FEW = (SERVICE, CEILING, BARE, STRAWBERRY)
 
@@ -23,11 +21,11 @@ def main() -> None:
     page = measured(quick=options.quick, rounds=options.rounds or (2 if options.quick else 7))
     print(page)
     if not options.quick:
-        PAGE.write_text(page)
+        pages.put("performance.md", "speed", page)
 
 
 def measured(*, quick: bool, rounds: int) -> str:
-    """Return the page with the numbers of a run."""
+    """Return the block of docs/performance.md with the numbers of a run."""
     names = FEW if quick else ALL
     queues = (jobs.TASKIQ,) if quick else (jobs.TASKIQ, jobs.DRAMATIQ, jobs.CELERY)
     run_s = 0.6 if quick else 1.0

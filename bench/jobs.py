@@ -20,7 +20,7 @@ from bench.contenders import SERVICE, function, own_bin
 from bench.environments import PEERS
 from bench.load import Load, post
 from bench.pictures import png
-from bench.servers import ROOT, SERVER_CORE, a_valkey, free_port, machine, running
+from bench.servers import ROOT, SERVER_CORE, UNLIMITED, a_valkey, free_port, machine, running
 from bench.world import JOB_PICTURE, world
 
 SKETCH_BYTES = 1024
@@ -72,7 +72,7 @@ def _push(jobs: Jobs, run_s: float) -> None:
     port = free_port()
     command = function(own_bin(), "worker", ROOT / "functions/worker/main.py")(port)
     requests = map(post, pushes())
-    with world(JOB_PICTURE) as addresses, running(command, port, SERVER_CORE, addresses) as server:
+    with world(JOB_PICTURE) as addresses, running(command, port, SERVER_CORE, addresses | UNLIMITED) as server:
         load.run(port, lambda: next(requests), _empty, clients=8, for_s=run_s / 2)
         began_cpu_s = server.cpu_s()
         jobs.pushed.append(load.run(port, lambda: next(requests), _empty, clients=8, for_s=run_s))

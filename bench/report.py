@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
-import platform
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from bench import pages
 from bench.contenders import CEILING, SERVICE
 from bench.jobs import Jobs
 from bench.measure import Measured, Results
@@ -38,7 +37,7 @@ def answers(results: Results) -> Iterator[str]:
     for case, by_name in results.items():
         ceiling = by_name.get(CEILING)
         rows = [_row(name, measured, ceiling, by_name[SERVICE]) for name, measured in by_name.items()]
-        yield f"### {case}\n\n{table(header, rows)}\n"
+        yield f"#### {case}\n\n{table(header, rows)}\n"
 
 
 def _row(name: str, measured: Measured, ceiling: Measured | None, service: Measured) -> Row:
@@ -82,11 +81,8 @@ def blocking(blocked_ms: dict[str, float]) -> str:
 
 
 def machine() -> str:
-    """Say when and on what this was measured."""
+    """Say when and on what this was measured, and how busy that was."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     load = Path("/proc/loadavg").read_text().split()[0]
-    return (
-        f"Measured on {datetime.date.today():%d %B %Y}: {names[0]}, {len(names)} cores, {platform.system()} "
-        f"{platform.release().split('-')[0]}, Python {platform.python_version()}; load average at the end {load}."
-    )
+    return f"{pages.measured()}, {names[0]}; load average at the end {load}, of which the measurement is 2."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hiredis import pack_command
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.commands import AsyncCoreCommands
@@ -61,8 +62,8 @@ class RoundTrips:
             await self._idle.pop().disconnect()
 
     async def _exchange(self, connection: AbstractConnection, commands: Commands) -> list[Any]:
-        packed = connection.pack_commands([args for args, _ in commands.queued])
-        await connection.send_packed_command(packed)
+        # redis-py packs in Python, which takes a quarter of the whole round trip.
+        await connection.send_packed_command(b"".join(pack_command(args) for args, _ in commands.queued))
         return [await self._answer(connection, args[0], options) for args, options in commands.queued]
 
     async def _answer(self, connection: AbstractConnection, name: str, options: dict[str, Any]) -> Any:

@@ -25,6 +25,7 @@ sys.path.append(str(FOLDER))
 
 import access as access  # noqa: E402 - on the path since the line above; for tests
 import key_set as key_set  # noqa: E402
+import leaves as leaves  # noqa: E402
 import sse as sse  # noqa: E402
 import tokens as tokens  # noqa: E402
 from endpoint import Endpoint  # noqa: E402
