@@ -72,7 +72,9 @@ def _is_leaf(value: Any, type_: GraphQLScalarType | GraphQLEnumType) -> bool:
 
 
 def _misfit(value: Any, type_: GraphQLInputType, path: str) -> str:
-    return f"Variable '{path}' has to be of type '{type_}', found {_kind(value)}."
+    named = type_.of_type if is_non_null_type(type_) else type_
+    allowed = f" ({', '.join(named.values)})" if isinstance(named, GraphQLEnumType) else ""
+    return f"Variable '{path}' has to be of type '{type_}'{allowed}, found {_kind(value)}."
 
 
 def _kind(value: Any) -> str:

@@ -127,5 +127,5 @@ async def test_a_cache_use_that_is_none_is_told(service: SketchService, cache: s
     """As any variable that does not fit its type."""
     query = 'mutation($c: CacheUse!) { improveSketch(input: {pngBase64: "", cache: $c}) { errors } }'
     told = await service.post(query, {"c": cache.lower()})
-    sentence = "Variable '$c' has to be of type 'CacheUse!', found a string."
+    sentence = "Variable '$c' has to be of type 'CacheUse!' (USE, REFRESH, ONLY), found a string."
     assert [sentence] == [each["message"] for each in told["errors"]]
