@@ -175,7 +175,7 @@ async def test_abandon_settles_what_was_never_handed_over(jobs: Jobs, message: J
         assert [True, True] == [await jobs.abandon(message.request_id, Code.UNAVAILABLE, "No.") for _ in range(2)]
     assert ("error", "UNAVAILABLE", "No.") == await record.named("status", "code", "message")
     assert (["error"], 1.0) == (heard, await record.life_hours())
-    assert Claim("settled", status="error", code="UNAVAILABLE") == await jobs.claim(message, "t1")
+    assert Claim("settled", status="error", code="CANCELED") == await jobs.claim(message, "t1")
 
 
 @pytest.mark.parametrize("seen", ["running", "queued", "done", "error"])

@@ -48,6 +48,7 @@ async def test_job_that_was_refused_is_not_done_when_it_arrives_all_the_same(
     assert ACKNOWLEDGED == await deliveries.push(message)
     assert refused == await told(service, message.request_id)
     assert 0 == await gemini_stand_in.calls()
+    assert [] == await pubsub_stand_in.dead_letters()
 
 
 async def test_job_that_a_worker_has_is_accepted_though_its_publish_failed(

@@ -6,6 +6,6 @@ if job.token then
   return 0
 end
 if job.status == 'queued' then
-  move('error', { code = ARGV[2], message = ARGV[3] })
+  move('error', { code = ARGV[2], message = ARGV[3], abandoned = '1' })
 end
 return job.status == 'done' and 0 or 1

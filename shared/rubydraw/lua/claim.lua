@@ -19,7 +19,8 @@ if job.status == 'running' and job.token == token then
   return { 'run', number(job.attempt) }
 end
 if settled(job.status) or number(job.generation) > generation then
-  return { 'settled', job.status, job.code or '' }
+  -- Whoever sent an abandoned job was told so: it is nobody's loss, and no operator's.
+  return { 'settled', job.status, job.abandoned and 'CANCELED' or job.code or '' }
 end
 if leased(job) then
   return { 'busy', number(job.lease_until_ms) - NOW }
