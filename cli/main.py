@@ -117,8 +117,8 @@ def budget(as_json: Json = False) -> int:
 def check_env(as_json: Json = False) -> int:
     """Check the settings in this environment, for operators.
 
-    Every setting of the functions is listed, secrets masked; then Redis, the topics and Gemini are asked whether
-    they are there, which costs nothing. Exit status 0 means that all is well.
+    Every setting of the functions is listed, secrets masked; then Redis, the archive, the topics and Gemini are
+    asked whether they are there, which costs nothing. Exit status 0 means that all is well.
     """
     from cli.check_env import check  # with the dead letters, all that needs the product's own modules
 
