@@ -1,9 +1,10 @@
-"""Asks what the settings name whether it is there: Redis, the topics, Gemini; no question costs money."""
+"""Asks what the settings name whether it is there: Redis, the archive, the topics, Gemini; no question costs money."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
@@ -37,6 +38,12 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _found("Redis", _redis(settings.redis_url, settings.redis_ca_cert))
     if settings.results_url != settings.redis_url:
         yield _found("Redis of the results", _redis(settings.results_url, settings.redis_ca_cert))
+    archive = settings.archive_url
+    yield (
+        _found("Archive", _archive(archive, settings.archive_endpoint))
+        if archive
+        else Finding("Archive", "off", "not set: drawings are kept in Redis alone")
+    )
     for name, topic, without in (
         ("Topic", settings.pubsub_topic, "not set: there are no background jobs"),
         ("Dead-letter topic", settings.dead_letter_topic, "not set: jobs given up are logged only"),
@@ -83,6 +90,28 @@ async def _redis(url: str, ca_cert: str) -> str:
         f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info.get('redis_version', '?')}"
     )
     return f"{server} at {place} as {info.get('role', '?')}, {info.get('maxmemory_policy', '?')}"
+
+
+async def _archive(url: str, endpoint: str) -> str:
+    """Read an object that cannot be there: nothing is written. A bucket that is not there cannot be listed either."""
+    from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+    from rubydraw.archive import opened
+
+    nothing = f"drawings/{'0' * 64}"
+    try:
+        store = opened(url, endpoint)
+        with suppress(FileNotFoundError):
+            await store.get_async(nothing)
+    except (PermissionDeniedError, UnauthenticatedError):
+        raise Wrong(f"these credentials may not read {url}") from None
+    except (BaseError, OSError):
+        raise Wrong(f"{url} cannot be reached, or there are no credentials for it here") from None
+    try:
+        async for _ in store.list(prefix=nothing):
+            pass
+    except BaseError:
+        raise Wrong(f"{url} does not exist, or may not be listed") from None
+    return f"{url} may be read"
 
 
 async def _topic(topic: str, pubsub_url: str) -> str:

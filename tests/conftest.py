@@ -10,6 +10,7 @@ import pytest
 import redis.asyncio
 
 from tests import servers
+from tests.contract.object_stores import S3, a_moto
 from tests.servers import Server
 from tests.stand_ins import DEAD_LETTER_TOPIC, TOPIC, GeminiStandIn, PubsubStandIn
 
@@ -42,6 +43,12 @@ def gemini_server() -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def pubsub_server() -> Iterator[Server]:
     yield from servers.a_stand_in("pubsub", "--min-backoff-s", "0.1")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3]:
+    """Moto's S3 server, which checks signatures."""
+    yield from a_moto()
 
 
 @pytest.fixture

@@ -15,10 +15,12 @@ Words = dict[str, Any]
 DAY_MS = 24 * 60 * 60 * 1000
 
 
-def result(digest: str, drawing: Drawing, outcome: str) -> Words:
+def result(digest: str, drawing: Drawing, outcome: str, *, with_image: bool = True) -> Words:
+    """Return the words of a drawing; one whose image is here though nobody asked for it is not encoded."""
     return {
         "named": (digest, drawing.image_sha256),
-        "imageBase64": pybase64.b64encode_as_string(drawing.image),
+        "unasked": b"" if with_image else drawing.image,
+        "imageBase64": pybase64.b64encode_as_string(drawing.image) if with_image else "",
         "mimeType": "image/png",
         "title": drawing.title,
         "style": drawing.style,
@@ -33,6 +35,12 @@ def result(digest: str, drawing: Drawing, outcome: str) -> Words:
             "providerMs": drawing.provider_ms,
         },
     }
+
+
+def data_url(result: Words) -> str:
+    """Return the picture in its address; nothing where it is not at hand."""
+    encoded = result["imageBase64"] or pybase64.b64encode_as_string(result["unasked"])
+    return f"data:image/png;base64,{encoded}" if encoded else ""
 
 
 def problem(code: Code, message: str, retry_after_s: float | None = None) -> Words:

@@ -105,8 +105,8 @@ def bound_schema(
         try:
             return addresses.of(await images.name(*words["named"]), info.context.origin)
         except StoreUnavailable as error:
-            if words["imageBase64"]:
-                return f"data:image/png;base64,{words['imageBase64']}"
+            if url := answers.data_url(words):
+                return url
             raise _unavailable(error) from None
 
     for kind, name, resolve in (
@@ -161,8 +161,9 @@ async def _improve(
     )
     cache = CacheUse(input.get("cache") or CacheUse.USE)
     if not later:
-        improved = await submit.now(sketch, charge, with_image=selects(info, "result", "imageBase64"), cache=cache)
-        return {"result": answers.result(improved.digest, improved.drawing, improved.outcome)}
+        with_image = selects(info, "result", "imageBase64")
+        improved = await submit.now(sketch, charge, with_image=with_image, cache=cache)
+        return {"result": answers.result(improved.digest, improved.drawing, improved.outcome, with_image=with_image)}
     key = input.get("idempotencyKey") if input.get("idempotencyKey") is not None else asked.idempotency_key
     request_id = await submit.later(sketch, charge, idempotency_key=key, cache=cache)
     del sketch

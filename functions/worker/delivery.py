@@ -11,7 +11,7 @@ import pybase64
 from rubydraw import logs
 from rubydraw.errors import Code, SketchError, StoreUnavailable
 from rubydraw.jobs import Jobs
-from rubydraw.message import JobMessage, Malformed, NewerSchema
+from rubydraw.message import JobMessage, Malformed, NewerSchema, generation
 from rubydraw.pubsub import Publisher
 from rubydraw.settings import Settings
 from rubydraw.work import Outcome, Work
@@ -82,8 +82,10 @@ class Deliveries:
         logs.error("delivery.malformed", message_id=envelope.message_id, reason=str(malformed))
         if malformed.request_id:
             try:
-                sentence = "The job could not be read; send the sketch again."
-                await self._jobs.reject(malformed.request_id, Code.BAD_INPUT, sentence)
+                await self._jobs.reject(
+                    malformed.request_id, Code.BAD_INPUT, "The job could not be read; send the sketch again.",
+                    generation=generation(envelope.attributes), owner=envelope.attributes.get("owner", ""),
+                )  # fmt: skip
             except StoreUnavailable:
                 return REDELIVER
         return await self._give_up(envelope, "MALFORMED")

@@ -91,7 +91,7 @@ class Archive:
         try:
             async with asyncio.timeout(DEADLINE_S):
                 if self._store is None:
-                    self._store = await asyncio.to_thread(_opened, self._url, self._endpoint)
+                    self._store = await asyncio.to_thread(opened, self._url, self._endpoint)
                 answer = await use(self._store)
         except Exception as error:  # of many kinds; their texts name addresses and accounts
             self._failures += 1
@@ -131,7 +131,7 @@ async def _read(store: ObjectStore, path: str) -> bytes | None:
         return None
 
 
-def _opened(url: str, endpoint: str) -> ObjectStore:
+def opened(url: str, endpoint: str) -> ObjectStore:
     """Return the store at an address; retries are off, for the deadline leaves no room."""
     from obstore import store  # slow to import, and a hit does not need it
 

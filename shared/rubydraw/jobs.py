@@ -128,9 +128,9 @@ class Jobs:
         )  # fmt: skip
         return _text(answer[0]), _text(answer[1]) == "1"
 
-    async def reject(self, request_id: str, code: Code, message: str) -> None:
-        """Settle a job whose message cannot be read."""
-        await self._move("reject", request_id, code, message)
+    async def reject(self, request_id: str, code: Code, message: str, *, generation: int, owner: str) -> None:
+        """Settle a job whose message cannot be read, unless it was replayed after that message was sent."""
+        await self._move("reject", request_id, code, message, generation, owner)
 
     async def replay(self, job: JobMessage) -> tuple[str, JobMessage]:
         """

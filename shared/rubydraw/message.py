@@ -38,6 +38,12 @@ def is_request_id(text: str) -> bool:
     return _REQUEST_ID.fullmatch(text) is not None
 
 
+def generation(attributes: Mapping[str, str]) -> int:
+    """Return the generation of a message, 0 where it cannot be read: whatever was replayed is newer than that."""
+    named = attributes.get("generation", "")
+    return int(named) if _WHOLE_NUMBER.fullmatch(named) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class JobMessage:
     """

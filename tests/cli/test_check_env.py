@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from tests.cli.conftest import ROOT, Cli, Ended
+from tests.contract.object_stores import BUCKET, S3
 from tests.servers import free_port
 from tests.stand_ins import DEAD_LETTER_TOPIC, TOPIC, GeminiStandIn, PubsubStandIn
 
@@ -103,6 +104,39 @@ async def test_wrong_addresses(settings: Cli, pubsub_stand_in: PubsubStandIn) ->
     assert "failed is not what answers at GEMINI_BASE_URL" == other["Gemini"]
 
 
+def test_archive_may_be_read(settings: Cli, s3_server: S3, tmp_path: Path) -> None:
+    """0: in a bucket or a folder, and nothing is in it afterwards."""
+    s3_server.empty()
+    bucket = {"ARCHIVE_URL": f"s3://{BUCKET}/one", "ARCHIVE_ENDPOINT": s3_server.url, **s3_server.credentials}
+    ended = settings.run("check-env", **bucket)
+    assert (0, f"ok s3://{BUCKET}/one may be read") == (ended.status, rows(ended)["Archive"])
+    assert [] == s3_server.keys()
+    ended = settings.run("check-env", ARCHIVE_URL=f"file://{tmp_path}")
+    assert (0, f"ok file://{tmp_path} may be read") == (ended.status, rows(ended)["Archive"])
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ({"ARCHIVE_URL": "s3://nowhere"}, "s3://nowhere does not exist, or may not be listed"),
+        ({"AWS_SECRET_ACCESS_KEY": "canary"}, f"these credentials may not read s3://{BUCKET}"),
+        (
+            {"ARCHIVE_ENDPOINT": f"http://127.0.0.1:{free_port()}"},
+            f"s3://{BUCKET} cannot be reached, or there are no credentials for it here",
+        ),
+    ],
+    ids=["no bucket", "wrong key", "nobody there"],
+)
+def test_archive_may_not_be_read(settings: Cli, s3_server: S3, bad: dict[str, str], words: str) -> None:
+    """1: the functions would go on without it, and pay for what it has."""
+    good = {"ARCHIVE_URL": f"s3://{BUCKET}", "ARCHIVE_ENDPOINT": s3_server.url, **s3_server.credentials}
+    ended = settings.run("check-env", **{**good, **bad})
+    assert (1, "Not well: Archive.") == (ended.status, ended.sentence)
+    assert f"failed {words}" == rows(ended)["Archive"]
+    assert "canary" not in ended.out + ended.err
+
+
 async def test_no_credentials(settings: Cli, tmp_path: Path) -> None:
     """1: Vertex without ambient credentials is told as that."""
     nowhere = {"HOME": str(tmp_path), "NO_GCE_CHECK": "true", "GEMINI_MODE": "vertex", "GEMINI_PROJECT": "p"}
@@ -120,6 +154,6 @@ async def test_json(settings: Cli) -> None:
     told = settings.run("check-env", "--json").json
     assert 0 == told["exitStatus"]
     assert {"set", "default"} == {row["state"] for row in told["settings"]}
-    assert [("Redis", "ok"), ("Topic", "ok"), ("Dead-letter topic", "ok"), ("Gemini", "ok")] == [
+    assert [("Redis", "ok"), ("Archive", "off"), ("Topic", "ok"), ("Dead-letter topic", "ok"), ("Gemini", "ok")] == [
         (row["name"], row["state"]) for row in told["checks"]
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from rubydraw.store import Store, connect
 from tests.contract.accounts import TokenServer, account_file
 from tests.contract.gemini_calls import MODES, MakeGemini
 from tests.contract.job_record import LEASE_MS, JobRecord
-from tests.contract.object_stores import S3, Gcs, a_moto
+from tests.contract.object_stores import S3, Gcs
 from tests.sketches import HOUR_MS, job
 from tests.stand_ins import GeminiStandIn
 
@@ -80,12 +80,6 @@ async def make_gemini(gemini_stand_in: GeminiStandIn, monkeypatch: pytest.Monkey
 def gemini(make_gemini: MakeGemini) -> Gemini:
     """A client in the mode `api`."""
     return make_gemini()
-
-
-@pytest.fixture(scope="session")
-def s3_server() -> Iterator[S3]:
-    """Moto's S3 server, which checks signatures."""
-    yield from a_moto()
 
 
 @pytest.fixture

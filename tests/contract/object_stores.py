@@ -31,9 +31,12 @@ class S3:
     credentials: dict[str, str]
     client: Any
 
+    def keys(self) -> list[str]:
+        return [each["Key"] for each in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+
     def empty(self) -> None:
-        for each in self.client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
-            self.client.delete_object(Bucket=BUCKET, Key=each["Key"])
+        for key in self.keys():
+            self.client.delete_object(Bucket=BUCKET, Key=key)
 
     def put(self, key: str, data: bytes) -> None:
         self.client.put_object(Bucket=BUCKET, Key=key, Body=data)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from rubydraw.archive import FAILURES, OPEN_S, Archive
+from rubydraw.archive import DEADLINE_S, FAILURES, OPEN_S, Archive
 from rubydraw.drawing import Drawing
 from rubydraw.settings import Settings
 
@@ -150,6 +150,39 @@ async def test_s3_that_hangs_costs_a_second_and_is_then_left_alone(s3: S3) -> No
         now_s += OPEN_S
         await keep(hanging, DIGEST, kept := drawing())
         assert kept == await hanging.get(DIGEST)
+
+
+async def test_s3_that_is_slow_is_waited_for_until_its_deadline(s3: S3) -> None:
+    """What comes in time is as good as any; what comes later is no drawing, and counts as a failure."""
+    await keep(archive(f"s3://{BUCKET}", s3.url), DIGEST, kept := drawing())
+    proxy = WireProxy(s3.port)
+    async with proxy.listening():
+        slow = archive(f"s3://{BUCKET}", f"http://127.0.0.1:{proxy.address}")
+        for slow_s, found, failures in ((DEADLINE_S / 5, kept, 0), (DEADLINE_S * 1.2, None, 1), (0, kept, 0)):
+            proxy.slow_s = slow_s
+            assert (found, failures) == (await slow.get(DIGEST), slow._failures)
+
+
+FAULTS: dict[str, bytes] = {
+    "500": b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n",
+    "503": b"HTTP/1.1 503 Slow Down\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n",
+    "cut on its way": b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n%b\r\nrubydraw drawing 1 "
+    % b'etag: "1"\r\nlast-modified: Tue, 24 Nov 2026 10:00:00 GMT\r\n',
+    "no HTTP": b"220 ready\r\n",
+}
+
+
+@pytest.mark.parametrize("said", FAULTS.values(), ids=FAULTS)
+async def test_each_fault_of_s3_is_no_drawing(s3: S3, said: bytes) -> None:
+    """It is asked once: the deadline leaves no room for retries. What is kept is found again afterwards."""
+    await keep(archive(f"s3://{BUCKET}", s3.url), DIGEST, kept := drawing())
+    proxy = WireProxy(s3.port, instead=said)
+    async with proxy.listening():
+        faulty = archive(f"s3://{BUCKET}", f"http://127.0.0.1:{proxy.address}")
+        assert None is await faulty.get(DIGEST)
+        assert (1, 1) == (faulty._failures, proxy.connections)
+        proxy.instead = b""
+        assert kept == await faulty.get(DIGEST)
 
 
 async def test_a_missing_bucket_is_no_drawing_and_is_told(s3: S3) -> None:

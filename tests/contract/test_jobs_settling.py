@@ -11,7 +11,7 @@ from rubydraw.jobs import Claim, Jobs
 from rubydraw.message import JobMessage
 
 from tests.contract.job_record import JobRecord, queued, running, used_up
-from tests.sketches import TRACEPARENT
+from tests.sketches import TRACEPARENT, job
 
 
 async def test_complete_settles_once(jobs: Jobs, message: JobMessage, record: JobRecord) -> None:
@@ -197,6 +197,11 @@ async def test_abandon_leaves_what_a_worker_has_seen(
     assert seen == before["status"]
 
 
+async def reject(jobs: Jobs, message: JobMessage) -> None:
+    """Reject a job as if its message could not be read."""
+    await jobs.reject(message.request_id, Code.BAD_INPUT, "No.", generation=message.generation, owner=message.owner)
+
+
 async def test_reject_settles_a_job_whose_message_cannot_be_read(
     jobs: Jobs, message: JobMessage, record: JobRecord
 ) -> None:
@@ -204,17 +209,17 @@ async def test_reject_settles_a_job_whose_message_cannot_be_read(
     await queued(jobs, message)
     async with record.announced() as heard:
         for _ in range(2):
-            await jobs.reject(message.request_id, Code.BAD_INPUT, "No.")
+            await reject(jobs, message)
     assert ("error", "BAD_INPUT", "No.") == await record.named("status", "code", "message")
     assert (["error"], 1.0) == (heard, await record.life_hours())
 
 
 async def test_reject_records_an_unknown_job(jobs: Jobs, message: JobMessage) -> None:
-    """Whoever polls is told, instead of waiting for ever."""
-    await jobs.reject(message.request_id, Code.BAD_INPUT, "No.")
+    """Whoever polls is told, instead of waiting for ever: the record is of the owner whom the message names."""
+    await reject(jobs, message)
     state = await jobs.read(message.request_id)
     assert state is not None
-    assert ("error", "BAD_INPUT", 0) == (state.status, state.code, state.attempt)
+    assert ("error", "BAD_INPUT", 0, message.owner) == (state.status, state.code, state.attempt, state.owner)
     assert 0 < state.created_at_ms <= state.updated_at_ms
 
 
@@ -223,5 +228,17 @@ async def test_reject_leaves_a_settled_job(jobs: Jobs, message: JobMessage, reco
     await running(jobs, message)
     await jobs.complete(message, "t1", digest="d1", outcome="MISS")
     before = await record.fields()
-    await jobs.reject(message.request_id, Code.BAD_INPUT, "No.")
+    await reject(jobs, message)
     assert before == await record.fields()
+
+
+async def test_reject_leaves_a_job_that_was_replayed_since(jobs: Jobs, message: JobMessage, record: JobRecord) -> None:
+    """Only the message of its own generation, or a newer one, says that it cannot be read."""
+    await queued(jobs, message)
+    await record.rewrite(generation=2)
+    before = await record.fields()
+    for generation in (0, 1):
+        await reject(jobs, job(message.request_id, generation=generation))
+    assert before == await record.fields()
+    await reject(jobs, job(message.request_id, generation=2))
+    assert ("error", "BAD_INPUT") == await record.named("status", "code")

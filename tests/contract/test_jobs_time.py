@@ -214,7 +214,7 @@ async def test_updated_at_is_never_before_created_at(
         case "abandon":
             await jobs.abandon(message.request_id, Code.UNAVAILABLE, "No.")
         case "reject":
-            await jobs.reject(message.request_id, Code.BAD_INPUT, "No.")
+            await jobs.reject(message.request_id, Code.BAD_INPUT, "No.", generation=0, owner="")
     state = await jobs.read(message.request_id)
     assert state is not None
     assert "queued" != state.status

@@ -14,13 +14,16 @@ class WireProxy:
     Forwards to `port`, except what it is told to spoil.
 
     `drop`: so many connections are closed at their first request, which does not arrive. `lose`: so many answers
-    are swallowed and their connections closed. `silent`: no answer comes back at all.
+    are swallowed and their connections closed. `silent`: no answer comes back at all. `slow_s`: each piece of an answer
+    comes so much later. `instead`: is said in place of an answer, if set, and the connection closed.
     """
 
     port: int
     drop: int = 0
     lose: int = 0
     silent: bool = False
+    slow_s: float = 0
+    instead: bytes = b""
     connections: int = 0
     address: int = 0
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -73,6 +76,11 @@ class WireProxy:
                 self.lose -= 1
                 server.close()
                 break
+            if self.instead:
+                client.write(self.instead)
+                server.close()
+                break
+            await asyncio.sleep(self.slow_s)
             if not self.silent:
                 client.write(data)
         client.close()

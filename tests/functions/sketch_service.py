@@ -17,6 +17,8 @@ _RESULT = """result { imageBase64 imageUrl mimeType title style palette backgrou
   problem { code message retryable retryAfterSeconds }"""
 IMPROVE = f"""mutation($input: ImproveSketchInput!) {{
   improveSketch(input: $input) {{ requestId errors clientMutationId {_RESULT} }} }}"""
+ONLY_URL = """mutation($input: ImproveSketchInput!) {
+  improveSketch(input: $input) { result { imageUrl title } errors } }"""
 STATUS = f"""query($id: String!) {{ improveSketchStatus(requestId: $id) {{
   requestId status error attempt maxAttempts createdAt updatedAt retryAt expiresAt etaMs pollAfterMs {_RESULT} }} }}"""
 

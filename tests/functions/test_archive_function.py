@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,9 +17,9 @@ from rubydraw.message import JobMessage
 
 from tests import servers
 from tests.functions.deliveries import ACKNOWLEDGED, Deliveries
-from tests.functions.sketch_service import SketchService, shown
+from tests.functions.sketch_service import ONLY_URL, SketchService, shown
 from tests.servers import Server
-from tests.sketches import sketch
+from tests.sketches import png, sketch
 from tests.stand_ins import GeminiStandIn
 
 DRAWINGS = 6
@@ -114,6 +115,9 @@ async def test_without_redis_the_archive_still_answers(
             payload = await alone.improve(hints="no redis", cache=cache)
             assert ("ARCHIVE", shown(made)[1]) == shown(payload)
             assert f"data:image/png;base64,{shown(made)[1]}" == payload["result"]["imageUrl"]
+        asked = {"pngBase64": base64.b64encode(png()).decode(), "hints": "no redis"}
+        answer = (await alone.post(ONLY_URL, {"input": asked}))["data"]["improveSketch"]["result"]
+        assert payload["result"]["imageUrl"] == answer["imageUrl"]
         path = made["result"]["imageUrl"].removeprefix(archiving.url)
         assert 200 == (await http.get(f"{alone.url}{path}")).status_code
         assert "UNAVAILABLE" == (await alone.improve(hints="new"))["problem"]["code"]

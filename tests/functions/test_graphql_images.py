@@ -12,13 +12,11 @@ import redis.asyncio
 from rubydraw import keys
 
 from tests import servers
-from tests.functions.sketch_service import SketchService
+from tests.functions.sketch_service import ONLY_URL, SketchService
 from tests.servers import Server
 from tests.sketches import png
 from tests.stand_ins import GeminiStandIn
 
-ONLY_URL = """mutation($input: ImproveSketchInput!) {
-  improveSketch(input: $input) { result { imageUrl title } errors } }"""
 NOT_HERE = "No such picture is kept here, or no longer; ask for imageUrl again."
 NOBODY = "ab" * 32
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -196,6 +197,25 @@ async def test_unreadable_duplicate_does_not_undo_a_done_job(deliveries: Deliver
     assert ACKNOWLEDGED == await deliveries.push(message)
     assert ACKNOWLEDGED == await deliveries.post(envelope(b"cut", message.attributes()))
     assert ("done",) == await deliveries.state(message, "status")
+
+
+async def test_unreadable_duplicate_does_not_end_a_replayed_job(deliveries: Deliveries, message: JobMessage) -> None:
+    """Nor does one whose generation cannot be read either: the job is done by the message of its replay."""
+    await deliveries.accepted(message, generation=1)
+    for attributes in (message.attributes(), message.attributes() | {"generation": "?"}):
+        assert ACKNOWLEDGED == await deliveries.post(envelope(b"cut", attributes))
+        assert ("queued",) == await deliveries.state(message, "status")
+    assert ACKNOWLEDGED == await deliveries.push(replace(message, generation=1))
+    assert ("done",) == await deliveries.state(message, "status")
+
+
+async def test_unreadable_job_that_redis_has_lost_is_told_to_its_owner(
+    deliveries: Deliveries, message: JobMessage
+) -> None:
+    """The record is made of what the attributes say; without its owner it would be `not_found` for them."""
+    assert ACKNOWLEDGED == await deliveries.post(envelope(b"cut", message.attributes()))
+    found = await deliveries.state(message, "status", "code", "owner", "generation")
+    assert ("error", "BAD_INPUT", message.owner, "0") == found
 
 
 async def test_newer_schema_waits_for_a_newer_revision(
