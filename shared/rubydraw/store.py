@@ -50,6 +50,9 @@ class Call(NamedTuple):
     def queue(self, pipe: Any) -> None:
         pipe.evalsha(self.script.sha, len(self.keys), *self.keys, *self.args)
 
+    def queue_whole(self, pipe: Any) -> None:
+        pipe.eval(self.script.text, len(self.keys), *self.keys, *self.args)
+
 
 class Store:
     """
@@ -93,7 +96,7 @@ class Store:
         return answers
 
     async def script(self, script: Script, keys: list[str], args: Iterable[Any]) -> Any:
-        """Run a script; the caller sees to it that running it twice is as good as once."""
+        """Run a script."""
         (answer,) = await self.scripts(Call(script, keys, tuple(args)))
         return answer
 
@@ -105,9 +108,7 @@ class Store:
         answers = await self.pipeline(lambda pipe: [call.queue(pipe) for call in sent])
         for number, (call, answer) in enumerate(zip(sent, answers, strict=True)):
             if isinstance(answer, NoScriptError):
-                (answers[number],) = await self.pipeline(
-                    lambda pipe, call=call: pipe.eval(call.script.text, len(call.keys), *call.keys, *call.args)
-                )
+                (answers[number],) = await self.pipeline(call.queue_whole)
         raise_first(answers)
         each = iter(answers)
         return [next(each) if call else None for call in calls]
