@@ -1,8 +1,9 @@
-"""What limits cost a cached answer, side by side: `python -m bench.limits_cost`.
+"""What access and limits cost a cached answer, side by side: `python -m bench.limits_cost`.
 
-Two instances of the GraphQL function over one Valkey, one with a limit nobody reaches, one with none, each on the same
-core. Rounds are interleaved; what counts is the CPU time that an instance takes for an answer, which its neighbours
-on the machine do not change. Prints medians, and the ratio of the throughputs that a core has.
+Three instances of the GraphQL function over one Valkey, each on the same core: open to everybody; the same with a
+limit nobody reaches, counted by address; and with API keys and that limit. Rounds are interleaved; what counts is the
+CPU time that an instance takes for an answer, which its neighbours on the machine change least. Prints how many
+answers a core gives beside the open one, by CPU and by rate: the median of the ratios of the rounds.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from redis.asyncio import Redis
+from rubydraw import api_keys
 from rubydraw.png import SIGNATURE
 
 from bench.servers import ROOT, UNLIMITED, free_port
@@ -31,11 +33,11 @@ CONNECTIONS = 8
 IMPROVE = "mutation($input: ImproveSketchInput!) { improveSketch(input: $input) { errors result { imageBase64 } } }"
 
 
-def request(sketch: Path) -> bytes:
+def request(sketch: Path, key: str) -> bytes:
     png = base64.b64encode(sketch.read_bytes()).decode()
     body = json.dumps({"query": IMPROVE, "variables": {"input": {"pngBase64": png}}}).encode()
-    head = f"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    fields = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nauthorization: Bearer {key}\r\n\r\n"
+    return f"POST /graphql HTTP/1.1\r\nhost: x\r\n{fields}".encode() + body
 
 
 @contextmanager
@@ -95,43 +97,59 @@ def cpu_s(pid: int) -> float:
 
 
 async def measure(rounds: int, hits: int, sketch: Path, image_bytes: int) -> None:
-    sent, redis, gemini = request(sketch), free_port(), free_port()
+    key, entry = api_keys.new("bench")
+    sent, redis, gemini = request(sketch, key), free_port(), free_port()
+    limited = {"REQUESTS_PER_MINUTE": "1000000000"}
+    keyed = {"ACCESS": "required", "API_KEYS": json.dumps([entry.entry]), "IMAGE_SIGNING_KEY": api_keys.new("i")[0]}
+    kinds = {"open": {}, "limits": limited, "access and limits": limited | keyed}
     with ExitStack() as stack:
         stack.enter_context(running(list(valkey.command(redis)), {}))
         stack.enter_context(running([sys.executable, "-m", "emulator.gemini", "--port", str(gemini)], {}))
-        shared = {
+        shared = UNLIMITED | {
             "REDIS_URL": f"redis://127.0.0.1:{redis}/0",
             "GEMINI_API_KEY": "k",
             "GEMINI_BASE_URL": f"http://127.0.0.1:{gemini}",
             "ACCESS": "off",
             "LOG_LEVEL": "WARNING",
         }
-        instances = {}
-        for name, limit in (("without", "unlimited"), ("with", "1000000000")):
+
+        def instance(settings: dict[str, str]) -> tuple[int, list[str], dict[str, str]]:
             port = free_port()
             framework = str(Path(sys.executable).with_name("functions-framework"))
             source = str(ROOT / "functions" / "graphql" / "main.py")
             function = [framework, "--target", "graphql", "--source", source, "--host", "127.0.0.1"]
-            command = ["taskset", "-c", str(CORE), *function, "--port", str(port)]
-            settings = shared | UNLIMITED | {"REQUESTS_PER_MINUTE": limit}
-            process = stack.enter_context(running(command, settings))
+            return port, ["taskset", "-c", str(CORE), *function, "--port", str(port)], shared | settings
+
+        port, command, environment = instance({})
+        with running(command, environment):  # it imports what a call needs: no instance that is measured has that
             await until_up(port, sent)
             await enlarge(redis, image_bytes)
+        instances = {}
+        for name, settings in kinds.items():
+            port, command, environment = instance(settings)
+            process = stack.enter_context(running(command, environment))
+            await until_up(port, sent)
             said = await ask(port, sent, 200)
-            if b'"errors":[]' not in said or (b"ratelimit:" in said.lower()) != (name == "with"):
-                raise SystemExit(f"the instance {name} limits answers {said[:300]!r}")
+            if b'"errors":[]' not in said or (b"ratelimit:" in said.lower()) != (name != "open"):
+                raise SystemExit(f"the instance with {name} answers {said[:300]!r}")
             instances[name] = (port, process.pid)
-        spent: dict[str, list[float]] = {"without": [], "with": []}
+        cpu: dict[str, list[float]] = {name: [] for name in kinds}
+        wall: dict[str, list[float]] = {name: [] for name in kinds}
         for number in range(rounds):
             for name in list(instances)[:: 1 if number % 2 else -1]:
                 port, pid = instances[name]
-                before = cpu_s(pid)
+                began, before = time.monotonic(), cpu_s(pid)
                 await asyncio.gather(*(ask(port, sent, hits // CONNECTIONS) for _ in range(CONNECTIONS)))
-                spent[name].append((cpu_s(pid) - before) / (hits // CONNECTIONS * CONNECTIONS) * 1e6)
-    for what, of in (("median", statistics.median), ("fastest", min)):
-        without, limited = of(spent["without"]), of(spent["with"])
-        told = f"{without:.0f} µs of CPU without limits, {limited:.0f} with"
-        print(f"{what} of {rounds} rounds of {hits} hits: {told}; a core answers {without / limited:.3f} times as many")
+                cpu[name].append((cpu_s(pid) - before) / (hits // CONNECTIONS * CONNECTIONS) * 1e6)
+                wall[name].append(time.monotonic() - began)
+    for name in kinds:
+        by_cpu, by_rate = (
+            statistics.median(one / other for one, other in zip(took["open"], took[name], strict=True))
+            for took in (cpu, wall)
+        )
+        took_us, fastest_us = statistics.median(cpu[name]), min(cpu[name])
+        print(f"{name:17} {took_us:5.0f} µs of CPU a hit, at best {fastest_us:5.0f}; "
+              f"answers a core gives: {by_cpu:.3f} of the open one, by rate {by_rate:.3f}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -54,15 +54,17 @@ class Access:
 
         Where access is off everybody is nobody, and counted by address.
         """
-        address = f"address:{client_address(request, self._trusted_proxies)}"
         if self._off:
-            return Principal(account=address)
+            return Principal(account=self._address(request))
         try:
             return await self._of(request.headers.getlist("authorization"))
         except BadCredential as bad:
             logs.info("access.refused", reason=bad.reason)
-            await self._count_failure(address)
+            await self._count_failure(self._address(request))
             raise Unauthenticated from None
+
+    def _address(self, request: Request) -> str:
+        return f"address:{client_address(request, self._trusted_proxies)}"
 
     async def _count_failure(self, address: str) -> None:
         try:

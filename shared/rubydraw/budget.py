@@ -13,7 +13,7 @@ from rubydraw import keys, logs
 from rubydraw.errors import BudgetExceeded, GeminiFailed, SketchError, StoreUnavailable
 from rubydraw.principal import NOBODY, Principal
 from rubydraw.settings import Settings
-from rubydraw.store import Script, Store
+from rubydraw.store import Call, Script, Store
 
 MICRO = 1_000_000
 
@@ -74,10 +74,17 @@ class Budget:
         if (left_s := self._full_until - self._clock()) > 0:
             self._raise_if_full([1, round(left_s * 1000)], NOBODY)
 
-    async def check(self, payer: Principal) -> None:
-        """Raise BudgetExceeded where one more call would break a ceiling now; reserves nothing."""
-        purses = _purses(Bill(account=payer.account))
-        self._raise_if_full(await self._store.script(self._check, purses, self._ceilings(payer)), payer)
+    def look(self, payer: Principal) -> Call | None:
+        """Return what asks whether one more call would break a ceiling, reserving nothing; None where there is none."""
+        price, *ceilings = self._ceilings(payer)
+        if max(ceilings) < 0:
+            return None
+        return Call(self._check, _purses(Bill(account=payer.account)), (price, *ceilings))
+
+    def seen(self, answer: list[int] | None, payer: Principal) -> None:
+        """Read what came of `look`; raise BudgetExceeded."""
+        if answer:
+            self._raise_if_full(answer, payer)
 
     async def settle(self, bill: Bill, failure: SketchError | None = None) -> None:
         """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rubydraw import keys
 from rubydraw.errors import BadSketch, IdempotencyConflict
-from rubydraw.store import Script, Store
+from rubydraw.quotas import CACHED, Charge
+from rubydraw.store import Call, Script, Store
 
 MAX_CHARS = 255
 
@@ -16,16 +17,29 @@ class IdempotencyKeys:
         self._store = store
         self._bind = Script("idempotency")
 
-    async def bind(self, owner: str, key: str, request_id: str, content_hash: bytes, *, replaces: str = "") -> str:
+    async def bind(
+        self,
+        owner: str,
+        key: str,
+        request_id: str,
+        content_hash: bytes,
+        *,
+        replaces: str = "",
+        charge: Charge | None = None,
+    ) -> str:
         """
         Return the request that `key` stands for: an earlier one, or from now on `request_id`.
 
-        `replaces` names an earlier request that may be put aside. Raises BadSketch and IdempotencyConflict.
+        `replaces` names an earlier request that may be put aside. A `charge` is paid with the same round trip.
+        Raises BadSketch and IdempotencyConflict.
         """
         if not (1 <= len(key) <= MAX_CHARS and all("!" <= char <= "~" for char in key)):
             raise BadSketch(f"idempotencyKey must have 1 to {MAX_CHARS} visible ASCII characters.")
         args = (request_id, content_hash, keys.IDEMPOTENCY_MS, replaces)
-        outcome, bound = await self._store.script(self._bind, [keys.idempotency(owner, key)], args)
+        bind, count = Call(self._bind, [keys.idempotency(owner, key)], args), charge.call(CACHED) if charge else None
+        (outcome, bound), counted = await self._store.scripts(bind, count)
+        if charge:
+            await charge.answered(CACHED, counted)
         if outcome == b"conflict":
             raise IdempotencyConflict
         return str(bound.decode())

@@ -63,9 +63,9 @@ class Kept:
         """Wait for the archive, a second at most: after an answer there is no CPU to go on with."""
         await self._archive.kept(improved.digest)
 
-    async def for_a_job(self, digest: str) -> bool:
+    async def for_a_job(self, digest: str, *, charge: Charge | None = None) -> bool:
         """Stretch a drawing's life beyond that of a job that is about to name it; return False if it is gone."""
-        return await self._results.keep_for_a_job(digest)
+        return await self._results.keep_for_a_job(digest, charge=charge)
 
     async def for_the_job(self, improved: Improved) -> bool:
         """The same for what a job has just got; what is in hand is kept anew. False: it must be redrawn."""

@@ -6,26 +6,26 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.exceptions import NoScriptError
 
 from rubydraw import keys
 from rubydraw.errors import RateLimited, StoreUnavailable
 from rubydraw.principal import Principal
-from rubydraw.store import Script, Store
+from rubydraw.store import Call, Script, Store
 
 WINDOW_S = 60
 CACHED, WHOLE = 1, 10
 """What an operation costs, in tenths of a request: one that is answered by what is kept, and any other."""
+REST = WHOLE - CACHED
+"""What is still to pay for one of which only then is known that nothing is kept."""
 FAILURES = 30
 """How often a minute one address may fail to say who it is."""
 MAX_REFUSED = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(NamedTuple):
     """
     How a caller stands after an operation, in whole requests.
 
@@ -60,19 +60,18 @@ class Charge:
         if self._limit is not None and (wait_s := self._quotas.refused_for_s(self._key)) > 0:
             self._refuse(wait_s)
 
-    def queue(self, pipe: Any) -> None:
-        """Queue the tenth in a pipeline; `answered` takes what comes of it."""
-        if self._limit is not None:
-            pipe.execute_command("EVALSHA", self._quotas.script.sha, 1, self._key, *self._args(CACHED))
+    def call(self, cost: int) -> Call | None:
+        """Return what counts so many tenths, to be sent with something else; `answered` takes what comes of it."""
+        if self._limit is None:
+            return None
+        return Call(self._quotas.script, [self._key], (cost, self._limit * WHOLE, WINDOW_S * 1000))
 
-    async def answered(self, answers: list[Any]) -> None:
-        """Read what came of `queue`; raise RateLimited."""
-        if not answers:
-            return
-        if isinstance(answers[0], NoScriptError):
-            await self._pay(CACHED)
-        elif not isinstance(answers[0], Exception):
-            self._read(CACHED, answers[0])
+    async def answered(self, cost: int, answer: Any) -> None:
+        """Read what came of `call`; raise RateLimited."""
+        if isinstance(answer, NoScriptError):
+            await self._pay(cost)
+        elif isinstance(answer, list):
+            self._read(cost, answer)
 
     async def enter(self) -> None:
         """Pay the tenth in a round trip of its own; raise RateLimited."""
@@ -80,20 +79,15 @@ class Charge:
 
     async def miss(self) -> None:
         """Pay what a whole request costs more; raise RateLimited."""
-        await self._pay(WHOLE - CACHED)
+        await self._pay(REST)
 
     async def whole(self) -> None:
         """Pay a whole request at once; raise RateLimited."""
         await self._pay(WHOLE)
 
     async def _pay(self, cost: int) -> None:
-        if self._limit is None:
-            return
         with suppress(StoreUnavailable):
-            self._read(cost, await self.store.script(self._quotas.script, [self._key], self._args(cost)))
-
-    def _args(self, cost: int) -> tuple[int, ...]:
-        return cost, (self._limit or 0) * WHOLE, WINDOW_S * 1000
+            await self.answered(cost, *await self.store.scripts(self.call(cost)))
 
     def _read(self, cost: int, answer: list[int]) -> None:
         counted, left, back_ms = answer

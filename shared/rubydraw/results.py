@@ -11,7 +11,7 @@ from rubydraw import keys, logs
 from rubydraw.drawing import Drawing
 from rubydraw.errors import StoreUnavailable
 from rubydraw.png import SIGNATURE
-from rubydraw.quotas import Charge
+from rubydraw.quotas import CACHED, Charge
 from rubydraw.store import Store, raise_first
 
 _WORDS = ("title", "style", "background", "notes", "model", "prompt_version")
@@ -62,29 +62,43 @@ class Results:
                 await asyncio.wait((reading,))  # also where the caller is refused: nothing is left behind
             return await reading
 
+        count = charge.call(CACHED) if charge else None
+
         def fill(pipe: Any) -> None:
             self.queue_get(pipe, digest, with_image)
-            if charge:
-                charge.queue(pipe)
+            if count:
+                count.queue(pipe)
 
-        answer, *charged = await self.store.pipeline(fill)
-        if charge:
-            await charge.answered(charged)
+        answer, *counted = await self.store.pipeline(fill)
+        if charge and count:
+            await charge.answered(CACHED, *counted)
         return read(answer)
 
     def queue_get(self, pipe: Any, digest: str, with_image: bool = True) -> None:
         """Queue the read of a drawing in a pipeline; `read` takes its answer."""
         pipe.hmget(keys.result(digest), *FIELDS, *(("image",) if with_image else ()))
 
-    async def keep_for_a_job(self, digest: str) -> bool:
-        """Stretch a drawing's life beyond that of a job that is about to name it; return False if it is gone."""
+    async def keep_for_a_job(self, digest: str, *, charge: Charge | None = None) -> bool:
+        """
+        Stretch a drawing's life beyond that of a job that is about to name it; return False if it is gone.
+
+        A `charge` is paid with the same round trip, or before it where results have a Redis of their own.
+        """
+        if charge and charge.store is not self.store:
+            await charge.enter()
+            charge = None
+        count = charge.call(CACHED) if charge else None
 
         def fill(pipe: Any) -> None:
             pipe.pexpire(keys.result(digest), keys.RESULT_OF_A_SETTLED_JOB_MS, gt=True)
             pipe.execute_command("HSTRLEN", keys.result(digest), "image")
             self.queue_get(pipe, digest, with_image=False)
+            if count:
+                count.queue(pipe)
 
-        _, image_bytes, words = await self.store.pipeline(fill)
+        _, image_bytes, words, *counted = await self.store.pipeline(fill)
+        if charge and count:
+            await charge.answered(CACHED, *counted)
         return isinstance(image_bytes, int) and image_bytes > len(SIGNATURE) and read(words) is not None
 
     async def put(self, digest: str, drawing: Drawing) -> None:

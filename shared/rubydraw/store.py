@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
@@ -38,6 +38,20 @@ class Script:
         folder = files("rubydraw") / "lua"
         self.text = "".join((folder / f"{name}.lua").read_text("utf-8") for name in names)
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+class Call(NamedTuple):
+    """A script with its keys and arguments; running it twice is as good as once."""
+
+    script: Script
+    keys: list[str]
+    args: tuple[Any, ...]
+
+    def queue(self, pipe: Any) -> None:
+        pipe.evalsha(self.script.sha, len(self.keys), *self.keys, *self.args)
+
+    def queue_whole(self, pipe: Any) -> None:
+        pipe.eval(self.script.text, len(self.keys), *self.keys, *self.args)
 
 
 class Store:
@@ -82,13 +96,22 @@ class Store:
         return answers
 
     async def script(self, script: Script, keys: list[str], args: Iterable[Any]) -> Any:
-        """Run a script; the caller sees to it that running it twice is as good as once."""
-
-        (answer,) = await self.pipeline(lambda pipe: pipe.evalsha(script.sha, len(keys), *keys, *args))
-        if isinstance(answer, NoScriptError):
-            (answer,) = await self.pipeline(lambda pipe: pipe.eval(script.text, len(keys), *keys, *args))
-        raise_first((answer,))
+        """Run a script."""
+        (answer,) = await self.scripts(Call(script, keys, tuple(args)))
         return answer
+
+    async def scripts(self, *calls: Call | None) -> list[Any]:
+        """Run scripts one after the other in one round trip; None is not sent, and is its own answer."""
+        sent = [call for call in calls if call]
+        if not sent:
+            return [None] * len(calls)
+        answers = await self.pipeline(lambda pipe: [call.queue(pipe) for call in sent])
+        for number, (call, answer) in enumerate(zip(sent, answers, strict=True)):
+            if isinstance(answer, NoScriptError):
+                (answers[number],) = await self.pipeline(call.queue_whole)
+        raise_first(answers)
+        each = iter(answers)
+        return [next(each) if call else None for call in calls]
 
     def connection(self) -> AbstractConnection:
         """Return a connection beside the pool, unopened; whoever has it opens it, times it and closes it."""

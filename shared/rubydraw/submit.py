@@ -18,7 +18,7 @@ from rubydraw.jobs import Jobs
 from rubydraw.kept import NOT_KEPT, Kept
 from rubydraw.message import JobMessage
 from rubydraw.pubsub import Publisher
-from rubydraw.quotas import Charge
+from rubydraw.quotas import REST, WHOLE, Charge
 from rubydraw.sketch import Sketch
 from rubydraw.unsettled import UnsettledJobs
 
@@ -87,21 +87,23 @@ class Submit:
         if not self._topic:
             raise Misconfigured(NO_JOBS)
         charge.check()
-        await charge.enter()
-        owner, request_id = charge.principal.owner, str(uuid.uuid4())
+        owner, request_id, unpaid = charge.principal.owner, str(uuid.uuid4()), WHOLE
         if idempotency_key is not None:
-            request_id, done_with = await self._bound(_input_hash(sketch, cache), request_id, owner, idempotency_key)
+            request_id, done_with = await self._bound(_input_hash(sketch, cache), request_id, charge, idempotency_key)
             if done_with:
                 return request_id
-        digest = self._improve.digest(sketch)
+            unpaid = REST
+        digest, kept = self._improve.digest(sketch), False
         if cache is CacheUse.ONLY:
             await self._kept.only(digest, with_image=False)
-        kept = cache is not CacheUse.REFRESH and await self._kept.for_a_job(digest)
+        if cache is not CacheUse.REFRESH:
+            kept = await self._kept.for_a_job(digest, charge=charge if unpaid == WHOLE else None)
+            unpaid = REST
         if cache is CacheUse.ONLY and not kept:
             raise ResultExpired(NOT_KEPT)
         status = "done" if kept else "queued"
         if not kept:
-            await self._admit(charge, request_id)
+            await self._admit(charge, unpaid, request_id)
         status, created_at_ms = await self._jobs.submit(
             request_id, status, digest=digest, outcome="HIT" if status == "done" else "", owner=owner,
             trace=logs.traceparent(),
@@ -112,16 +114,23 @@ class Submit:
             await self._publish(replace(job, refresh=cache is CacheUse.REFRESH, payer=charge.principal))
         return request_id
 
-    async def _admit(self, charge: Charge, request_id: str) -> None:
-        """Let one more job of this caller be queued, or raise RateLimited or BudgetExceeded."""
-        await charge.miss()
-        await self._budget.check(charge.principal)
-        await self._unsettled.take(charge.principal, request_id)
+    async def _admit(self, charge: Charge, unpaid: int, request_id: str) -> None:
+        """Let one more job of this caller be queued, in one round trip; raise RateLimited or BudgetExceeded."""
+        payer = charge.principal
+        take = self._unsettled.take(payer, request_id)
+        counted, full, place = await charge.store.scripts(charge.call(unpaid), self._budget.look(payer), take)
+        try:
+            await charge.answered(unpaid, counted)
+            self._budget.seen(full, payer)
+        except SketchError:
+            await self._unsettled.leave(take, place)
+            raise
+        await self._unsettled.taken(take, place)
 
-    async def _bound(self, input_hash: bytes, request_id: str, owner: str, key: str) -> tuple[str, bool]:
+    async def _bound(self, input_hash: bytes, request_id: str, charge: Charge, key: str) -> tuple[str, bool]:
         """Return the request that `key` stands for, and whether nothing is left to do for it."""
-        bind = self._idempotency_keys.bind
-        bound = await bind(owner, key, request_id, input_hash)
+        owner, bind = charge.principal.owner, self._idempotency_keys.bind
+        bound = await bind(owner, key, request_id, input_hash, charge=charge)
         if bound == request_id:
             return bound, False
         earlier = await self._jobs.read(bound)

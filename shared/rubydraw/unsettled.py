@@ -8,16 +8,18 @@ from rubydraw import keys
 from rubydraw.errors import RateLimited
 from rubydraw.jobs import SETTLED
 from rubydraw.principal import Principal
-from rubydraw.store import Script, Store
+from rubydraw.store import Call, Script, Store
 
 RETRY_AFTER_S = 5.0
+NEW = 2
+"""What take_place.lua answers where a job had no place before."""
 RECORDED_WITHIN_MS = keys.MINUTE_MS
 """A place is taken before its job is recorded: one without a record is given that long."""
 
 
 class UnsettledJobs:
     """
-    Places in Redis, one for each job; nobody has to give one back.
+    Places in Redis, one for each job; no job has to give its own back.
 
     Where all are taken the jobs themselves are looked at, and those that are settled lose theirs. So no missed
     message, no kill and no expired record holds a place. Raises StoreUnavailable when Redis cannot be reached.
@@ -27,21 +29,29 @@ class UnsettledJobs:
         self._store, self._limit, self._max_age_ms = store, limit, max_age_ms
         self._take = Script("take_place")
 
-    async def take(self, principal: Principal, request_id: str) -> None:
-        """Take a place for a job that is about to be recorded; raise RateLimited where there is none."""
+    def take(self, principal: Principal, request_id: str) -> Call | None:
+        """Return what takes a place for a job that is about to be recorded; `taken` is to be told its answer."""
         own = principal.limits.concurrent_jobs
         limit = self._limit if own is None else own
         if limit is None or not principal.account:
+            return None
+        return Call(self._take, [keys.unsettled(principal.account)], (request_id, limit, self._max_age_ms))
+
+    async def taken(self, take: Call | None, answer: int | None) -> None:
+        """Raise RateLimited where there was no place, and looking at the jobs frees none."""
+        if take is None or answer:
             return
-        key = keys.unsettled(principal.account)
-        for _ in range(2):
-            if await self._store.script(self._take, [key], (request_id, limit, self._max_age_ms)):
-                return
-            await self._sweep(key)
-        raise RateLimited(
-            f"{limit} of your jobs are not finished yet, which is all that may be; try again when one is.",
-            retry_after_s=RETRY_AFTER_S,
-        )
+        await self._sweep(take.keys[0])
+        if not await self._store.script(*take):
+            raise RateLimited(
+                f"{take.args[1]} of your jobs are not finished yet, which is all that may be; try again when one is.",
+                retry_after_s=RETRY_AFTER_S,
+            )
+
+    async def leave(self, take: Call | None, answer: int | None) -> None:
+        """Give up a place that was new: its job will not be recorded."""
+        if take and answer == NEW:
+            await self._store.run(lambda redis: redis.zrem(take.keys[0], take.args[0]))
 
     async def _sweep(self, key: str) -> None:
         """Free the places of jobs that are settled or gone: once they are, they stay so."""

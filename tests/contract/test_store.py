@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from rubydraw.errors import Code, GeminiBusy, StoreUnavailable
 from rubydraw.jobs import Jobs
-from rubydraw.store import COMMAND_TIMEOUT_S, Script, Store, connect, raise_first
+from rubydraw.store import COMMAND_TIMEOUT_S, Call, Script, Store, connect, raise_first
 
 from tests.contract.job_record import JobRecord
 from tests.contract.wire_proxy import WireProxy
@@ -85,6 +85,21 @@ async def test_script_is_sent_whole_only_where_it_is_unknown(store: Store, raw: 
         assert 0 == await store.script(Script("renew_flight"), ["a-key"], ("token", 1000))
     stats = await raw.info("commandstats")
     assert (3, 1) == (stats["cmdstat_evalsha"]["calls"], stats["cmdstat_eval"]["calls"])
+
+
+async def test_scripts_run_once_each_in_one_round_trip(store: Store, raw: redis.asyncio.Redis) -> None:
+    """Each has its own answer, in order, also where Redis knows only some of them; what is None is not sent."""
+    await raw.script_flush()
+    takes = [Call(Script("take_place"), [f"places {number}"], ("job", 1, 60_000)) for number in range(2)]
+    counts = Call(Script("charge"), ["quota"], (1, 10, 60_000))
+    assert 2 == (await store.scripts(takes[0]))[0]
+    first, nothing, counted, held = await store.scripts(takes[1], None, counts, takes[0])
+    assert (2, None, [1, 9], 1) == (first, nothing, counted[:2], held)
+    before = (await raw.info("stats"))["total_reads_processed"]
+    assert 8 == (await store.scripts(*takes, counts))[2][1]
+    this_question = 1
+    assert 1 == (await raw.info("stats"))["total_reads_processed"] - before - this_question
+    assert [None, None] == await store.scripts(None, None)
 
 
 async def test_error_in_a_pipeline_stands_in_its_place(store: Store, raw: redis.asyncio.Redis) -> None:

@@ -18,11 +18,12 @@ from tests.sketches import HOUR_MS
 ADA, BO = Principal(account="ada"), Principal(account="bo")
 
 
-async def taken(places: UnsettledJobs, principal: Principal = ADA, request_id: str = "") -> str:
+async def taken(store: Store, places: UnsettledJobs, principal: Principal = ADA, request_id: str = "") -> str:
     """Take a place; answer the request id, or nothing where there is none."""
     request_id = request_id or str(uuid.uuid4())
     try:
-        await places.take(principal, request_id)
+        if take := places.take(principal, request_id):
+            await places.taken(take, (await store.scripts(take))[0])
     except RateLimited as limited:
         assert limited.retry_after_s
         return ""
@@ -37,42 +38,52 @@ async def recorded(raw: redis.asyncio.Redis, status: str, *request_ids: str) -> 
 async def test_only_so_many_have_a_place(store: Store) -> None:
     """Of 40 at once 5; another caller has its own, and a job that has one keeps it."""
     places = UnsettledJobs(store, limit=5, max_age_ms=HOUR_MS)
-    got = [each for each in await asyncio.gather(*(taken(places) for _ in range(40))) if each]
+    got = [each for each in await asyncio.gather(*(taken(store, places) for _ in range(40))) if each]
     assert 5 == len(got)
-    assert await taken(places, BO)
-    assert got[0] == await taken(places, request_id=got[0])
+    assert await taken(store, places, BO)
+    assert got[0] == await taken(store, places, request_id=got[0])
 
 
 @pytest.mark.parametrize(("status", "room"), [("queued", False), ("running", False), ("done", True), ("error", True)])
 async def test_a_settled_job_has_no_place(store: Store, raw: redis.asyncio.Redis, status: str, room: bool) -> None:
     """Nobody gives it back: who finds all places taken looks at the jobs."""
     places = UnsettledJobs(store, limit=2, max_age_ms=HOUR_MS)
-    await recorded(raw, "queued", await taken(places))
-    await recorded(raw, status, await taken(places))
-    assert room == bool(await taken(places))
+    await recorded(raw, "queued", await taken(store, places))
+    await recorded(raw, status, await taken(store, places))
+    assert room == bool(await taken(store, places))
 
 
 async def test_a_job_that_is_gone_has_no_place(store: Store, raw: redis.asyncio.Redis) -> None:
     """Only one that was about to be recorded is waited for: a minute."""
     places = UnsettledJobs(store, limit=1, max_age_ms=HOUR_MS)
-    one = await taken(places)
-    assert not await taken(places)
+    one = await taken(store, places)
+    assert not await taken(store, places)
     await raw.zincrby(keys.unsettled("ada"), -61_000, one)
-    assert await taken(places)
+    assert await taken(store, places)
 
 
 async def test_no_place_outlives_its_job(store: Store, raw: redis.asyncio.Redis) -> None:
     """At the age at which a job expires its place does too."""
     places = UnsettledJobs(store, limit=1, max_age_ms=HOUR_MS)
-    one = await taken(places)
+    one = await taken(store, places)
     await recorded(raw, "queued", one)
     await raw.zincrby(keys.unsettled("ada"), -HOUR_MS, one)
-    assert await taken(places)
+    assert await taken(store, places)
+
+
+async def test_a_refused_job_leaves_the_place_it_took(store: Store) -> None:
+    """A job that had its place before keeps it."""
+    places = UnsettledJobs(store, limit=1, max_age_ms=HOUR_MS)
+    for held in (False, True):
+        take = places.take(ADA, "r1")
+        await places.leave(take, (await store.scripts(take))[0])
+        assert not held or not await taken(store, places)
+        assert held or await taken(store, places, request_id="r1")
 
 
 async def test_own_limits_go_first(store: Store, raw: redis.asyncio.Redis) -> None:
     """A key's own limit; without any nothing is counted."""
     unlimited = UnsettledJobs(store, limit=None, max_age_ms=HOUR_MS)
-    assert await taken(unlimited)
+    assert await taken(store, unlimited)
     assert [] == await raw.keys("*")
-    assert not await taken(unlimited, Principal(account="ada", limits=Limits(concurrent_jobs=0)))
+    assert not await taken(store, unlimited, Principal(account="ada", limits=Limits(concurrent_jobs=0)))

@@ -90,8 +90,19 @@ async def test_hits_are_served_and_misses_refused_when_the_budget_is_used_up(
         assert "HIT" == again["result"]["provenance"]["cache"]
         later = await service.improve(77, later=True, headers=of("192.0.2.99"))
         assert ("BUDGET_EXCEEDED", None) == (later["problem"]["code"], later["requestId"])
+        assert not await raw.exists(keys.unsettled("address:192.0.2.99"))
     await raw.hincrby(keys.BUDGET, "day", -1)
     assert (await services[0].improve(77, headers=of("192.0.2.99")))["result"]
+
+
+async def test_an_enqueue_takes_few_round_trips(services: list[SketchService], raw: redis.asyncio.Redis) -> None:
+    """What is kept, with a part of the charge; what else may refuse it; its record. A key is one more."""
+    await services[0].submit(0, headers=of("192.0.2.1"), idempotencyKey="a")
+    for shade, about, round_trips in ((1, {}, 3), (2, {"idempotencyKey": "b"}, 4)):
+        before = (await raw.info("stats"))["total_reads_processed"]
+        await services[0].submit(shade, headers=of("192.0.2.1"), **about)
+        this_question = 1
+        assert round_trips == (await raw.info("stats"))["total_reads_processed"] - before - this_question
 
 
 async def test_what_one_caller_may_not_spend_another_may(
