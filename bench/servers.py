@@ -87,7 +87,8 @@ def running(
 @contextmanager
 def a_valkey() -> Iterator[Server]:
     port = free_port()
-    with running(valkey.command(port), port, LOAD_CORE, {}) as server:
+    command = [*valkey.command(port), "--maxmemory", "4gb"]  # the pictures of all misses, and no hit is evicted
+    with running(command, port, LOAD_CORE, {}) as server:
         yield server
 
 
