@@ -83,7 +83,7 @@ class Improve:
         if kept is not None:
             return Improved(wish.digest, kept, "HIT")
         if charge:
-            await charge.miss()
+            await charge.whole()
         while True:
             shared = self._in_air.get(wish.shared_by)
             try:

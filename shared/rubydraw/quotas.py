@@ -18,8 +18,6 @@ from rubydraw.store import Call, Script, Store
 WINDOW_S = 60
 CACHED, WHOLE = 1, 10
 """What an operation costs, in tenths of a request: one that is answered by what is kept, and any other."""
-REST = WHOLE - CACHED
-"""What is still to pay for one of which only then is known that nothing is kept."""
 FAILURES = 30
 """How often a minute one address may fail to say who it is."""
 MAX_REFUSED = 10_000
@@ -41,14 +39,14 @@ class Charge:
     """
     One operation against its caller's quota: a tenth of a request at once, the rest if nothing is kept.
 
-    The first part travels with the read of what is kept, so that a hit costs no round trip more. Redis being away
-    refuses nobody: calls are then bounded by the instance's allowance.
+    It knows what has been paid: the tenth travels with whatever is read first, so that a hit costs no round trip
+    more. Redis being away refuses nobody: calls are then bounded by the instance's allowance.
     """
 
     def __init__(self, quotas: Quotas, principal: Principal, limit: int | None) -> None:
         self.principal = principal
         self.quota: Quota | None = None
-        self._quotas, self._limit = quotas, limit
+        self._quotas, self._limit, self._paid = quotas, limit, 0
         self._key = keys.quota(principal.account) if limit is not None else ""
 
     @property
@@ -60,42 +58,40 @@ class Charge:
         if self._limit is not None and (wait_s := self._quotas.refused_for_s(self._key)) > 0:
             self._refuse(wait_s)
 
-    def call(self, cost: int) -> Call | None:
-        """Return what counts so many tenths, to be sent with something else; `answered` takes what comes of it."""
-        if self._limit is None:
+    def call(self, upto: int) -> Call | None:
+        """Return what pays so many tenths in all, to be sent with something else; `answered` takes its answer."""
+        if self._limit is None or upto <= self._paid:
             return None
-        return Call(self._quotas.script, [self._key], (cost, self._limit * WHOLE, WINDOW_S * 1000))
+        return Call(self._quotas.script, [self._key], (upto - self._paid, self._limit * WHOLE, WINDOW_S * 1000))
 
-    async def answered(self, cost: int, answer: Any) -> None:
+    async def answered(self, upto: int, answer: Any) -> None:
         """Read what came of `call`; raise RateLimited."""
         if isinstance(answer, NoScriptError):
-            await self._pay(cost)
+            await self._pay(upto)
         elif isinstance(answer, list):
-            self._read(cost, answer)
+            self._read(upto, answer)
 
     async def enter(self) -> None:
         """Pay the tenth in a round trip of its own; raise RateLimited."""
         await self._pay(CACHED)
 
-    async def miss(self) -> None:
-        """Pay what a whole request costs more; raise RateLimited."""
-        await self._pay(REST)
-
     async def whole(self) -> None:
-        """Pay a whole request at once; raise RateLimited."""
+        """Pay what a whole request costs, so far as it is not paid yet; raise RateLimited."""
         await self._pay(WHOLE)
 
-    async def _pay(self, cost: int) -> None:
+    async def _pay(self, upto: int) -> None:
         with suppress(StoreUnavailable):
-            await self.answered(cost, *await self.store.scripts(self.call(cost)))
+            await self.answered(upto, *await self.store.scripts(self.call(upto)))
 
-    def _read(self, cost: int, answer: list[int]) -> None:
+    def _read(self, upto: int, answer: list[int]) -> None:
         counted, left, back_ms = answer
         self.quota = Quota(self._limit or 0, max(left, 0) // WHOLE, math.ceil(back_ms / 1000))
-        if not counted:
-            if cost == CACHED:
-                self._quotas.refuse_for(self._key, back_ms / 1000)
-            self._refuse(back_ms / 1000)
+        if counted:
+            self._paid = upto
+            return
+        if upto == CACHED:
+            self._quotas.refuse_for(self._key, back_ms / 1000)
+        self._refuse(back_ms / 1000)
 
     def _refuse(self, wait_s: float) -> None:
         self.quota = Quota(self._limit or 0, 0, math.ceil(wait_s))

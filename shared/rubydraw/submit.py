@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from rubydraw import logs
 from rubydraw.budget import Budget
@@ -18,11 +19,23 @@ from rubydraw.jobs import Jobs
 from rubydraw.kept import NOT_KEPT, Kept
 from rubydraw.message import JobMessage
 from rubydraw.pubsub import Publisher
-from rubydraw.quotas import REST, WHOLE, Charge
+from rubydraw.quotas import WHOLE, Charge
 from rubydraw.sketch import Sketch
 from rubydraw.unsettled import UnsettledJobs
 
 NO_JOBS = "Background jobs are switched off here; send the sketch with async: false."
+
+
+class Request(NamedTuple):
+    """
+    A background request. `repeated`: its idempotency key was used before; `settled`: nothing is left to do for it.
+
+    A running job counts as settled here: its worker has all it needs.
+    """
+
+    id: str
+    repeated: bool = False
+    settled: bool = False
 
 
 class Submit:
@@ -87,65 +100,77 @@ class Submit:
         if not self._topic:
             raise Misconfigured(NO_JOBS)
         charge.check()
-        owner, request_id, unpaid = charge.principal.owner, str(uuid.uuid4()), WHOLE
+        request = Request(str(uuid.uuid4()))
         if idempotency_key is not None:
-            request_id, done_with = await self._bound(_input_hash(sketch, cache), request_id, charge, idempotency_key)
-            if done_with:
-                return request_id
-            unpaid = REST
-        digest, kept = self._improve.digest(sketch), False
-        if cache is CacheUse.ONLY:
-            await self._kept.only(digest, with_image=False)
-        if cache is not CacheUse.REFRESH:
-            kept = await self._kept.for_a_job(digest, charge=charge if unpaid == WHOLE else None)
-            unpaid = REST
-        if cache is CacheUse.ONLY and not kept:
-            raise ResultExpired(NOT_KEPT)
-        status = "done" if kept else "queued"
+            request = await self._bound(_input_hash(sketch, cache), request.id, charge, idempotency_key)
+        if not request.settled:
+            await self._record(request, sketch, charge, cache)
+        return request.id
+
+    async def _record(self, request: Request, sketch: Sketch, charge: Charge, cache: CacheUse) -> None:
+        """Record a job, as done where its drawing is kept; hand over what is queued."""
+        digest, owner = self._improve.digest(sketch), charge.principal.owner
+        kept = await self._kept_for_a_job(digest, charge, cache)
         if not kept:
-            await self._admit(charge, unpaid, request_id)
+            await self._admit(charge, request.id)
         status, created_at_ms = await self._jobs.submit(
-            request_id, status, digest=digest, outcome="HIT" if status == "done" else "", owner=owner,
+            request.id, "done" if kept else "queued", digest=digest, outcome="HIT" if kept else "", owner=owner,
             trace=logs.traceparent(),
         )  # fmt: skip
-        logs.info("job.submitted", request_id=request_id, status=status, digest=digest[:12])
+        logs.info("job.submitted", request_id=request.id, status=status, digest=digest[:12])
         if status == "queued":
-            job = JobMessage(request_id, owner, created_at_ms, 0, digest, logs.traceparent(), sketch)
-            await self._publish(replace(job, refresh=cache is CacheUse.REFRESH, payer=charge.principal))
-        return request_id
+            job = JobMessage(request.id, owner, created_at_ms, 0, digest, logs.traceparent(), sketch)
+            job = replace(job, refresh=cache is CacheUse.REFRESH, payer=charge.principal)
+            await self._publish(job, repeated=request.repeated)
 
-    async def _admit(self, charge: Charge, unpaid: int, request_id: str) -> None:
+    async def _kept_for_a_job(self, digest: str, charge: Charge, cache: CacheUse) -> bool:
+        """Whether a kept drawing answers, which then outlives the job; raise ResultExpired where it has to."""
+        if cache is CacheUse.REFRESH:
+            return False
+        if cache is CacheUse.ONLY:
+            await self._kept.only(digest, with_image=False, charge=charge)
+        kept = await self._kept.for_a_job(digest, charge=charge)
+        if cache is CacheUse.ONLY and not kept:
+            raise ResultExpired(NOT_KEPT)
+        return kept
+
+    async def _admit(self, charge: Charge, request_id: str) -> None:
         """Let one more job of this caller be queued, in one round trip; raise RateLimited or BudgetExceeded."""
         payer = charge.principal
         take = self._unsettled.take(payer, request_id)
-        counted, full, place = await charge.store.scripts(charge.call(unpaid), self._budget.look(payer), take)
+        counted, full, place = await charge.store.scripts(charge.call(WHOLE), self._budget.look(payer), take)
         try:
-            await charge.answered(unpaid, counted)
+            await charge.answered(WHOLE, counted)
             self._budget.seen(full, payer)
         except SketchError:
             await self._unsettled.leave(take, place)
             raise
         await self._unsettled.taken(take, place)
 
-    async def _bound(self, input_hash: bytes, request_id: str, charge: Charge, key: str) -> tuple[str, bool]:
-        """Return the request that `key` stands for, and whether nothing is left to do for it."""
+    async def _bound(self, input_hash: bytes, new_id: str, charge: Charge, key: str) -> Request:
+        """Return the request that `key` stands for: an earlier one that lives, or one with `new_id`."""
         owner, bind = charge.principal.owner, self._idempotency_keys.bind
-        bound = await bind(owner, key, request_id, input_hash, charge=charge)
-        if bound == request_id:
-            return bound, False
+        bound = await bind(owner, key, new_id, input_hash, charge=charge)
+        if bound == new_id:
+            return Request(new_id)
         earlier = await self._jobs.read(bound)
         if earlier is None or earlier.status == "queued":
-            return bound, False
+            return Request(bound, repeated=earlier is not None)
         if earlier.status == "error" and Code(earlier.code).retryable:
-            return await bind(owner, key, request_id, input_hash, replaces=bound), False
-        return bound, True
+            again = await bind(owner, key, new_id, input_hash, replaces=bound)
+            return Request(again, repeated=again != new_id)
+        return Request(bound, repeated=True, settled=True)
 
-    async def _publish(self, job: JobMessage) -> None:
-        """Hand the job over; one that cannot be is settled, unless a worker has it all the same."""
+    async def _publish(self, job: JobMessage, *, repeated: bool) -> None:
+        """
+        Hand the job over; one that cannot be is settled, unless a worker has it all the same.
+
+        A repeated one was accepted before: it may have been handed over then, so it stays as it is.
+        """
         try:
             await self._publisher.publish(self._topic, job.data(), job.attributes())
         except SketchError as error:
-            if await self._jobs.abandon(job.request_id, error.code, error.message):
+            if repeated or await self._jobs.abandon(job.request_id, error.code, error.message):
                 raise
 
 

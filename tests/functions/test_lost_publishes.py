@@ -51,6 +51,20 @@ async def test_job_that_was_refused_is_not_done_when_it_arrives_all_the_same(
     assert [] == await pubsub_stand_in.dead_letters()
 
 
+async def test_repeat_that_cannot_be_handed_over_ends_no_job_that_was(
+    service: SketchService, deliveries: Deliveries, pubsub_stand_in: PubsubStandIn
+) -> None:
+    """The key's job is queued; its sender asks again, is refused, and has a drawing all the same."""
+    request_id = await service.submit(idempotencyKey="a-key")
+    await pubsub_stand_in.fail("refuse_publish", times=1000)
+    repeat = await service.improve(later=True, idempotencyKey="a-key")
+    assert (None, "MISCONFIGURED") == (repeat["requestId"], repeat["problem"]["code"])
+    await pubsub_stand_in.no_faults()
+    [(data, attributes)] = await pubsub_stand_in.pulled()
+    assert ACKNOWLEDGED == await deliveries.push(JobMessage.read(data, attributes, max_png_bytes=4096))
+    assert "done" == (await service.status(request_id))["status"]
+
+
 async def test_job_that_a_worker_has_is_accepted_though_its_publish_failed(
     service: SketchService, pubsub_stand_in: PubsubStandIn, worker_server: Server, gemini_stand_in: GeminiStandIn
 ) -> None:
