@@ -1,9 +1,9 @@
 """What access and limits cost a cached answer, side by side: `python -m bench.limits_cost`.
 
 Three instances of the GraphQL function over one Valkey, each on the same core: open to everybody; the same with a
-limit nobody reaches, counted by address; and with API keys and that limit. Rounds are interleaved; what counts is the
-CPU time that an instance takes for an answer, which its neighbours on the machine change least. Prints how many
-answers a core gives beside the open one, by CPU and by rate: the median of the ratios of the rounds.
+limit nobody reaches, counted by address; and with API keys and that limit. Rounds are interleaved, and all three are
+started anew several times; what counts is the CPU time that an instance takes for an answer, which its neighbours on
+the machine change least. Prints how many answers a core gives beside the open one: the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -30,13 +30,17 @@ from emulator import valkey
 
 CORE = 0
 CONNECTIONS = 8
+KEY, ENTRY = api_keys.new("bench")
+LIMITED = {"REQUESTS_PER_MINUTE": "1000000000"}
+KEYED = {"ACCESS": "required", "API_KEYS": json.dumps([ENTRY.entry]), "IMAGE_SIGNING_KEY": KEY}
+KINDS = {"open": {}, "limits": LIMITED, "access and limits": LIMITED | KEYED}
 IMPROVE = "mutation($input: ImproveSketchInput!) { improveSketch(input: $input) { errors result { imageBase64 } } }"
 
 
-def request(sketch: Path, key: str) -> bytes:
+def request(sketch: Path) -> bytes:
     png = base64.b64encode(sketch.read_bytes()).decode()
     body = json.dumps({"query": IMPROVE, "variables": {"input": {"pngBase64": png}}}).encode()
-    fields = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nauthorization: Bearer {key}\r\n\r\n"
+    fields = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nauthorization: Bearer {KEY}\r\n\r\n"
     return f"POST /graphql HTTP/1.1\r\nhost: x\r\n{fields}".encode() + body
 
 
@@ -96,12 +100,9 @@ def cpu_s(pid: int) -> float:
     return sum(int(stat.split()[0]) for stat in stats) / 1e9
 
 
-async def measure(rounds: int, hits: int, sketch: Path, image_bytes: int) -> None:
-    key, entry = api_keys.new("bench")
-    sent, redis, gemini = request(sketch, key), free_port(), free_port()
-    limited = {"REQUESTS_PER_MINUTE": "1000000000"}
-    keyed = {"ACCESS": "required", "API_KEYS": json.dumps([entry.entry]), "IMAGE_SIGNING_KEY": api_keys.new("i")[0]}
-    kinds = {"open": {}, "limits": limited, "access and limits": limited | keyed}
+async def measure(starts: int, rounds: int, hits: int, sketch: Path, image_bytes: int) -> None:
+    sent, redis, gemini = request(sketch), free_port(), free_port()
+    took: dict[str, dict[str, list[float]]] = {name: {"cpu": [], "wall": []} for name in KINDS}
     with ExitStack() as stack:
         stack.enter_context(running(list(valkey.command(redis)), {}))
         stack.enter_context(running([sys.executable, "-m", "emulator.gemini", "--port", str(gemini)], {}))
@@ -112,51 +113,60 @@ async def measure(rounds: int, hits: int, sketch: Path, image_bytes: int) -> Non
             "ACCESS": "off",
             "LOG_LEVEL": "WARNING",
         }
-
-        def instance(settings: dict[str, str]) -> tuple[int, list[str], dict[str, str]]:
-            port = free_port()
-            framework = str(Path(sys.executable).with_name("functions-framework"))
-            source = str(ROOT / "functions" / "graphql" / "main.py")
-            function = [framework, "--target", "graphql", "--source", source, "--host", "127.0.0.1"]
-            return port, ["taskset", "-c", str(CORE), *function, "--port", str(port)], shared | settings
-
-        port, command, environment = instance({})
-        with running(command, environment):  # it imports what a call needs: no instance that is measured has that
+        with instance(shared) as (port, _):  # has in memory what a call needs; no instance that is measured does
             await until_up(port, sent)
             await enlarge(redis, image_bytes)
+        for _ in range(starts):  # no two processes are equally fast, whatever they run
+            await compare(shared, sent, rounds, hits, took)
+    for name in KINDS:
+        by_cpu, by_rate = (
+            statistics.median(one / other for one, other in zip(took["open"][what], took[name][what], strict=True))
+            for what in ("cpu", "wall")
+        )
+        cpu_us = statistics.median(took[name]["cpu"])
+        print(f"{name:17} {cpu_us:5.0f} µs of CPU a hit; answers beside the open one: {by_cpu:.3f} by CPU, "
+              f"{by_rate:.3f} by rate")  # fmt: skip
+
+
+async def compare(
+    shared: dict[str, str], sent: bytes, rounds: int, hits: int, took: dict[str, dict[str, list[float]]]
+) -> None:
+    """Start one instance of each kind and ask them in turn."""
+    each = hits // CONNECTIONS
+    with ExitStack() as stack:
         instances = {}
-        for name, settings in kinds.items():
-            port, command, environment = instance(settings)
-            process = stack.enter_context(running(command, environment))
+        for name in KINDS:
+            port, pid = instances[name] = stack.enter_context(instance(shared | KINDS[name]))
             await until_up(port, sent)
-            said = await ask(port, sent, 200)
+            said = await ask(port, sent, 100)
             if b'"errors":[]' not in said or (b"ratelimit:" in said.lower()) != (name != "open"):
                 raise SystemExit(f"the instance with {name} answers {said[:300]!r}")
-            instances[name] = (port, process.pid)
-        cpu: dict[str, list[float]] = {name: [] for name in kinds}
-        wall: dict[str, list[float]] = {name: [] for name in kinds}
         for number in range(rounds):
-            for name in list(instances)[:: 1 if number % 2 else -1]:
+            for name in list(KINDS)[:: 1 if number % 2 else -1]:
                 port, pid = instances[name]
-                began, before = time.monotonic(), cpu_s(pid)
-                await asyncio.gather(*(ask(port, sent, hits // CONNECTIONS) for _ in range(CONNECTIONS)))
-                cpu[name].append((cpu_s(pid) - before) / (hits // CONNECTIONS * CONNECTIONS) * 1e6)
-                wall[name].append(time.monotonic() - began)
-    for name in kinds:
-        by_cpu, by_rate = (
-            statistics.median(one / other for one, other in zip(took["open"], took[name], strict=True))
-            for took in (cpu, wall)
-        )
-        took_us, fastest_us = statistics.median(cpu[name]), min(cpu[name])
-        print(f"{name:17} {took_us:5.0f} µs of CPU a hit, at best {fastest_us:5.0f}; "
-              f"answers a core gives: {by_cpu:.3f} of the open one, by rate {by_rate:.3f}")  # fmt: skip
+                began_s, before_s = time.monotonic(), cpu_s(pid)
+                await asyncio.gather(*(ask(port, sent, each) for _ in range(CONNECTIONS)))
+                took[name]["cpu"].append((cpu_s(pid) - before_s) / (each * CONNECTIONS) * 1e6)
+                took[name]["wall"].append(time.monotonic() - began_s)
+
+
+@contextmanager
+def instance(settings: dict[str, str]) -> Iterator[tuple[int, int]]:
+    """Start the GraphQL function; yield its port and process id."""
+    port = free_port()
+    framework = str(Path(sys.executable).with_name("functions-framework"))
+    source = str(ROOT / "functions" / "graphql" / "main.py")
+    function = [framework, "--target", "graphql", "--source", source, "--host", "127.0.0.1", "--port", str(port)]
+    with running(["taskset", "-c", str(CORE), *function], settings) as process:
+        yield port, process.pid
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--hits", type=int, default=2000)
+    parser.add_argument("--starts", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--hits", type=int, default=160)
     parser.add_argument("--sketch", type=Path, default=ROOT / "examples" / "house.png")
     parser.add_argument("--image-bytes", type=int, default=0, help="size of the cached picture; 0: the stand-in's own")
     given = parser.parse_args()
-    asyncio.run(measure(given.rounds, given.hits, given.sketch, given.image_bytes))
+    asyncio.run(measure(given.starts, given.rounds, given.hits, given.sketch, given.image_bytes))
