@@ -29,7 +29,7 @@ def table(header: Row, rows: Iterable[Row]) -> str:
 
 
 def targets(judged: Iterable[Target]) -> str:
-    return table(("target", "bound", "measured", "reached"), [target.row() for target in judged])
+    return table(("target", "bound", "measured", "reached", "by CPU"), [target.row() for target in judged])
 
 
 def answers(results: Results) -> Iterator[str]:
