@@ -19,7 +19,8 @@ WINDOW_S = 60
 CACHED, WHOLE = 1, 10
 """What an operation costs, in tenths of a request: one that is answered by what is kept, and any other."""
 FAILURES = 30
-"""How often a minute one address may fail to say who it is."""
+"""How often a minute one address may fail to say who it is; each counts as little as there is, as refusals of that
+are remembered."""
 MAX_REFUSED = 10_000
 
 
@@ -116,7 +117,9 @@ class Quotas:
 
     async def failed_authentication(self, address: str) -> None:
         """Count a request of nobody whom we know; raise RateLimited where there are too many from this address."""
-        await Charge(self, Principal(account=f"failed:{address}"), FAILURES).whole()
+        charge = Charge(self, Principal(account=f"failed:{address}"), FAILURES // WHOLE)
+        charge.check()
+        await charge.enter()
 
     def refused_for_s(self, key: str) -> float:
         """Return the seconds for which a caller that was refused the least there is will be refused again."""

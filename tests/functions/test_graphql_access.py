@@ -214,6 +214,23 @@ async def test_idempotency_keys_of_two_callers_never_meet(guarded: SketchService
     assert "not_found" == (await status(guarded, other, ADA))["status"]
 
 
+async def test_who_fails_again_and_again_is_refused_as_such(guarded: SketchService, http: httpx2.AsyncClient) -> None:
+    """By address, with the seconds after which to come again; a key is still taken there, and other addresses wait
+    for nobody."""
+
+    async def asks(address: str, credential: str) -> httpx2.Response:
+        headers = bearer(credential) | {"x-forwarded-for": address}
+        return await http.post(f"{guarded.url}/graphql", json={"query": "{ __typename }"}, headers=headers)
+
+    failed = await asyncio.gather(*(asks("192.0.2.30", "wrong") for _ in range(40)))
+    assert [401] * 30 + [429] * 10 == sorted(answer.status_code for answer in failed)
+    refused = next(answer for answer in failed if answer.status_code == 429)
+    assert "RATE_LIMITED" == refused.json()["errors"][0]["extensions"]["code"]
+    assert 0 < int(refused.headers["retry-after"]) <= 61
+    assert 200 == (await asks("192.0.2.30", ADA)).status_code
+    assert 401 == (await asks("192.0.2.31", "wrong")).status_code
+
+
 async def test_no_credential_reaches_a_log_line(guarded: SketchService, guarded_server: Server, issuer: Issuer) -> None:
     """Good or bad, key or token, whole or in its longest part; the reason does."""
     canary, token, forged = api_keys.new("canary")[0], issuer.token(sub="canary-sub"), issuer.token(aud="canary-aud")

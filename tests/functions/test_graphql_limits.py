@@ -96,13 +96,15 @@ async def test_hits_are_served_and_misses_refused_when_the_budget_is_used_up(
 
 
 async def test_an_enqueue_takes_few_round_trips(services: list[SketchService], raw: redis.asyncio.Redis) -> None:
-    """What is kept, with a part of the charge; what else may refuse it; its record. A key is one more."""
-    await services[0].submit(0, headers=of("192.0.2.1"), idempotencyKey="a")
-    for shade, about, round_trips in ((1, {}, 3), (2, {"idempotencyKey": "b"}, 4)):
+    """What is kept, with a part of the charge; what else may refuse it; its record. Each costs as much as ever."""
+    await services[0].submit(0, headers=of("192.0.2.2"), idempotencyKey="a")
+    asks: list[tuple[dict[str, Any], int]] = [({}, 3), ({"idempotencyKey": "b"}, 4), ({"cache": "REFRESH"}, 2)]
+    for shade, (about, round_trips) in enumerate(asks, 1):
         before = (await raw.info("stats"))["total_reads_processed"]
         await services[0].submit(shade, headers=of("192.0.2.1"), **about)
         this_question = 1
         assert round_trips == (await raw.info("stats"))["total_reads_processed"] - before - this_question
+    assert b"30" == await raw.hget(keys.quota("address:192.0.2.1"), "used")
 
 
 async def test_what_one_caller_may_not_spend_another_may(
