@@ -16,11 +16,11 @@ DAY_MS = 24 * 60 * 60 * 1000
 
 
 def result(digest: str, drawing: Drawing, outcome: str, *, with_image: bool = True) -> Words:
-    """Return the words of a drawing; one whose image is here though nobody asked for it is not encoded."""
+    """Return the words of a drawing, its image in bytes; one that is here though nobody asked for it stays unasked."""
     return {
         "named": (digest, drawing.image_sha256),
         "unasked": b"" if with_image else drawing.image,
-        "imageBase64": pybase64.b64encode_as_string(drawing.image) if with_image else "",
+        "imageBase64": drawing.image if with_image else b"",
         "mimeType": "image/png",
         "title": drawing.title,
         "style": drawing.style,
@@ -39,8 +39,8 @@ def result(digest: str, drawing: Drawing, outcome: str, *, with_image: bool = Tr
 
 def data_url(result: Words) -> str:
     """Return the picture in its address; nothing where it is not at hand."""
-    encoded = result["imageBase64"] or pybase64.b64encode_as_string(result["unasked"])
-    return f"data:image/png;base64,{encoded}" if encoded else ""
+    image = result["imageBase64"] or result["unasked"]
+    return f"data:image/png;base64,{pybase64.b64encode_as_string(image)}" if image else ""
 
 
 def problem(code: Code, message: str, retry_after_s: float | None = None) -> Words:

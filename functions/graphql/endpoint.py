@@ -14,13 +14,14 @@ from negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, answer_type
 from parameters import BadRequest, Parameters, from_body, from_query_string
 from rubydraw.errors import SketchError, Unavailable
 from rubydraw.principal import Principal
+from splicing import Pieces, PiecesResponse
 from sse import EventStream
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 PATHS = frozenset({"/", "/graphql"})
 
-Outcome = bytes | AsyncGenerator[bytes] | list[GraphQLFormattedError]
+Outcome = Pieces | AsyncGenerator[bytes] | list[GraphQLFormattedError]
 
 
 class Endpoint:
@@ -90,8 +91,8 @@ class Endpoint:
             parameters = from_query_string(request)
         outcome = await self._run(request, principal, parameters, streams=media_type == EVENT_STREAM)
         if media_type == EVENT_STREAM:
-            return EventStream(_bodies(outcome) if isinstance(outcome, bytes | list) else outcome)
-        if isinstance(outcome, bytes):
+            return EventStream(_bodies(outcome) if isinstance(outcome, tuple | list) else outcome)
+        if isinstance(outcome, tuple):
             return _response(200, outcome, media_type, request.state.answer_headers)
         status = 400 if media_type == GRAPHQL_RESPONSE else 200
         return _response(status, orjson.dumps({"errors": outcome}), media_type)
@@ -122,13 +123,13 @@ class Endpoint:
 _COMMON = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
 
-async def _bodies(outcome: bytes | list[GraphQLFormattedError]) -> AsyncGenerator[bytes]:
-    yield outcome if isinstance(outcome, bytes) else orjson.dumps({"errors": outcome})
+async def _bodies(outcome: Pieces | list[GraphQLFormattedError]) -> AsyncGenerator[bytes]:
+    yield b"".join(outcome) if isinstance(outcome, tuple) else orjson.dumps({"errors": outcome})
 
 
-def _response(status: int, body: bytes, media_type: str, headers: Mapping[str, str] | None = None) -> Response:
-    content_type = f"{media_type}; charset=utf-8"
-    return Response(body, status, {**_COMMON, "content-type": content_type, **(headers or {})})
+def _response(status: int, body: bytes | Pieces, media_type: str, headers: Mapping[str, str] | None = None) -> Response:
+    all_headers = {**_COMMON, "content-type": f"{media_type}; charset=utf-8", **(headers or {})}
+    return Response(body, status, all_headers) if isinstance(body, bytes) else PiecesResponse(body, status, all_headers)
 
 
 def _refused(refusal: BadRequest) -> Response:

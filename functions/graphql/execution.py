@@ -1,4 +1,4 @@
-"""Executes an operation, or each event of one, to bytes: no picture outlives its answer, no fault shows its text."""
+"""Executes an operation, or each event of one, to JSON: no picture outlives its answer, no fault shows its text."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from graphql import (
 )
 from leaves import LeafExecutor, is_coroutine
 from rubydraw.errors import Stopping
+from splicing import Pieces, pieces
 
 OnFault = Callable[[Exception], str]
 """Logs an exception that nobody expected, and answers the trace id by which to find it."""
@@ -33,7 +34,7 @@ async def execute(
     variables: dict[str, Any],
     context: Any,
     on_fault: OnFault,
-) -> bytes | list[GraphQLFormattedError]:
+) -> Pieces | list[GraphQLFormattedError]:
     """Answer the response as JSON, or the errors of variables that do not fit: then nothing was executed."""
     executor = _executor(schema, document, operation, variables, context)
     if isinstance(executor, list):
@@ -66,7 +67,7 @@ async def _responses(executor: Executor[Any], on_fault: OnFault) -> AsyncGenerat
             return
         async with aclosing(cast("AsyncGenerator[Any]", source)):
             async for event in source:
-                yield await _executed(executor.build_per_event_executor(event), on_fault)
+                yield b"".join(await _executed(executor.build_per_event_executor(event), on_fault))
     except Stopping:
         raise
     except Exception as error:
@@ -104,7 +105,7 @@ def _executor(
     return executor
 
 
-async def _executed(executor: Executor[Any], on_fault: OnFault) -> bytes:
+async def _executed(executor: Executor[Any], on_fault: OnFault) -> Pieces:
     outcome = executor.execute_operation()
     result = cast("ExecutionResult", await outcome if inspect.isawaitable(outcome) else outcome)
     try:
@@ -113,10 +114,10 @@ async def _executed(executor: Executor[Any], on_fault: OnFault) -> bytes:
         _release(executor, result)
 
 
-def _serialized(result: ExecutionResult, on_fault: OnFault) -> bytes:
+def _serialized(result: ExecutionResult, on_fault: OnFault) -> Pieces:
     if not result.errors:
-        return orjson.dumps({"data": result.data})
-    return orjson.dumps({"errors": [_presented(error, on_fault) for error in result.errors], "data": result.data})
+        return pieces({"data": result.data})
+    return pieces({"errors": [_presented(error, on_fault) for error in result.errors], "data": result.data})
 
 
 def _presented(error: GraphQLError, on_fault: OnFault) -> GraphQLFormattedError:

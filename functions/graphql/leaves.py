@@ -38,6 +38,8 @@ class LeafExecutor(Executor[Any]):
             value = source.get(name)
             if field is not None and field.resolve is None and value is not None:
                 leaf = field.type.of_type if isinstance(field.type, GraphQLNonNull) else field.type
+                if type(value) is bytes:
+                    return value  # a picture: base64 as late as it can be, in `splicing`
                 if isinstance(leaf, GraphQLScalarType | GraphQLEnumType):
                     try:
                         coerced = leaf.coerce_output_value(value)

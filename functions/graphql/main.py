@@ -28,6 +28,7 @@ except BadSettings as bad:
 
 gc.freeze()  # and it will never be: the server forks after this, and the collector need not walk it again
 gc.enable()
+gc.set_threshold(10_000)  # no picture hangs on garbage (execution.py): at 700, a sixth of a status request
 
 
 @functools.cache
