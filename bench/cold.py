@@ -22,7 +22,7 @@ from pathlib import Path
 
 from bench import imports, report
 from bench.contenders import function, own_bin
-from bench.servers import ROOT, SERVER_CORE, UNLIMITED, free_port, running
+from bench.servers import ALLOCATOR, ROOT, SERVER_CORE, UNLIMITED, free_port, running
 from bench.world import world
 
 HELLO = """\
@@ -76,7 +76,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
             "a cached hit": Start("graphql", graphql, hit),
             "a push that is a hit": Start("worker", worker, push),
         }
-        environment = {**addresses, **UNLIMITED, "ACCESS": "off", "LOG_LEVEL": "ERROR"}
+        environment = {**addresses, **UNLIMITED, **ALLOCATOR, "ACCESS": "off", "LOG_LEVEL": "ERROR"}
         for start in starts.values():  # warm: bytecode, disk cache, and the drawing that will be a hit
             first_answer_ms(start, environment)
         taken_ms: dict[str, list[float]] = {name: [] for name in starts}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import environments
 from bench.environments import PEERS
-from bench.servers import ROOT, UNLIMITED
+from bench.servers import ALLOCATOR, ROOT, UNLIMITED
 
 SERVICE, CEILING, PARSED, BARE = "this service", "bare Starlette", "bare, parse + hash", "bare function"
 FLASK, STRAWBERRY, ARIADNE, YOGA = "Flask, graphql-core", "Strawberry, FastAPI", "Ariadne", "GraphQL Yoga"
@@ -44,17 +44,17 @@ def own_bin() -> Path:
 
 def _service() -> Contender:
     source = ROOT / "functions/graphql/main.py"
-    return Contender(SERVICE, function(own_bin(), "graphql", source), {"ACCESS": "off", **UNLIMITED})
+    return Contender(SERVICE, function(own_bin(), "graphql", source), {"ACCESS": "off", **UNLIMITED, **ALLOCATOR})
 
 
 def _ceiling(name: str) -> Contender:
     words = [str(own_bin() / "gunicorn"), "--workers", "1", "--worker-class", "uvicorn_worker.UvicornWorker"]
     words += ["--chdir", str(PEERS)]
-    return Contender(name, lambda port: [*words, "--bind", f"127.0.0.1:{port}", "ceiling:app"], {})
+    return Contender(name, lambda port: [*words, "--bind", f"127.0.0.1:{port}", "ceiling:app"], ALLOCATOR)
 
 
 def _bare() -> Contender:
-    return Contender(BARE, function(own_bin(), "bare", PEERS / "bare_function.py"), {})
+    return Contender(BARE, function(own_bin(), "bare", PEERS / "bare_function.py"), ALLOCATOR)
 
 
 def _flask() -> Contender:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 
-from bench.servers import UNLIMITED
+from bench.servers import ALLOCATOR, UNLIMITED
 from emulator import valkey
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -163,4 +163,4 @@ def surroundings(*gemini_options: str) -> Iterator[tuple[dict[str, str], str]]:
     ):
         url = f"http://127.0.0.1:{gemini}"
         settings = {"REDIS_URL": f"redis://127.0.0.1:{redis}/0", "GEMINI_API_KEY": "none", "GEMINI_BASE_URL": url}
-        yield {**settings, **UNLIMITED, "ACCESS": "off", "LOG_LEVEL": "ERROR"}, url
+        yield {**settings, **UNLIMITED, **ALLOCATOR, "ACCESS": "off", "LOG_LEVEL": "ERROR"}, url

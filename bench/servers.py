@@ -21,6 +21,8 @@ START_S = 60.0
 _CEILINGS = ("DAILY_CALLS", "DAILY_DOLLARS", "PRINCIPAL_DAILY_CALLS", "PRINCIPAL_DAILY_DOLLARS")
 UNLIMITED = dict.fromkeys((*_CEILINGS, "REQUESTS_PER_MINUTE", "CONCURRENT_JOBS"), "unlimited")
 """What is measured is how much a function can do, not how much it may."""
+ALLOCATOR = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(16 * 1024 * 1024))
+"""As Terraform sets it for both functions; the ceilings get it too."""
 
 
 def free_port() -> int:

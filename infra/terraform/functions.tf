@@ -49,6 +49,13 @@ locals {
     length(var.cors_origins) == 0 ? {} : { CORS_ORIGINS = join(",", var.cors_origins) },
     var.settings,
   )
+
+  # For glibc, not for us: it keeps up to 16 MiB of what was freed, so that the next picture need not fault it in again.
+  # A cached drawing with its picture takes a sixth less CPU, an instance some 3 MiB more. One without the other is slow.
+  allocator = {
+    MALLOC_MMAP_THRESHOLD_ = 16777216
+    MALLOC_TRIM_THRESHOLD_ = 16777216
+  }
 }
 
 resource "google_service_account" "function" {
@@ -86,7 +93,7 @@ resource "google_cloudfunctions2_function" "this" {
     available_cpu                    = tostring(each.value.size.cpu)
     available_memory                 = "${each.value.size.memory_mb}Mi"
     direct_vpc_egress                = "VPC_EGRESS_PRIVATE_RANGES_ONLY" # Gemini is reached directly
-    environment_variables            = merge({ MAX_IN_FLIGHT = each.value.max_in_flight }, local.environment)
+    environment_variables            = merge(local.allocator, { MAX_IN_FLIGHT = each.value.max_in_flight }, local.environment)
     ingress_settings                 = each.value.ingress_settings
     max_instance_count               = each.value.size.max_instances
     max_instance_request_concurrency = each.value.size.concurrency

@@ -116,6 +116,8 @@ run "no_secret_is_in_the_environment_or_the_state" {
       GEMINI_LOCATION         = "global"
       GEMINI_MODE             = "api"
       GEMINI_PROJECT          = "demo-project"
+      MALLOC_MMAP_THRESHOLD_  = "16777216"
+      MALLOC_TRIM_THRESHOLD_  = "16777216"
       MAX_IN_FLIGHT           = "250"
       PRINCIPAL_DAILY_CALLS   = "100"
       PRINCIPAL_DAILY_DOLLARS = "10"
@@ -123,7 +125,7 @@ run "no_secret_is_in_the_environment_or_the_state" {
       REDIS_CA_CERT           = "CERTIFICATE"
       REQUESTS_PER_MINUTE     = "60"
     })])
-    error_message = "The plain environment holds ceilings, addresses, names and a public certificate."
+    error_message = "The plain environment holds sizes, ceilings, addresses, names and a public certificate."
   }
   assert {
     condition     = { for name, f in google_cloudfunctions2_function.this : name => [for s in f.service_config[0].secret_environment_variables : s.key] } == { graphql = ["API_KEYS", "GEMINI_API_KEY", "IMAGE_SIGNING_KEY", "REDIS_URL"], worker = ["GEMINI_API_KEY", "REDIS_URL"] }
