@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 
@@ -28,6 +29,17 @@ def _no_ambient_settings() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith(_FOREIGN)]:
             patch.delenv(name)
         yield
+
+
+@pytest.fixture
+def logging_as_it_was() -> Iterator[None]:
+    """Logging is of the process: what a test starts, it ends."""
+    root, ours = logging.getLogger(), logging.getLogger("rubydraw")
+    handlers, level, our_level = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    ours.setLevel(our_level)
 
 
 @pytest.fixture(scope="session")

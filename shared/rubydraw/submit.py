@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rubydraw import logs
 from rubydraw.budget import Budget
 from rubydraw.drawing import CacheUse, Improved
-from rubydraw.errors import Code, Misconfigured, ResultExpired, SketchError
+from rubydraw.errors import BudgetExceeded, Code, Misconfigured, ResultExpired, SketchError
 from rubydraw.idempotency import IdempotencyKeys
 from rubydraw.improve import Improve
 from rubydraw.jobs import Jobs
@@ -112,7 +112,7 @@ class Submit:
         digest, owner = self._improve.digest(sketch), charge.principal.owner
         kept = await self._kept_for_a_job(digest, charge, cache)
         if not kept:
-            await self._admit(charge, request.id)
+            kept = await self._admitted(request, digest, charge, cache)
         status, created_at_ms = await self._jobs.submit(
             request.id, "done" if kept else "queued", digest=digest, outcome="HIT" if kept else "", owner=owner,
             trace=logs.traceparent(),
@@ -133,6 +133,17 @@ class Submit:
         if cache is CacheUse.ONLY and not kept:
             raise ResultExpired(NOT_KEPT)
         return kept
+
+    async def _admitted(self, request: Request, digest: str, charge: Charge, cache: CacheUse) -> bool:
+        """Let the job be queued; over the budget, what the archive has still answers. Return whether it does."""
+        try:
+            await self._admit(charge, request.id)
+        except BudgetExceeded:
+            archived = cache is CacheUse.USE and await self._kept.archived(digest, since_ms=0)
+            if not (archived and await self._kept.for_a_job(digest)):
+                raise
+            return True
+        return False
 
     async def _admit(self, charge: Charge, request_id: str) -> None:
         """Let one more job of this caller be queued, in one round trip; raise RateLimited or BudgetExceeded."""

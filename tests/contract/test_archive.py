@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from rubydraw.archive import DEADLINE_S, FAILURES, OPEN_S, Archive
+from rubydraw.archive import DEADLINE_S, FAILURES, FORMAT, OPEN_S, Archive
 from rubydraw.drawing import Drawing
 from rubydraw.settings import Settings
 
@@ -95,6 +96,12 @@ async def test_drawing_with_fallback_metadata_is_not_kept(place: Place) -> None:
     assert None is await place.archive.get(DIGEST)
 
 
+def of_a_newer_revision(data: bytes) -> bytes:
+    """Return the object with one word more, and the hash of that."""
+    rest = data.partition(b"\n")[2].replace(b"{", b'{"licence":"MIT",', 1)
+    return FORMAT + hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
+
+
 BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "cut": lambda data: data[:-20],
     "cut to its head": lambda data: data.partition(b"\n")[0],
@@ -102,6 +109,7 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "changed": lambda data: data.replace(b"flat", b"flap"),
     "foreign": lambda _: b"GIF89a and so on",
     "of another format": lambda data: data.replace(b"drawing 1", b"drawing 2"),
+    "of a newer revision": of_a_newer_revision,
 }
 
 

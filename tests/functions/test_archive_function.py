@@ -22,13 +22,14 @@ from tests.servers import Server
 from tests.sketches import png, sketch
 from tests.stand_ins import GeminiStandIn
 
-DRAWINGS = 6
+DRAWINGS, DAILY_CALLS = 6, 1000
 
 
 @pytest.fixture(scope="module")
 def archived(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The settings of functions that keep drawings in a folder."""
-    return environment | {"ARCHIVE_URL": f"file://{tmp_path_factory.mktemp('archive')}"}
+    folder = tmp_path_factory.mktemp("archive")
+    return environment | {"ARCHIVE_URL": f"file://{folder}", "DAILY_CALLS": str(DAILY_CALLS)}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,21 @@ async def test_after_a_flush_nothing_is_paid_for_twice(
         again = [await archiving.improve(shade, hints="flush") for shade in range(DRAWINGS)]
         assert [(cache, shown(each)[1]) for each in made] == [shown(each) for each in again]
     assert DRAWINGS == await gemini_stand_in.calls()
+
+
+async def test_over_the_budget_the_archive_still_answers_a_job(
+    archiving: SketchService, gemini_stand_in: GeminiStandIn, raw: redis.asyncio.Redis
+) -> None:
+    """What is kept costs nothing: it is done at once; what is not, and a new one, are refused."""
+    await archiving.improve(hints="budget")
+    await raw.flushall()
+    today = (await raw.time())[0] // 86_400
+    await raw.hset(keys.BUDGET, mapping={"day": today, "calls": DAILY_CALLS, "microdollars": 0})
+    for asked in ({"hints": "budget", "cache": "REFRESH"}, {"hints": "another"}):
+        refused = await archiving.improve(later=True, **asked)
+        assert (None, "BUDGET_EXCEEDED") == (refused["requestId"], refused["problem"]["code"])
+    done = await archiving.status(await archiving.submit(hints="budget"))
+    assert ("done", 1) == (done["status"], await gemini_stand_in.calls())
 
 
 async def test_job_of_an_archived_drawing_costs_no_call(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -147,15 +145,7 @@ KNOWN: dict[str, list[Step]] = {
 """What is easily got wrong; a schedule that fails is added here."""
 
 
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    """The parts begin to log as in a process of their own."""
-    root, ours = logging.getLogger(), logging.getLogger("rubydraw")
-    handlers, level, our_level = root.handlers[:], root.level, ours.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    ours.setLevel(our_level)
+pytestmark = pytest.mark.usefixtures("logging_as_it_was")
 
 
 @pytest.mark.parametrize("steps", KNOWN.values(), ids=KNOWN)
