@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import string
 from typing import Any
 
 import pytest
@@ -18,10 +19,11 @@ assert FOLDER.exists()
 
 @pytest.mark.parametrize("picture", [b"", b"\0", b"\x89PNG\0\xff" * 1000])
 def test_pictures_stand_where_they_belong_whatever_the_words_around_them_hold(picture: bytes) -> None:
-    """A NUL or a quote in a title, and an empty picture, shift nothing."""
-    value = {"title": '\0"\0"', "a": {"image": picture}, "list": [b"other", "\0"], "last": picture}
-    encoded = base64.b64encode(picture).decode()
-    expected = {"title": '\0"\0"', "a": {"image": encoded}, "list": ["b3RoZXI=", "\0"], "last": encoded}
+    """A NUL, a quote or any printable character in a title, and an empty picture, shift nothing."""
+    title = '\0"\0"' + string.printable
+    value = {"title": title, "a": {"image": picture}, "list": [b"other", "\0"], "last": picture + b"!"}
+    first, last = (base64.b64encode(each).decode() for each in (picture, picture + b"!"))
+    expected = {"title": title, "a": {"image": first}, "list": ["b3RoZXI=", "\0"], "last": last}
     assert expected == json.loads(b"".join(pieces(value)))
 
 
