@@ -115,7 +115,8 @@ class SketchClient:
 
 @asynccontextmanager
 async def client_of(addresses: dict[str, str]) -> AsyncIterator[SketchClient]:
-    # An idle connection is given up before the server, which does so after 5 s, can close it under a new request.
-    limits = httpx2.Limits(max_connections=1200, keepalive_expiry=2)
+    # No connection is used twice: the server closes an idle one after 5 s, and after a thousand answers a client cannot
+    # tell since when it is idle.
+    limits = httpx2.Limits(max_connections=1200, max_keepalive_connections=0)
     async with httpx2.AsyncClient(timeout=60, limits=limits, trust_env=False) as http:
         yield SketchClient(http, addresses)

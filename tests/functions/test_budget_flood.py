@@ -46,7 +46,7 @@ def instances(settings: dict[str, str]) -> Iterator[list[Server]]:
 
 @pytest.fixture
 async def many() -> AsyncIterator[httpx2.AsyncClient]:
-    limits = httpx2.Limits(max_connections=500, keepalive_expiry=2)
+    limits = httpx2.Limits(max_connections=500, max_keepalive_connections=0)
     async with httpx2.AsyncClient(trust_env=False, timeout=600, limits=limits) as client:
         yield client
 
