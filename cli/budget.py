@@ -9,18 +9,16 @@ from collections.abc import Mapping
 from rich.text import Text
 from rubydraw import budget, store
 from rubydraw.errors import StoreUnavailable
-from rubydraw.settings import BadSettings, Settings
+from rubydraw.settings import Settings
 
 from cli.failure import Exit, Failure
+from cli.function_settings import read
 from cli.report import Report
 
 
 def show(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
     """Say what this UTC day has cost so far; raise Failure where that cannot be read."""
-    try:
-        settings = Settings.from_env(environment)
-    except BadSettings as bad:
-        raise Failure(Exit.REFUSED, f"{bad}.") from None
+    settings = read(environment, "REDIS_URL")
     try:
         spent = asyncio.run(_spent(settings))
     except StoreUnavailable:

@@ -10,9 +10,10 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from rich.text import Text
-from rubydraw.settings import BadSettings, Settings
+from rubydraw.settings import Settings
 
 from cli.failure import Exit, Failure
+from cli.function_settings import read
 from cli.letter import Letter
 from cli.replay import Replay
 from cli.report import Report
@@ -24,7 +25,7 @@ _Answer = TypeVar("_Answer")
 
 def list_(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
     """List the letters, the oldest first, each once however often it came."""
-    settings = _settings(environment)
+    settings = read(environment, "DEAD_LETTER_TOPIC")
 
     async def summaries() -> list[dict[str, Any]]:
         async with _retained(settings) as retained:
@@ -39,7 +40,7 @@ def list_(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
 
 def show(report: Report, identity: str, environment: Mapping[str, str] = os.environ) -> Exit:
     """Tell everything of a letter that is not the sketch."""
-    settings = _settings(environment)
+    settings = read(environment, "DEAD_LETTER_TOPIC")
 
     async def described() -> list[dict[str, Any]]:
         async with _retained(settings) as retained:
@@ -59,7 +60,7 @@ def replay(
     report: Report, identities: Sequence[str], code: str | None, environment: Mapping[str, str] = os.environ
 ) -> Exit:
     """Have jobs done again: those named, or where none is all of this code, or all."""
-    settings = _settings(environment, for_replay=True)
+    settings = read(environment, "DEAD_LETTER_TOPIC", "PUBSUB_TOPIC", "REDIS_URL")
     missing = set(identities)
 
     async def replayed() -> Replay:
@@ -81,7 +82,7 @@ def replay(
 
 def drop(report: Report, identities: Sequence[str], environment: Mapping[str, str] = os.environ) -> Exit:
     """Forget letters for good, all copies of them."""
-    settings = _settings(environment)
+    settings = read(environment, "DEAD_LETTER_TOPIC")
     missing, dropped = set(identities), set()
 
     async def forget() -> None:
@@ -97,19 +98,6 @@ def drop(report: Report, identities: Sequence[str], environment: Mapping[str, st
     if missing:
         raise _unknown(sorted(missing))
     return report.end(Text(_counted(len(dropped), "dead letter", " dropped", none="")))
-
-
-def _settings(environment: Mapping[str, str], *, for_replay: bool = False) -> Settings:
-    """Read the functions' own settings; what these commands have no use for may be absent."""
-    given = {name: value for name, value in environment.items() if value}
-    needed = ("DEAD_LETTER_TOPIC", "PUBSUB_TOPIC", "REDIS_URL") if for_replay else ("DEAD_LETTER_TOPIC",)
-    if missing := [name for name in needed if name not in given]:
-        raise Failure(Exit.REFUSED, f"Settings that are missing: {', '.join(missing)}. Nothing was asked.")
-    unused = {"REDIS_URL": "redis://unused", "GEMINI_MODE": "api", "GEMINI_API_KEY": "unused"}
-    try:
-        return Settings.from_env(unused | given)
-    except BadSettings as bad:
-        raise Failure(Exit.REFUSED, f"{bad}. Nothing was asked.") from None
 
 
 def _retained(settings: Settings) -> Retained:

@@ -24,4 +24,10 @@ async def test_what_cannot_be_read_is_one_sentence(environment: dict[str, str]) 
     """3 where Redis is away, 1 where its address is missing."""
     away = Cli(**environment).run("budget", REDIS_URL=f"redis://:canary@127.0.0.1:{free_port()}/0")
     assert (3, "Redis does not answer, or does not accept user and password.") == (away.status, away.sentence)
-    assert (1, True) == ((ended := Cli().run("budget")).status, ended.sentence.startswith("Settings that cannot"))
+    nowhere = Cli().run("budget")
+    assert (1, "Settings that are missing: REDIS_URL. Nothing was asked.") == (nowhere.status, nowhere.sentence)
+
+
+async def test_an_address_is_all_it_needs(redis_url: str, raw: redis.asyncio.Redis) -> None:
+    """Whoever asks what was spent needs no key of Gemini's."""
+    assert 0 == Cli(REDIS_URL=redis_url).run("budget").status
