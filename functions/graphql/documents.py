@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass
 
 from complexity import check_complexity
 from graphql import (
-    DocumentNode,
+    FragmentDefinitionNode,
     GraphQLError,
     GraphQLFormattedError,
     GraphQLInputType,
@@ -20,8 +19,10 @@ from graphql import (
     specified_rules,
     validate,
 )
+from graphql.execution.values import VariableValues
 from graphql.language import ValueNode, VisitorAction
 from graphql.validation import ASTValidationRule
+from plan import Plan, Planner
 
 MAX_DOCUMENT_BYTES = 16 * 1024
 MAX_LITERAL_CHARACTERS = 4 * 1024
@@ -36,18 +37,30 @@ _LITERAL = re.compile(r'#[^\r\n]*+|"""(?:[^"\\]|\\(?:""")?|"(?!""))*+(?:""")?|"(
 _STRING_TOKEN = re.compile(r"\b(String|BlockString) '.*'", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a document that has passed every check, and its plan."""
+
+    def __init__(self, node: OperationDefinitionNode, planner: Planner, *, conditional: bool) -> None:
+        self.node, self._planner, self._conditional = node, planner, conditional
+        self._plan: Plan | None = None
+
+    def plan(self, variables: VariableValues) -> Plan:
+        """Answer its plan: always the same one, unless a @skip or @include has to be asked."""
+        if self._plan is None or self._conditional:
+            self._plan = self._planner.plan(self.node, variables)
+        return self._plan
+
+
 class Document:
-    """A document that has passed every check, and its operations by name."""
+    """A document that has passed every check: its operations by name."""
 
-    node: DocumentNode
-    operations: dict[str | None, OperationDefinitionNode]
+    def __init__(self, operations: dict[str | None, Operation]) -> None:
+        self._operations = operations
+        self._only = next(iter(operations.values())) if len(operations) == 1 else None
 
-    def operation(self, name: str | None) -> OperationDefinitionNode | None:
+    def operation(self, name: str | None) -> Operation | None:
         """Answer the operation of this name; without a name, the only one."""
-        if name is None and len(self.operations) == 1:
-            return next(iter(self.operations.values()))
-        return self.operations.get(name)
+        return self._only if name is None and self._only else self._operations.get(name)
 
 
 class Documents:
@@ -86,8 +99,15 @@ class Documents:
         errors = validate(self._schema, node, self._rules, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
             return [error.formatted for error in errors]
+        fragments = (each for each in node.definitions if isinstance(each, FragmentDefinitionNode))
+        planner = Planner(self._schema, {each.name.value: each for each in fragments})
         operations = (each for each in node.definitions if isinstance(each, OperationDefinitionNode))
-        return Document(node, {each.name.value if each.name else None: each for each in operations})
+        return Document(
+            {
+                each.name.value if each.name else None: Operation(each, planner, conditional="@" in text)
+                for each in operations
+            }
+        )
 
 
 class _ValuesOfCorrectType(ValuesOfCorrectTypeRule):

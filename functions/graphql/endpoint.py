@@ -105,11 +105,12 @@ class Endpoint:
         operation = document.operation(parameters.operation_name)
         if operation is None:
             return [{"message": "No such operation, or several: 'operationName' has to name one."}]
-        if operation.operation is OperationType.MUTATION and request.method == "GET":
+        kind = operation.node.operation
+        if kind is OperationType.MUTATION and request.method == "GET":
             raise BadRequest(405, "Mutations are sent by POST.", {"allow": "POST"})
         context = self._context(request, principal)
-        call = (self._schema, document, operation, parameters.variables, context, self._on_fault)
-        if operation.operation is not OperationType.SUBSCRIPTION:
+        call = (self._schema, operation, parameters.variables, context, self._on_fault)
+        if kind is not OperationType.SUBSCRIPTION:
             return await execute(*call)
         if not streams:
             return [{"message": f"Subscriptions are answered as {EVENT_STREAM}: accept that."}]

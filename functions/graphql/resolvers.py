@@ -13,7 +13,8 @@ import addresses
 import answers
 from addresses import Addresses
 from answers import Words
-from graphql import GraphQLError, GraphQLObjectType, GraphQLResolveInfo, GraphQLSchema, build_schema
+from execution import Info
+from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema, build_schema
 from rate_limit_fields import fields
 from rubydraw import logs
 from rubydraw.drawing import CacheUse
@@ -25,7 +26,6 @@ from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 from rubydraw.submit import Submit
 from rubydraw.watch import Watch
-from selections import selects
 from starlette.requests import Request
 
 MAX_CLIENT_MUTATION_ID_CHARS = 256
@@ -69,7 +69,7 @@ def bound_schema(
     """Return the contract of `schema.graphql` with its resolvers."""
     schema = build_schema((Path(__file__).parent / "schema.graphql").read_text("utf-8"))
 
-    async def improve_sketch(_: Any, info: GraphQLResolveInfo[Any], input: Words) -> Words:
+    async def improve_sketch(_: Any, info: Info, input: Words) -> Words:
         client_mutation_id, asked = input.get("clientMutationId"), _context(info)
         charge, failure = quotas.charge(asked.principal), None
         try:
@@ -83,14 +83,14 @@ def bound_schema(
         asked.answer_headers.update(fields(charge.quota, failure))
         return {"errors": [], "clientMutationId": client_mutation_id, **answer}
 
-    async def status(_: Any, info: GraphQLResolveInfo[Any], requestId: str) -> Words:  # noqa: N803
+    async def status(_: Any, info: Info, requestId: str) -> Words:  # noqa: N803
         try:
             seen = await watch.once(requestId, _owner(info), **_wanted(info))
         except Unavailable as error:
             raise _unavailable(error) from None
         return answers.status(requestId, seen, settings.max_attempts)
 
-    async def statuses(_: Any, info: GraphQLResolveInfo[Any], requestId: str) -> AsyncGenerator[Words]:  # noqa: N803
+    async def statuses(_: Any, info: Info, requestId: str) -> AsyncGenerator[Words]:  # noqa: N803
         try:
             await quotas.charge(_context(info).principal).enter()
             async with aclosing(watch.follow(requestId, _owner(info), **_wanted(info))) as states:
@@ -101,7 +101,7 @@ def bound_schema(
         except (Unavailable, RateLimited) as error:
             raise _unavailable(error) from None
 
-    async def image_url(words: Words, info: GraphQLResolveInfo[Any]) -> str:
+    async def image_url(words: Words, info: Info) -> str:
         try:
             return addresses.of(await images.name(*words["named"]), info.context.origin)
         except StoreUnavailable as error:
@@ -122,19 +122,19 @@ def bound_schema(
     return schema
 
 
-def _context(info: GraphQLResolveInfo[Any]) -> Context:
+def _context(info: Info) -> Context:
     asked: Context = info.context
     return asked
 
 
-def _owner(info: GraphQLResolveInfo[Any]) -> str:
+def _owner(info: Info) -> str:
     return _context(info).principal.owner
 
 
-def _wanted(info: GraphQLResolveInfo[Any]) -> dict[str, bool]:
+def _wanted(info: Info) -> dict[str, bool]:
     """Return what of a drawing has to leave Redis; `status` is not `done` without one."""
-    with_image = selects(info, "result", "imageBase64")
-    return {"with_image": with_image, "with_drawing": selects(info, "result") or selects(info, "status")}
+    with_image = info.field.selects("result", "imageBase64")
+    return {"with_image": with_image, "with_drawing": info.field.selects("result") or info.field.selects("status")}
 
 
 def _unavailable(error: Unavailable | RateLimited) -> GraphQLError:
@@ -144,9 +144,7 @@ def _unavailable(error: Unavailable | RateLimited) -> GraphQLError:
     return GraphQLError(error.message, extensions=extensions)
 
 
-async def _improve(
-    submit: Submit, watch: Watch, info: GraphQLResolveInfo[Any], input: Words, settings: Settings, charge: Charge
-) -> Words:
+async def _improve(submit: Submit, watch: Watch, info: Info, input: Words, settings: Settings, charge: Charge) -> Words:
     if len(input.get("clientMutationId") or "") > MAX_CLIENT_MUTATION_ID_CHARS:
         raise BadSketch(f"clientMutationId has more than {MAX_CLIENT_MUTATION_ID_CHARS} characters.")
     asked = _context(info)
@@ -161,7 +159,7 @@ async def _improve(
     )
     cache = CacheUse(input.get("cache") or CacheUse.USE)
     if not later:
-        with_image = selects(info, "result", "imageBase64")
+        with_image = info.field.selects("result", "imageBase64")
         improved = await submit.now(sketch, charge, with_image=with_image, cache=cache)
         return {"result": answers.result(improved.digest, improved.drawing, improved.outcome, with_image=with_image)}
     key = input.get("idempotencyKey") if input.get("idempotencyKey") is not None else asked.idempotency_key
@@ -181,9 +179,9 @@ def _wait_s(seconds: int | None, asked: Context, later: bool) -> int:
     return seconds
 
 
-async def _waited(watch: Watch, info: GraphQLResolveInfo[Any], request_id: str, wait_s: float) -> Words:
+async def _waited(watch: Watch, info: Info, request_id: str, wait_s: float) -> Words:
     """Return what became of a job within so much time; nothing if that cannot be said."""
-    with_image, with_drawing = selects(info, "result", "imageBase64"), selects(info, "result")
+    with_image, with_drawing = info.field.selects("result", "imageBase64"), info.field.selects("result")
     seen = await watch.settled(
         request_id, _owner(info), within_s=wait_s, with_image=with_image, with_drawing=with_drawing
     )

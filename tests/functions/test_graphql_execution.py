@@ -124,13 +124,20 @@ async def test_a_fault_outside_the_resolvers_is_a_masked_500(service: TinyServic
     assert (False, ORIGIN) == (CANARY in response.text, response.headers["access-control-allow-origin"])
 
 
-@pytest.mark.parametrize("hints", ["", "crash"])
-async def test_nothing_of_a_request_outlives_its_answer(service: TinyService, hints: str) -> None:
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"query": IMPROVE, "variables": {"input": {"pngBase64": "", "hints": ""}}},
+        {"query": IMPROVE, "variables": {"input": {"pngBase64": "", "hints": "crash"}}},
+        {"query": '{ improveSketchStatus(requestId: "crash") { status } __typename }'},
+    ],
+)
+async def test_nothing_of_a_request_outlives_its_answer(service: TinyService, request_: dict[str, Any]) -> None:
     """The context, and so the pictures, are freed without the collector's help."""
     gc.disable()
     try:
         for _ in range(2):
-            await service.post({"query": IMPROVE, "variables": {"input": {"pngBase64": "", "hints": hints}}})
+            await service.post(request_)
         assert [None, None] == [context() for context in service.contexts]
     finally:
         gc.enable()

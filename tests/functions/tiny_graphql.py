@@ -24,8 +24,9 @@ FOLDER = Path(__file__).parents[2] / "functions" / "graphql"
 sys.path.append(str(FOLDER))
 
 import access as access  # noqa: E402 - on the path since the line above; for tests
+import documents as documents  # noqa: E402
+import execution as execution  # noqa: E402
 import key_set as key_set  # noqa: E402
-import leaves as leaves  # noqa: E402
 import sse as sse  # noqa: E402
 import tokens as tokens  # noqa: E402
 from endpoint import Endpoint  # noqa: E402
@@ -100,6 +101,8 @@ class TinyService:
         return {"result": result, "errors": [], "clientMutationId": input.get("clientMutationId")}
 
     async def improve_sketch_status(self, _source: object, _info: object, **arguments: Any) -> dict[str, Any]:
+        if arguments["requestId"] == "crash":
+            raise RuntimeError("crashed")
         return {**arguments, "status": "not_found", "attempt": 0, "maxAttempts": 3}
 
     async def statuses(self, _source: object, _info: object, requestId: str) -> AsyncGenerator[dict[str, Any]]:  # noqa: N803
