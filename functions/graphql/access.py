@@ -6,6 +6,7 @@ import math
 import re
 
 from client_address import client_address
+from incoming import Incoming
 from key_set import KeySet
 from parameters import BadRequest
 from rubydraw import logs
@@ -14,7 +15,6 @@ from rubydraw.errors import RateLimited
 from rubydraw.graphql_settings import GraphqlSettings
 from rubydraw.principal import Principal
 from rubydraw.quotas import Quotas
-from starlette.requests import Request
 from tokens import BadCredential, Tokens
 
 MAX_CREDENTIAL_CHARS = 8192
@@ -48,23 +48,23 @@ class Access:
         if settings.jwt_issuer:
             self._tokens = Tokens(settings.jwt_issuer, settings.jwt_audience, KeySet(settings.jwt_jwks_url))
 
-    async def principal(self, request: Request) -> Principal:
+    async def principal(self, incoming: Incoming) -> Principal:
         """
         Return who calls; raise Unauthenticated, or Unavailable where that cannot be found out now.
 
         Where access is off everybody is nobody, and counted by address.
         """
         if self._off:
-            return Principal(account=self._address(request))
+            return Principal(account=self._address(incoming))
         try:
-            return await self._of(request.headers.getlist("authorization"))
+            return await self._of(incoming.header("authorization"))
         except BadCredential as bad:
             logs.info("access.refused", reason=bad.reason)
-            await self._count_failure(self._address(request))
+            await self._count_failure(self._address(incoming))
             raise Unauthenticated from None
 
-    def _address(self, request: Request) -> str:
-        return f"address:{client_address(request, self._trusted_proxies)}"
+    def _address(self, incoming: Incoming) -> str:
+        return f"address:{client_address(incoming, self._trusted_proxies)}"
 
     async def _count_failure(self, address: str) -> None:
         try:
@@ -72,10 +72,10 @@ class Access:
         except RateLimited as limited:
             raise TooManyFailures(limited) from None
 
-    async def _of(self, sent: list[str]) -> Principal:
-        if not sent:
+    async def _of(self, sent: str | None) -> Principal:
+        if sent is None:
             raise BadCredential("none")
-        bearer = _BEARER.fullmatch(sent[0]) if len(sent) == 1 and len(sent[0]) <= MAX_CREDENTIAL_CHARS else None
+        bearer = _BEARER.fullmatch(sent) if len(sent) <= MAX_CREDENTIAL_CHARS else None
         if bearer is None:
             raise BadCredential("malformed")
         credential = bearer.group(1)

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 
-from starlette.requests import Request
+from incoming import Incoming
 
 PATH = "/images/"
 STEP_S = 900
@@ -48,8 +48,8 @@ class Addresses:
         return hmac.new(self._key, f"{image_sha256} {exp}".encode(), hashlib.sha256).hexdigest()
 
 
-def origin(request: Request) -> str:
+def origin(incoming: Incoming) -> str:
     """Return scheme and host as the caller named them: told to that caller alone, in an answer nobody may store."""
-    host = request.headers.get("host", "")
-    scheme = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip() or request.scope["scheme"]
+    host = incoming.header("host") or ""
+    scheme = (incoming.header("x-forwarded-proto") or "").partition(",")[0].strip() or incoming.scheme
     return f"{scheme}://{host}" if scheme in ("http", "https") and _HOST.fullmatch(host) else ""

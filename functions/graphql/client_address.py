@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from ipaddress import IPv6Address, ip_address
 
-from starlette.requests import Request
+from incoming import Incoming
 
 IPV6_PREFIX_BITS = 64
 """What one subscriber gets at least: addresses below it are as many as a caller wants."""
 
 
-def client_address(request: Request, trusted_proxies: int) -> str:
+def client_address(incoming: Incoming, trusted_proxies: int) -> str:
     """
     Return the address of the client, or of the network that is its own; empty where none can be read.
 
@@ -19,11 +19,12 @@ def client_address(request: Request, trusted_proxies: int) -> str:
     and with a load balancer in front (which appends two: the client and itself) the one before it. Everything to the
     left of that is the caller's invention. Without the header it is the peer.
     """
-    entries = [entry.strip() for entry in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
+    forwarded = incoming.header("x-forwarded-for")
+    entries = [entry.strip() for entry in forwarded.split(",")] if forwarded else []
     entries = [entry for entry in entries if entry]
     if trusted_proxies and entries:
         return _network(entries[-min(trusted_proxies, len(entries))])
-    return _network(request.client.host if request.client else "")
+    return _network(incoming.peer)
 
 
 @functools.lru_cache(maxsize=10_000)  # reading an address is 4 µs, and the same client comes again

@@ -12,6 +12,7 @@ import functions_framework.aio
 from access import Access
 from addresses import PATH, Addresses
 from endpoint import Endpoint
+from incoming import Incoming
 from pictures import Pictures
 from resolvers import bound_schema, context, on_fault
 from rubydraw import logs, wiring
@@ -73,9 +74,11 @@ async def graphql(request: Request) -> Response:
             return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
         case path if path.startswith(PATH):
             return await pictures()(request)
-    logs.trace_request(request.headers.get("traceparent", ""))
+    incoming = Incoming(request)
+    logs.trace_request(incoming.header("traceparent") or "")
+    announced = incoming.header("content-length") or ("0" if incoming.method == "GET" else None)
     try:
-        with parts().intake.admit(request.headers.get("content-length", "0" if request.method == "GET" else None)):
-            return await endpoint()(request)
+        with parts().intake.admit(announced):
+            return await endpoint()(incoming)
     except Unavailable as full:
-        return endpoint().full(request, full)
+        return endpoint().full(incoming, full)

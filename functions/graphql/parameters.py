@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
+from incoming import Incoming
 from negotiation import is_json
-from starlette.requests import Request
 
 MAX_BODY_BYTES = 12 * 1024 * 1024
 
@@ -31,17 +31,16 @@ class Parameters(NamedTuple):
     operation_name: str | None
 
 
-async def from_body(request: Request) -> Parameters:
+async def from_body(incoming: Incoming) -> Parameters:
     """Read a POST request.
 
     Raises BadRequest, and starlette's ClientDisconnect when the client leaves in mid-body.
     """
-    headers = request.headers
-    if not is_json(headers.get("content-type")):
+    if not is_json(incoming.header("content-type")):
         raise BadRequest(415, "The content type has to be application/json, in UTF-8.")
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    if (incoming.header("content-encoding") or "identity").lower() != "identity":
         raise BadRequest(415, "The body has to come without a content encoding.")
-    body = _loaded(await _body(request), "body")
+    body = _loaded(await _body(incoming), "body")
     if isinstance(body, list):
         raise BadRequest(400, "One operation per request: batches are not supported.")
     if not isinstance(body, dict):
@@ -49,29 +48,23 @@ async def from_body(request: Request) -> Parameters:
     return _checked(body)
 
 
-def from_query_string(request: Request) -> Parameters:
+def from_query_string(incoming: Incoming) -> Parameters:
     """Read a GET request, whose variables and extensions are JSON. Raises BadRequest."""
-    given: dict[str, Any] = dict(request.query_params)
+    given: dict[str, Any] = dict(incoming.request.query_params)
     for name in ("variables", "extensions"):
         if name in given:
             given[name] = _loaded(given[name].encode(), f"parameter '{name}'")
     return _checked(given)
 
 
-async def _body(request: Request) -> bytes:
-    """Collect the body, and stop reading at the first byte too many."""
-    too_large = BadRequest(413, f"The body is larger than {MAX_BODY_BYTES // 1024**2} MiB.", {"connection": "close"})
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
-        raise too_large
-    chunks: list[bytes] = []
-    size_bytes = 0
-    async for chunk in request.stream():
-        size_bytes += len(chunk)
-        if size_bytes > MAX_BODY_BYTES:
-            raise too_large
-        chunks.append(chunk)
-    return b"".join(chunks)
+async def _body(incoming: Incoming) -> bytes:
+    """Return the body; one that says that it is too large is not read at all."""
+    announced = incoming.header("content-length") or ""
+    if not (announced.isdecimal() and int(announced) > MAX_BODY_BYTES):
+        body = await incoming.body(MAX_BODY_BYTES)
+        if body is not None:
+            return body
+    raise BadRequest(413, f"The body is larger than {MAX_BODY_BYTES // 1024**2} MiB.", {"connection": "close"})
 
 
 def _loaded(text: bytes, what: str) -> Any:

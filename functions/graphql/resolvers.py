@@ -5,28 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import addresses
 import answers
-from addresses import Addresses
+from addresses import Addresses, origin
 from answers import Words
 from execution import Info
 from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema, build_schema
+from incoming import Incoming
 from rate_limit_fields import fields
 from rubydraw import logs
 from rubydraw.drawing import CacheUse
 from rubydraw.errors import BadSketch, RateLimited, SketchError, Stopping, StoreUnavailable, Unavailable
 from rubydraw.images import Images
-from rubydraw.principal import NOBODY, Principal
+from rubydraw.principal import Principal
 from rubydraw.quotas import Charge, Quotas
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 from rubydraw.submit import Submit
 from rubydraw.watch import Watch
-from starlette.requests import Request
 
 MAX_CLIENT_MUTATION_ID_CHARS = 256
 
@@ -37,24 +36,24 @@ _WAIT = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?")  # RFC 7240
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the headers of a request ask for, who asks, and what the headers of the answer will say."""
+    """Which request an operation came with, who asks, and what its headers ask for."""
 
+    incoming: Incoming
+    principal: Principal
     idempotency_key: str | None
-    respond_async: bool
-    wait_s: int
-    origin: str = ""
-    principal: Principal = NOBODY
-    answer_headers: dict[str, str] = field(default_factory=dict)
+    respond_async: bool = False
+    wait_s: int = 0
 
 
-def context(request: Request, principal: Principal) -> Context:
+def context(incoming: Incoming, principal: Principal) -> Context:
     """Read the headers that say what the input may say too."""
-    prefers = [part.strip().lower() for part in ",".join(request.headers.getlist("prefer")).split(",")]
+    key = incoming.header("idempotency-key")
+    if (prefer := incoming.header("prefer")) is None:
+        return Context(incoming, principal, key)
+    prefers = [part.strip().lower() for part in prefer.split(",")]
     waits = [wait.group(1) for wait in map(_WAIT.fullmatch, prefers) if wait]
     wait_s = min(int(waits[0]), LONGEST_WAIT_S) if waits else 0  # a preference, so a longer one is no mistake
-    origin = addresses.origin(request)
-    key, later = request.headers.get("idempotency-key"), "respond-async" in prefers
-    return Context(key, later, wait_s, origin, principal, request.state.answer_headers)
+    return Context(incoming, principal, key, "respond-async" in prefers, wait_s)
 
 
 def on_fault(error: Exception) -> str:
@@ -80,7 +79,7 @@ def bound_schema(
                 "errors": [error.message],
                 "problem": answers.problem(error.code, error.message, error.retry_after_s),
             }
-        asked.answer_headers.update(fields(charge.quota, failure))
+        asked.incoming.answer_headers.update(fields(charge.quota, failure))
         return {"errors": [], "clientMutationId": client_mutation_id, **answer}
 
     async def status(_: Any, info: Info, requestId: str) -> Words:  # noqa: N803
@@ -103,7 +102,7 @@ def bound_schema(
 
     async def image_url(words: Words, info: Info) -> str:
         try:
-            return addresses.of(await images.name(*words["named"]), info.context.origin)
+            return addresses.of(await images.name(*words["named"]), origin(_context(info).incoming))
         except StoreUnavailable as error:
             if url := answers.data_url(words):
                 return url

@@ -40,7 +40,10 @@ class PiecesResponse(Response):
     """Sends the pieces of a body, and keeps none that has been sent."""
 
     def __init__(self, pieces: Pieces, status_code: int, headers: Mapping[str, str]) -> None:
-        super().__init__(None, status_code, {**headers, "content-length": str(sum(map(len, pieces)))})
+        # What starlette does beside this would take a {__typename} 5 µs.
+        self.status_code, self.background = status_code, None
+        self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        self.raw_headers.append((b"content-length", b"%d" % sum(map(len, pieces))))
         self._unsent = list(reversed(pieces))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from rubydraw import logs
@@ -34,8 +34,8 @@ class EventStream(Response):
     held before the first byte is asked for; whoever goes, or does not read, frees everything.
     """
 
-    def __init__(self, bodies: AsyncGenerator[bytes]) -> None:
-        super().__init__(headers=HEADERS)
+    def __init__(self, bodies: AsyncGenerator[bytes], headers: Mapping[str, str]) -> None:
+        super().__init__(headers={**HEADERS, **headers})
         del self.headers["content-length"]
         self._bodies = bodies
 

@@ -36,7 +36,8 @@ def start(*, level: str, project: str) -> None:
 def trace_request(traceparent: str) -> str:
     """Bind this task to the trace of `traceparent` (W3C Trace Context), or to a new one; return what to pass on."""
     if not _TRACEPARENT.fullmatch(traceparent):
-        traceparent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+        random = secrets.token_hex(24)
+        traceparent = f"00-{random[:32]}-{random[32:]}-01"
     _traceparent.set(traceparent)
     return traceparent
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 from starlette.requests import Request
 
-from tests.functions.tiny_graphql import FOLDER  # puts the function's modules on the path
+from tests.functions.tiny_graphql import FOLDER, Incoming  # puts the function's modules on the path
 
 from client_address import client_address  # isort: skip
 
 assert FOLDER
 
 
-def request(*forwarded: str, peer: str = "192.0.2.9") -> Request:
+def request(*forwarded: str, peer: str = "192.0.2.9") -> Incoming:
     headers = [(b"x-forwarded-for", each.encode()) for each in forwarded]
-    return Request({"type": "http", "headers": headers, "client": (peer, 1)})
+    scope = {"type": "http", "method": "POST", "path": "/", "scheme": "http", "headers": headers, "client": (peer, 1)}
+    return Incoming(Request(scope))
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ import key_set as key_set  # noqa: E402
 import sse as sse  # noqa: E402
 import tokens as tokens  # noqa: E402
 from endpoint import Endpoint  # noqa: E402
+from incoming import Incoming  # noqa: E402
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 ORIGIN = "http://localhost:5173"
@@ -45,7 +46,7 @@ class Context:
 Tell = Callable[[], AsyncGenerator[dict[str, Any]]]
 
 
-async def anybody(_request: Request) -> Principal:
+async def anybody(_incoming: Incoming) -> Principal:
     return NOBODY
 
 
@@ -62,7 +63,7 @@ class TinyService:
         *,
         introspection: bool = True,
         cors_origins: tuple[str, ...] = (ORIGIN,),
-        principal: Callable[[Request], Awaitable[Principal]] = anybody,
+        principal: Callable[[Incoming], Awaitable[Principal]] = anybody,
     ) -> None:
         self.inputs: list[dict[str, Any]] = []
         self.faults: list[str] = []
@@ -87,7 +88,7 @@ class TinyService:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self.endpoint(Request(scope, receive))
+        response = await self.endpoint(Incoming(Request(scope, receive)))
         await response(scope, receive, send)
 
     async def improve_sketch(self, _source: object, _info: object, input: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class TinyService:
         finally:
             self.streams -= 1
 
-    def context(self, _request: Request, _principal: Principal) -> Context:
+    def context(self, _incoming: Incoming, _principal: Principal) -> Context:
         context = Context()
         self.contexts.append(weakref.ref(context))
         return context

@@ -1,0 +1,49 @@
+"""One HTTP request, as the endpoint reads it."""
+
+from __future__ import annotations
+
+from starlette.requests import ClientDisconnect, Request
+
+
+class Incoming:
+    """
+    A request whose header fields are looked up; starlette searches all of them for each, 1.5 µs a time.
+
+    `answer_headers` go out with the answer, whichever it is.
+    """
+
+    __slots__ = ("_fields", "_receive", "answer_headers", "method", "path", "peer", "request", "scheme")
+
+    def __init__(self, request: Request) -> None:
+        scope = request.scope
+        self.request, self._receive = request, request.receive
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.scheme: str = scope["scheme"]
+        self.peer: str = scope["client"][0] if scope.get("client") else ""
+        self.answer_headers: dict[str, str] = {}
+        self._fields: dict[bytes, bytes] = dict(scope["headers"])
+        if len(self._fields) < len(scope["headers"]):
+            self._fields = {
+                name: b", ".join(value for named, value in scope["headers"] if named == name) for name in self._fields
+            }
+
+    def header(self, name: str) -> str | None:
+        """Return a header field by its lower-case name; one that comes several times is joined (RFC 9110, 5.3)."""
+        value = self._fields.get(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+    async def body(self, max_bytes: int) -> bytes | None:
+        """Return the body, or None at the first byte too many; raise ClientDisconnect when the client leaves."""
+        chunks: list[bytes] = []
+        size_bytes, more = 0, True
+        while more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise ClientDisconnect
+            chunk, more = message.get("body", b""), message.get("more_body", False)
+            size_bytes += len(chunk)
+            if size_bytes > max_bytes:
+                return None
+            chunks.append(chunk)
+        return b"".join(chunks)
