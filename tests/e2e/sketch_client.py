@@ -115,7 +115,7 @@ class SketchClient:
 
 @asynccontextmanager
 async def client_of(addresses: dict[str, str]) -> AsyncIterator[SketchClient]:
-    # No connection is used twice: the server closes an idle one after 5 s, and after a thousand answers a client cannot
+    # No connection is used twice: the server closes an idle one after 2 s, and after a thousand answers a client cannot
     # tell since when it is idle.
     limits = httpx2.Limits(max_connections=1200, max_keepalive_connections=0)
     async with httpx2.AsyncClient(timeout=60, limits=limits, trust_env=False) as http:
