@@ -1,4 +1,4 @@
-"""Says which variables do not fit, by path and type: never by value, which may be a whole sketch."""
+"""Coerces variables, and says which do not fit by path and type: never by value, which may be a whole sketch."""
 
 from __future__ import annotations
 
@@ -21,15 +21,30 @@ from graphql import (
     is_required_input_field,
     type_from_ast,
 )
+from graphql.execution.values import VariableValues, get_variable_values
 
 MAX_ERRORS = 10
 MAX_NAME_CHARACTERS = 64
 
 
-def coercion_errors(
+def coerce(
+    schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
+) -> VariableValues | list[GraphQLFormattedError]:
+    """Answer the variables as their types have them, or at least one error; what was sent is forgotten."""
+    definitions = operation.variable_definitions or ()
+    coerced = get_variable_values(schema, definitions, variables, max_errors=1, hide_suggestions=True)
+    if isinstance(coerced, list):
+        return _errors(schema, operation, variables)
+    # The coerced copy alone stays: a resolver that drops the sketch from its input has dropped it for good.
+    coerced.sources.clear()
+    variables.clear()
+    return coerced
+
+
+def _errors(
     schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
 ) -> list[GraphQLFormattedError]:
-    """Answer at least one error. To be called once graphql-core has refused the variables."""
+    """Say what graphql-core has refused, without its values."""
     errors: list[GraphQLFormattedError] = []
     for definition in operation.variable_definitions or ():
         name = definition.variable.name.value

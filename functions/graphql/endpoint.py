@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 from cors import METHODS, Cors
 from documents import Document, Documents
-from execution import OnFault, execute, internal_error, subscribe
+from execution import execute, subscribe
+from faults import OnFault, internal_error
 from graphql import GraphQLFormattedError, GraphQLSchema, OperationType
 from incoming import Incoming
 from negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, answer_type

@@ -9,8 +9,9 @@ from contextlib import aclosing
 from typing import Any, NamedTuple
 
 import orjson
-from coercion import coercion_errors
+from coercion import coerce
 from documents import Operation
+from faults import OnFault, presented
 from graphql import (
     GraphQLError,
     GraphQLFormattedError,
@@ -22,14 +23,11 @@ from graphql import (
     GraphQLString,
     located_error,
 )
-from graphql.execution.values import VariableValues, get_argument_values, get_variable_values
+from graphql.execution.values import VariableValues, get_argument_values
 from graphql.pyutils import is_iterable
 from plan import Plan, Planned
 from rubydraw.errors import Stopping
 from splicing import Pieces, pieces
-
-OnFault = Callable[[Exception], str]
-"""Logs an exception that nobody expected, and answers the trace id by which to find it."""
 
 Path = tuple[str | int, ...]
 
@@ -51,7 +49,7 @@ async def execute(
     schema: GraphQLSchema, operation: Operation, variables: dict[str, Any], context: Any, on_fault: OnFault
 ) -> Pieces | list[GraphQLFormattedError]:
     """Answer the response as JSON, or the errors of variables that do not fit: then nothing was executed."""
-    coerced = _coerced(schema, operation, variables)
+    coerced = coerce(schema, operation.node, variables)
     if isinstance(coerced, list):
         return coerced
     return await _Execution(schema, context, coerced, on_fault).response(operation.plan(coerced))
@@ -64,23 +62,10 @@ def subscribe(
 
     An error of the source is the last response; Stopping is not one of its errors and is passed on.
     """
-    coerced = _coerced(schema, operation, variables)
+    coerced = coerce(schema, operation.node, variables)
     if isinstance(coerced, list):
         return coerced
     return _responses(_Execution(schema, context, coerced, on_fault), operation.plan(coerced))
-
-
-def _coerced(
-    schema: GraphQLSchema, operation: Operation, variables: dict[str, Any]
-) -> VariableValues | list[GraphQLFormattedError]:
-    definitions = operation.node.variable_definitions or ()
-    coerced = get_variable_values(schema, definitions, variables, max_errors=1, hide_suggestions=True)
-    if isinstance(coerced, list):
-        return coercion_errors(schema, operation.node, variables)
-    # The coerced copy alone stays: a resolver that drops the sketch from its input has dropped it for good.
-    coerced.sources.clear()
-    variables.clear()
-    return coerced
 
 
 async def _responses(execution: _Execution, plan: Plan) -> AsyncGenerator[bytes]:
@@ -114,7 +99,7 @@ class _Execution:
         try:
             if not self._errors:
                 return pieces({"data": data})
-            return pieces({"errors": [self._presented(error) for error in self._errors], "data": data})
+            return pieces({"errors": [presented(error, self._on_fault) for error in self._errors], "data": data})
         finally:
             self._release()
 
@@ -130,7 +115,7 @@ class _Execution:
     def last(self, error: Exception) -> bytes:
         """Answer what a client is told of an error of the source itself."""
         located = error if isinstance(error, GraphQLError) else GraphQLError("", original_error=error)
-        told = orjson.dumps({"errors": [self._presented(located)]})
+        told = orjson.dumps({"errors": [presented(located, self._on_fault)]})
         error.__traceback__ = None  # it leads back to whoever holds it
         return told
 
@@ -233,17 +218,6 @@ class _Execution:
             raise located from None
         self._errors.append(located)
 
-    def _presented(self, error: GraphQLError) -> GraphQLFormattedError:
-        """Answer an error with a code as it is, and anything else as an internal one."""
-        cause = error.original_error or error
-        if isinstance(cause, GraphQLError):
-            if "code" in (cause.extensions or {}):
-                return error.formatted
-            if cause.message.startswith("Argument '"):
-                # Only a variable with a default that is sent as null gets past validation to here.
-                return {**error.formatted, "message": "An argument does not fit its type."}
-        return {**error.formatted, **internal_error(self._on_fault(cause))}
-
     def _release(self) -> None:
         """Break the reference cycles of errors, which lead to the frames they passed, and so to pictures."""
         for error in self._errors:
@@ -251,8 +225,3 @@ class _Execution:
             if error.original_error:
                 error.original_error.__traceback__ = None
         self._errors.clear()
-
-
-def internal_error(trace: str) -> GraphQLFormattedError:
-    """Answer what a client is told about a fault of ours."""
-    return {"message": "Internal error", "extensions": {"code": "INTERNAL", "trace": trace}}

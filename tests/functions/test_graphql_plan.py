@@ -20,7 +20,7 @@ from graphql import (
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.functions.tiny_graphql import FOLDER, documents, execution
+from tests.functions.tiny_graphql import FOLDER, coercion, documents, execution
 
 PICTURE = b"\x89PNG" + bytes(range(256))
 VARIABLES = {"id": "a", "yes": True, "no": False}
@@ -134,7 +134,7 @@ def test_what_is_skipped_is_not_selected(directive: str, selected: bool) -> None
     """So it is not read from Redis either."""
     picture = f"result {{ ... on ImproveSketchResult {{ imageBase64 {directive} }} }}"
     operation = operation_of(f"{HEAD} {{ improveSketchStatus(requestId: $id) {{ {USED} {picture} }} }}")
-    [field] = operation.plan(execution._coerced(SCHEMA, operation, dict(VARIABLES)))
+    [field] = operation.plan(coercion.coerce(SCHEMA, operation.node, dict(VARIABLES)))
     assert (True, selected) == (field.selects("result"), field.selects("result", "imageBase64"))
 
 
@@ -145,7 +145,7 @@ def test_a_plan_is_made_once_unless_it_depends_on_variables() -> None:
         ("query ($yes: Boolean!) { a: __typename b: __typename @skip(if: $yes) }", False),
     ):
         operation = operation_of(text)
-        plans = [operation.plan(execution._coerced(SCHEMA, operation, dict(VARIABLES))) for _ in range(2)]
+        plans = [operation.plan(coercion.coerce(SCHEMA, operation.node, dict(VARIABLES))) for _ in range(2)]
         assert same == (plans[0] is plans[1])
 
 

@@ -24,6 +24,7 @@ FOLDER = Path(__file__).parents[2] / "functions" / "graphql"
 sys.path.append(str(FOLDER))
 
 import access as access  # noqa: E402 - on the path since the line above; for tests
+import coercion as coercion  # noqa: E402
 import documents as documents  # noqa: E402
 import execution as execution  # noqa: E402
 import key_set as key_set  # noqa: E402
