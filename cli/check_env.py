@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from rich.text import Text
 from rubydraw.graphql_settings import GraphqlSettings
+from rubydraw.setting import NEEDED
 from rubydraw.settings import BadSettings
 
 from cli import probes
@@ -42,15 +44,15 @@ def check(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
 def settings(environment: Mapping[str, str]) -> list[dict[str, str]]:
     """Each setting: its name, whether it is `set`, `default` or `missing`, and its value unless it is secret."""
     rows = []
-    for field, about in GraphqlSettings.model_fields.items():
-        name = field.upper()
+    for field in fields(GraphqlSettings):
+        name = field.name.upper()
         given = environment.get(name, "")
         if given:
-            rows.append({"name": name, "state": "set", "shown": _shown(given) if about.repr else "(secret)"})
-        elif about.is_required():
-            rows.append({"name": name, "state": "missing", "shown": str(about.description)})
+            rows.append({"name": name, "state": "set", "shown": _shown(given) if field.repr else "(secret)"})
+        elif field.default is NEEDED:
+            rows.append({"name": name, "state": "missing", "shown": field.metadata["description"]})
         else:
-            rows.append({"name": name, "state": "default", "shown": _default(about.default)})
+            rows.append({"name": name, "state": "default", "shown": _default(field.default)})
     return rows
 
 

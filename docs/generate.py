@@ -6,14 +6,15 @@ import ast
 import importlib
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import PydanticUndefined
 from rubydraw import durations, keys, png, quotas, sketch, updates
 from rubydraw.errors import Code
 from rubydraw.graphql_settings import GraphqlSettings
 from rubydraw.idempotency import MAX_CHARS
+from rubydraw.setting import NEEDED
 from rubydraw.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,9 +77,9 @@ EVENTS = {
 def settings_table() -> str:
     """Return the settings as they stand in the class: variable, default, unit and meaning."""
     rows = []
-    for name, field in GraphqlSettings.model_fields.items():
-        unit = next((unit for ending, unit in UNITS.items() if name.endswith(ending)), "")
-        rows.append((f"`{name.upper()}`", _default(field.default), unit, field.description))
+    for field in fields(GraphqlSettings):
+        unit = next((unit for ending, unit in UNITS.items() if field.name.endswith(ending)), "")
+        rows.append((f"`{field.name.upper()}`", _default(field.default), unit, field.metadata["description"]))
     return _table(("variable", "default", "unit", "meaning"), rows)
 
 
@@ -134,7 +135,7 @@ def limits() -> dict[str, str]:
         "selections": f"{complexity.MAX_SELECTIONS:,}",
         "cors_methods": cors.METHODS,
         "cors_headers": cors.HEADERS,
-        "png": _bytes(Settings.model_fields["max_png_bytes"].default),
+        "png": _bytes(Settings.max_png_bytes),
         "side": f"{png.MAX_SIDE_PX:,}",
         "pixels": f"{png.MAX_PIXELS // 1_000_000}",
         "svg": _bytes(sketch.MAX_SVG_BYTES),
@@ -166,7 +167,7 @@ def page() -> str:
 
 
 def _default(value: Any) -> str:
-    if value is PydanticUndefined:
+    if value is NEEDED:
         return "**needed**"
     text = str(value).lower() if isinstance(value, bool) else str(value or "") if value != 0 else "0"
     return f"`{text}`" if text else ""

@@ -6,40 +6,46 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rubydraw.principal import Limits, Principal
+from rubydraw.setting import NEEDED, matching, number, read_all, setting, whole
 
 PREFIX = "rubydraw_"
 """By which a key is told from a token, and found by those who search for leaked ones."""
 KEY_BYTES = 32
 
-Count = Annotated[int, Field(ge=0)]
 
-_ALLOWED = {
-    "name": "must be 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit",
-    "sha256": "must be 64 lower-case hexadecimal digits",
-    "expires": "must be a date such as 2027-01-31",
-}
+def _day(text: str) -> date:
+    with suppress(ValueError):
+        return date.fromisoformat(text)
+    raise ValueError("must be a date such as 2027-01-31")
 
 
-class ApiKey(BaseModel):
+_name = matching(
+    r"[a-z0-9][a-z0-9._-]{0,62}",
+    "must be 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit",
+)
+_count = whole(0, 1_000_000_000)
+
+
+@dataclass(frozen=True)
+class ApiKey:
     """One entry of `API_KEYS`. A name may have several keys: they are one principal, and one can replace another."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
-    expires: date | None = None
+    name: str = setting(_name, NEEDED)
+    sha256: str = setting(matching(r"[0-9a-f]{64}", "must be 64 lower-case hexadecimal digits"), NEEDED, secret=True)
+    expires: date | None = setting(_day, None)  # noqa: RUF009 – it is a field
     """The last day, in UTC, on which it is taken."""
-    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    concurrent_jobs: Count | None = None
-    calls_per_day: Count | None = None
-    dollars_per_day: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    requests_per_minute: int | None = setting(whole(1, 1_000_000_000), None)
+    concurrent_jobs: int | None = setting(_count, None)
+    calls_per_day: int | None = setting(_count, None)
+    dollars_per_day: float | None = setting(number(0, 1_000_000), None)
 
     @property
     def principal(self) -> Principal:
@@ -50,7 +56,8 @@ class ApiKey(BaseModel):
     @property
     def entry(self) -> dict[str, Any]:
         """What stands in `API_KEYS` for it."""
-        return self.model_dump(mode="json", exclude_none=True)
+        said = {name: value for name, value in vars(self).items() if value is not None}
+        return said | ({"expires": self.expires.isoformat()} if self.expires else {})
 
 
 class ApiKeys:
@@ -90,23 +97,20 @@ def read(text: str) -> tuple[ApiKey, ...]:
     if not isinstance(entries, list):
         raise ValueError('must be a JSON list: [{"name": …, "sha256": …}, …]')
     keys = []
-    for number, entry in enumerate(entries, 1):
+    for position, entry in enumerate(entries, 1):
         try:
             keys.append(_entry(entry))
         except ValueError as error:
-            raise ValueError(f"entry {number}: {error}") from None
+            raise ValueError(f"entry {position}: {error}") from None
     if len({key.sha256 for key in keys}) < len(keys):
         raise ValueError("holds the same sha256 twice")
     return tuple(keys)
 
 
-def _entry(fields: Any) -> ApiKey:
-    try:
-        return ApiKey.model_validate(fields)
-    except ValidationError as error:
-        told = error.errors()[0]
-        field = next((str(part) for part in told["loc"] if part in ApiKey.model_fields), "")
-        if not field:
-            raise ValueError("has a field that no key has, or is no object") from None
-        said = _ALLOWED.get(field) or f"{told['msg'][:1].lower()}{told['msg'][1:]}"
-        raise ValueError(f"{field} {said}") from None
+def _entry(about: Any) -> ApiKey:
+    if not isinstance(about, dict) or about.keys() - ApiKey.__dataclass_fields__.keys():
+        raise ValueError("has a field that no key has, or is no object")
+    values, faults = read_all(ApiKey, {name: str(value) for name, value in about.items() if value is not None})
+    for name, fault in faults.items():
+        raise ValueError(f"{name} {fault}")
+    return ApiKey(**values)

@@ -75,7 +75,7 @@ class Gemini:
 
         `used` is told what an answer says that it has used, whatever else is in it.
         """
-        from rubydraw.metadata import Metadata, read_metadata  # a pydantic model, which a hit does not pay for
+        from rubydraw.metadata import Metadata, read_metadata  # as the SDK, which a hit does not pay for
 
         client = await self.load()
         from rubydraw import upload  # by now it is loaded, and with it the HTTP client

@@ -2,71 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 from urllib.parse import urlsplit
-
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from rubydraw import api_keys
 from rubydraw.api_keys import ApiKey
-from rubydraw.settings import HttpUrl, Settings
+from rubydraw.setting import http_address, matching, one_of, setting
+from rubydraw.settings import Settings
 
 
-def _keys(value: Any) -> Any:
-    return api_keys.read(value) if isinstance(value, str) else value
-
-
-def _with_issuer(value: str, info: ValidationInfo) -> str:
-    issuer = info.data.get("jwt_issuer")
-    if issuer and not value:
-        raise ValueError("is missing (JWT_ISSUER is set)")
-    if issuer == "" and value:
-        raise ValueError("needs JWT_ISSUER beside it")
-    return value
-
-
-def _fetched_safely(value: str) -> str:
+def key_set_address(text: str) -> str:
+    """Take what is fetched over TLS, or from this machine."""
     try:
-        address = urlsplit(value)
+        address = urlsplit(text)
         host = address.hostname
     except ValueError:
         host = None
     loopback = host in ("127.0.0.1", "localhost", "::1")
-    if value and not (host and (address.scheme == "https" or (address.scheme == "http" and loopback))):
+    if not (host and (address.scheme == "https" or (address.scheme == "http" and loopback))):
         raise ValueError("must start with https://")
-    return value
+    return text
 
 
-def _somebody(value: str, info: ValidationInfo) -> str:
-    known = [info.data.get("api_keys", ()), info.data.get("jwt_issuer", "?")]
-    if value == "required" and known == [None, ""]:
-        raise ValueError("required needs API_KEYS or JWT_ISSUER, which say who may call; off lets anybody spend")
-    return value
-
-
-def _signs(value: str, info: ValidationInfo) -> str:
-    if not value and info.data.get("access") == "required":
-        raise ValueError("is missing (ACCESS is required)")
-    if value and len(value) < 32:
-        raise ValueError("must have at least 32 characters")
-    return value
-
-
+@dataclass(frozen=True)
 class GraphqlSettings(Settings):
     """Settings that the worker neither needs nor gets: Google's IAM decides who calls it."""
 
-    api_keys: Annotated[tuple[ApiKey, ...] | None, BeforeValidator(_keys)] = Field(
-        None, description="keys that may call: a JSON list of what `python -m cli keys new` writes", repr=False
+    api_keys: tuple[ApiKey, ...] | None = setting(
+        api_keys.read, None, "keys that may call: a JSON list of what `python -m cli keys new` writes", secret=True
     )
-    jwt_issuer: str = Field("", description="`iss` of the JSON Web Tokens that may call; empty: none may")
-    jwt_audience: Annotated[str, AfterValidator(_with_issuer)] = Field("", description="`aud` that they must have")
-    jwt_jwks_url: Annotated[str, AfterValidator(_fetched_safely), AfterValidator(_with_issuer)] = Field(
-        "", description="where their issuer publishes its keys, as a JSON Web Key Set"
+    jwt_issuer: str = setting(str, "", "`iss` of the JSON Web Tokens that may call; empty: none may")
+    jwt_audience: str = setting(str, "", "`aud` that they must have")
+    jwt_jwks_url: str = setting(key_set_address, "", "where their issuer publishes its keys, as a JSON Web Key Set")
+    access: Literal["required", "off"] = setting(
+        one_of("required", "off"),
+        "required",
+        "`required` (callers bring a key or a token) or `off` (anybody may spend)",
     )
-    access: Annotated[Literal["required", "off"], AfterValidator(_somebody)] = Field(
-        "required", description="`required` (callers bring a key or a token) or `off` (anybody may spend)"
+    image_signing_key: str = setting(
+        matching(r"(?s).{32,}", "must have at least 32 characters"),
+        "",
+        "signs each `imageUrl` for half an hour; needed where access is required",
+        secret=True,
     )
-    image_signing_key: Annotated[str, AfterValidator(_signs)] = Field(
-        "", description="signs each `imageUrl` for half an hour; needed where access is required", repr=False
-    )
-    public_url: HttpUrl = Field("", description="what `imageUrl` begins with; empty: the host that the request names")
+    public_url: str = setting(http_address, "", "what `imageUrl` begins with; empty: the host that the request names")
+
+    @staticmethod
+    def _unfit(values: Mapping[str, Any]) -> Iterator[str]:
+        yield from Settings._unfit(values)
+        issuer = values["jwt_issuer"]
+        for name in ("jwt_audience", "jwt_jwks_url"):
+            if issuer and values.get(name) == "":
+                yield f"{name.upper()} is missing (JWT_ISSUER is set)"
+            if not issuer and values.get(name):
+                yield f"{name.upper()} needs JWT_ISSUER beside it"
+        if values.get("access") == "required":
+            if not issuer and values.get("api_keys", ()) is None:
+                yield "ACCESS is required, which needs API_KEYS or JWT_ISSUER; off lets anybody spend"
+            if values.get("image_signing_key") == "":
+                yield "IMAGE_SIGNING_KEY is missing (ACCESS is required)"

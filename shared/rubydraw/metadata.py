@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from dataclasses import dataclass
+from typing import Any
 
 MAX_WORDS_CHARS = 120
 MAX_NOTES_CHARS = 1_000
@@ -23,26 +22,21 @@ def _cleaned(value: Any, max_chars: int, default: str) -> str:
     return text or default
 
 
-def _words(default: str, max_chars: int = MAX_WORDS_CHARS) -> Any:
-    return BeforeValidator(lambda value: _cleaned(value, max_chars, default))
-
-
 def _colours(value: Any) -> tuple[str, ...]:
     items = value[: MAX_COLOURS * 4] if isinstance(value, list) else []
     cleaned = (_cleaned(item, MAX_COLOUR_CHARS, "") for item in items)
     return tuple(colour for colour in cleaned if colour)[:MAX_COLOURS]
 
 
-class Metadata(BaseModel):
+@dataclass(frozen=True)
+class Metadata:
     """What the model says about its drawing; whatever is absent or of a wrong type has its default."""
 
-    model_config = ConfigDict(extra="ignore")
-
-    title: Annotated[str, _words("Improved Sketch")] = "Improved Sketch"
-    style: Annotated[str, _words("clean flat vector")] = "clean flat vector"
-    palette: Annotated[tuple[str, ...], BeforeValidator(_colours)] = ()
-    background: Annotated[str, _words("transparent")] = "transparent"
-    notes: Annotated[str, _words("Sketch improved", MAX_NOTES_CHARS)] = "Sketch improved"
+    title: str = "Improved Sketch"
+    style: str = "clean flat vector"
+    palette: tuple[str, ...] = ()
+    background: str = "transparent"
+    notes: str = "Sketch improved"
 
 
 def read_metadata(text: str) -> Metadata | None:
@@ -51,8 +45,18 @@ def read_metadata(text: str) -> Metadata | None:
     for start in [found.start() for found in re.finditer(r"\{", text)][:20]:
         try:
             found, _ = decoder.raw_decode(text, start)
-            if isinstance(found, dict) and found.keys() & Metadata.model_fields.keys():
-                return Metadata.model_validate(found)
-        except (ValueError, RecursionError, ValidationError):
+        except (ValueError, RecursionError):
             continue
+        if isinstance(found, dict) and found.keys() & Metadata.__dataclass_fields__.keys():
+            return _metadata(found)
     return None
+
+
+def _metadata(found: dict[str, Any]) -> Metadata:
+    return Metadata(
+        title=_cleaned(found.get("title"), MAX_WORDS_CHARS, Metadata.title),
+        style=_cleaned(found.get("style"), MAX_WORDS_CHARS, Metadata.style),
+        palette=_colours(found.get("palette")),
+        background=_cleaned(found.get("background"), MAX_WORDS_CHARS, Metadata.background),
+        notes=_cleaned(found.get("notes"), MAX_NOTES_CHARS, Metadata.notes),
+    )

@@ -39,10 +39,9 @@ async def main(name, bodies):
 
 asyncio.run(main(*sys.argv[1:]))
 """
-SLOW = ("google.genai", "PIL", "google.auth")
+SLOW = ("google.genai", "PIL", "google.auth", "pydantic")
 PAID_FOR = {
-    *("graphql", "redis", "hiredis", "orjson", "pybase64", "pydantic", "pydantic_core", "annotated_types"),
-    *("typing_inspection", "typing_extensions", "cryptography", "rubydraw"),
+    *("graphql", "redis", "hiredis", "orjson", "pybase64", "cryptography", "rubydraw"),
 }
 """Packages on the path of a hit (of cryptography its version alone). Another one would add to every cold start."""
 PUBLISHING = {"httpcore2", "h11", "truststore"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rubydraw.graphql_settings import GraphqlSettings
 
 MODULE = Path(__file__).resolve().parents[2] / "infra" / "terraform"
 FILES = sorted([*MODULE.glob("*.tf"), *MODULE.rglob("*.hcl"), *MODULE.glob("*.example")])
-SETTINGS = {name.upper(): field for name, field in GraphqlSettings.model_fields.items()}
+SETTINGS = {field.name.upper(): field for field in fields(GraphqlSettings)}
 SETTLE_S = 20
 """What settling a job may take after its deadline: Redis is tried again for some seconds."""
 

@@ -120,7 +120,7 @@ async def _dead_letters(client: SketchClient) -> int:
 
 
 def _digest(number: int) -> str:
-    model = Settings.model_fields["gemini_model"].default
+    model = Settings.gemini_model
     png = base64.b64decode(colours.sketch(number))
     sketch = Sketch.from_png(png, "", "", 0, max_png_bytes=len(png))
     return sketch.digest(model=model, prompt_version=prompt.PROMPT_VERSION)[:12]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, fields
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,7 +67,7 @@ def refusal(env: dict[str, str]) -> str:
 
 def test_the_fields_are_the_settings_of_the_design() -> None:
     """Not one more, not one less."""
-    assert {name.upper() for name in Settings.model_fields} == NAMES
+    assert {field.name.upper() for field in fields(Settings)} == NAMES
 
 
 def test_defaults_are_those_of_the_design() -> None:
@@ -126,6 +128,41 @@ def test_values_are_read_from_text() -> None:
         settings.introspection,
     ) == (600, 200, 2.5, True)
     assert settings.cors_origins == ("https://a.example", "http://localhost:3000")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("true", True), ("1", True), ("False", False), ("off", False)])
+def test_a_switch_is_said_in_common_words(text: str, expected: bool) -> None:
+    """As Terraform, a shell or a person writes it."""
+    assert expected is Settings.from_env(NEEDED | {"INTROSPECTION": text}).introspection
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("LEASE_MS", "soon", "must be a whole number from 100 to 600,000"),
+        ("CALL_DOLLARS", "-0.01", "must be a number from 0 to 10,000"),
+        ("GEMINI_TIMEOUT_S", "0", "must be a number above 0, up to 3,600"),
+        ("DAILY_CALLS", "none", "must be a whole number from 0 to 1,000,000,000, or unlimited"),
+        ("INTROSPECTION", "maybe", "must be true or false"),
+        ("LOG_LEVEL", "info", "must be DEBUG, INFO, WARNING or ERROR"),
+        ("PUBSUB_TOPIC", "jobs", "must look like projects/P/topics/T"),
+    ],
+)
+def test_a_refusal_says_what_is_allowed(name: str, text: str, told: str) -> None:
+    """One clear sentence for each variable."""
+    assert f"Settings that cannot be used: {name} {told}" == refusal(NEEDED | {name: text})
+
+
+@pytest.mark.parametrize(("name", "text"), [("LEASE_MS", "100"), ("LEASE_MS", "600000"), ("GEMINI_TIMEOUT_S", "3600")])
+def test_a_bound_itself_is_allowed(name: str, text: str) -> None:
+    """From the least to the most."""
+    assert float(text) == getattr(Settings.from_env(NEEDED | {"HEARTBEAT_MS": "20", name: text}), name.lower())
+
+
+def test_settings_do_not_change() -> None:
+    """They are read once."""
+    with pytest.raises(FrozenInstanceError):
+        Settings.from_env(NEEDED).lease_ms = 1  # type: ignore[misc]
 
 
 def test_what_is_not_ours_is_ignored() -> None:
@@ -197,11 +234,10 @@ def test_no_secret_shows_when_settings_are_printed() -> None:
 
 
 def test_no_secret_shows_in_the_traceback_of_a_bad_start() -> None:
-    """The error stands alone: pydantic's, with its input, is not chained to it."""
+    """The error stands alone: none that has the text of a variable is chained to it."""
     with pytest.raises(BadSettings) as refused:
         Settings.from_env({"GEMINI_API_KEY": CANARY, "LEASE_MS": CANARY})
-    assert refused.value.__cause__ is None
-    assert refused.value.__suppress_context__
+    assert (None, None) == (refused.value.__cause__, refused.value.__context__)
     assert CANARY not in str(refused.value)
 
 
