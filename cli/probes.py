@@ -74,18 +74,18 @@ async def _redis(url: str, ca_cert: str) -> str:
     from redis.exceptions import RedisError
     from rubydraw import store
 
+    connected = store.connect(url, ca_cert)
     try:
         at = urlsplit(url)
         place = f"{at.hostname}:{at.port or 6379}"
-        connected = store.connect(url, ca_cert)
-    except (ValueError, OSError, RedisError):
-        raise Wrong("the address or the certificates cannot be read") from None
-    try:
-        info = await connected.run(lambda client: client.info())
+        said = await connected.command("INFO")
     except SketchError:
         raise Wrong(f"{place} does not answer, or does not accept user and password") from None
+    except (ValueError, OSError, RedisError):
+        raise Wrong("the address or the certificates cannot be read") from None
     finally:
         await connected.close()
+    info = dict(line.split(":", 1) for line in said.decode().splitlines() if ":" in line)
     server = (
         f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info.get('redis_version', '?')}"
     )

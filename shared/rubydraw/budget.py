@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rubydraw import keys, logs
 from rubydraw.errors import BudgetExceeded, GeminiFailed, SketchError, StoreUnavailable
@@ -138,13 +138,10 @@ class Budget:
 
 async def spent_today(store: Store) -> Spent:
     """Return what all calls of this UTC day have cost, those in progress at what is reserved for them."""
-
-    def fill(pipe: Any) -> None:
-        pipe.hmget(keys.BUDGET, "day", "calls", "microdollars")
-        pipe.time()
-
-    (day, calls, microdollars), (seconds, _) = await store.pipeline(fill)
-    if day is None or int(day) != seconds // 86_400:
+    (day, calls, microdollars), (seconds, _) = await store.pipeline(
+        ("HMGET", keys.BUDGET, "day", "calls", "microdollars"), ("TIME",)
+    )
+    if day is None or int(day) != int(seconds) // 86_400:
         return Spent(0, 0.0)
     return Spent(int(calls), int(microdollars) / MICRO)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rubydraw import keys
+from rubydraw.connection import Command
 
 KEPT = 100
 SOONEST_MS, LATEST_MS = 500, 5000
@@ -19,16 +20,17 @@ class Forecast(NamedTuple):
     poll_after_ms: int | None = None
 
 
-def queue_add(pipe: Any, took_ms: int) -> None:
-    """Queue that a job took so long, from its acceptance to its drawing; only the last hundred are kept."""
-    pipe.lpush(keys.DURATIONS, took_ms)
-    pipe.ltrim(keys.DURATIONS, 0, KEPT - 1)
-    pipe.pexpire(keys.DURATIONS, keys.DURATIONS_MS)
+READ: Command = ("LRANGE", keys.DURATIONS, 0, KEPT - 1)
+"""`forecast` takes its answer."""
 
 
-def queue_read(pipe: Any) -> None:
-    """Queue the read of the durations; `forecast` takes its answer."""
-    pipe.lrange(keys.DURATIONS, 0, KEPT - 1)
+def add(took_ms: int) -> tuple[Command, ...]:
+    """Return what counts that a job took so long, from its acceptance to its drawing; the last hundred are kept."""
+    return (
+        ("LPUSH", keys.DURATIONS, took_ms),
+        ("LTRIM", keys.DURATIONS, 0, KEPT - 1),
+        ("PEXPIRE", keys.DURATIONS, keys.DURATIONS_MS),
+    )
 
 
 def forecast(answer: Any, *, age_ms: int, delay_ms: int = 0) -> Forecast:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rubydraw import keys, logs, results
+from rubydraw.connection import Command
 from rubydraw.drawing import Drawing
 from rubydraw.errors import REMEMBERED, SketchError, StoreUnavailable, shared_failure
 from rubydraw.results import Results
@@ -58,18 +59,13 @@ class Flights:
         The read comes after the take: whoever wins sees what the previous holder stored.
         """
 
-        def fill(pipe: Any) -> None:
-            if token:
-                pipe.set(keys.flight(digest), token, nx=True, get=True, px=self._lease_ms)
-            else:
-                pipe.get(keys.flight(digest))
-            pipe.get(keys.refused(digest))
-            pipe.get(keys.COOLDOWN)
-            pipe.time()
-            if self._results.store is self._state:
-                self._results.queue_get(pipe, digest)
-
-        answers = await self._state.pipeline(fill)
+        flight: Command = ("GET", keys.flight(digest))
+        if token:
+            flight = ("SET", keys.flight(digest), token, "NX", "GET", "PX", self._lease_ms)
+        commands: list[Command] = [flight, ("GET", keys.refused(digest)), ("GET", keys.COOLDOWN), ("TIME",)]
+        if self._results.store is self._state:
+            commands.append(results.read_command(digest))
+        answers = await self._state.pipeline(*commands)
         raise_first(answers[:4])
         if len(answers) == 5:
             return _look(answers, token, results.read(answers[4]))
@@ -106,7 +102,7 @@ class Flights:
     async def _count(self, digest: str) -> int:
         """Count one more failed call; sent twice it counts twice, which ends a row of failures one call early."""
         key = keys.failures(digest)
-        answers = await self._state.pipeline(lambda pipe: (pipe.incr(key), pipe.pexpire(key, keys.FAILED_FOR_GOOD_MS)))
+        answers = await self._state.pipeline(("INCR", key), ("PEXPIRE", key, keys.FAILED_FOR_GOOD_MS))
         raise_first(answers)
         return int(answers[0])
 
@@ -114,12 +110,12 @@ class Flights:
         """Keep a refusal that depends on the sketch alone, so that asking again costs nothing."""
         if isinstance(failure, REMEMBERED):
             with suppress(StoreUnavailable):
-                await self._state.run(lambda redis: redis.set(keys.refused(digest), failure.code, px=keys.REFUSED_MS))
+                await self._state.command("SET", keys.refused(digest), failure.code, "PX", keys.REFUSED_MS)
 
     async def failed_for_s(self, digest: str) -> float:
         """Return the seconds for which the failure of the last flight still answers for the next; 0 if it is final."""
         key = keys.flight(digest)
-        holder, life_ms = await self._state.pipeline(lambda pipe: (pipe.get(key), pipe.pttl(key)))
+        holder, life_ms = await self._state.pipeline(("GET", key), ("PTTL", key))
         landed = _FAILED.fullmatch(holder or b"")
         return max(life_ms, 0) / 1000 if landed and landed[3] == b"0" else 0.0
 
@@ -142,7 +138,7 @@ class Flights:
 
 def _look(answers: list[Any], token: str, drawing: Drawing | None) -> Look:
     holder, refused, cooldown, (seconds, micros) = answers[:4]
-    now_ms = seconds * 1000 + micros // 1000
+    now_ms = int(seconds) * 1000 + int(micros) // 1000
     ours = bool(token) and (holder is None or holder == token.encode())
     if refused:
         failure: SketchError | None = shared_failure(refused.decode(errors="replace"))

@@ -35,7 +35,7 @@ class Images:
             drawing = await self._results.get(digest)
             image_sha256 = drawing.image_sha256 if drawing else "0" * 64  # gone meanwhile: it leads nowhere
         key = keys.image(image_sha256)
-        await self._results.store.run(lambda redis: redis.set(key, digest, px=keys.RESULT_MS))
+        await self._results.store.command("SET", key, digest, "PX", keys.RESULT_MS)
         return image_sha256
 
     async def find(self, image_sha256: str) -> bytes | None:
@@ -53,7 +53,7 @@ class Images:
         return image
 
     async def _in_redis(self, image_sha256: str) -> Drawing | None:
-        named = await self._results.store.run(lambda redis: redis.get(keys.image(image_sha256)))
+        named = await self._results.store.command("GET", keys.image(image_sha256))
         return await self._results.get(named.decode(errors="replace")) if named else None
 
 

@@ -162,17 +162,12 @@ class Jobs:
         if not is_request_id(request_id):
             return None
         key = keys.status(request_id)
-
-        def fill(pipe: Any) -> None:
-            pipe.hmget(key, *_FIELDS)
-            pipe.pttl(key)
-            pipe.time()
-            durations.queue_read(pipe)
-
-        fields, life_ms, (seconds, micros), took = await self._store.pipeline(fill)
+        fields, life_ms, (seconds, micros), took = await self._store.pipeline(
+            ("HMGET", key, *_FIELDS), ("PTTL", key), ("TIME",), durations.READ
+        )
         if fields[0] is None:
             return None
-        state = _state(request_id, fields, life_ms, seconds * 1000 + micros // 1000, took)
+        state = _state(request_id, fields, life_ms, int(seconds) * 1000 + int(micros) // 1000, took)
         too_old = not state.settled and state.age_ms > self._max_age_ms
         if too_old and await self._move("expire", request_id, self._max_age_ms):
             return await self.read(request_id)
@@ -181,7 +176,7 @@ class Jobs:
     async def _took(self, took_ms: int) -> None:
         """Count a job among those from which forecasts are made; what Redis will not take is no loss."""
         with suppress(StoreUnavailable):
-            await self._store.pipeline(lambda pipe: durations.queue_add(pipe, took_ms))
+            await self._store.pipeline(*durations.add(took_ms))
 
     async def _beat(self, request_id: str, token: str) -> None:
         while True:

@@ -8,12 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from redis.exceptions import NoScriptError
-
 from rubydraw import keys
 from rubydraw.errors import RateLimited, StoreUnavailable
 from rubydraw.principal import Principal
-from rubydraw.store import Call, Script, Store
+from rubydraw.store import Call, Script, Store, is_unknown_script
 
 WINDOW_S = 60
 CACHED, WHOLE = 1, 10
@@ -67,7 +65,7 @@ class Charge:
 
     async def answered(self, upto: int, answer: Any) -> None:
         """Read what came of `call`; raise RateLimited."""
-        if isinstance(answer, NoScriptError):
+        if is_unknown_script(answer):
             await self._pay(upto)
         elif isinstance(answer, list):
             self._read(upto, answer)

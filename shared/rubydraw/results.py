@@ -8,11 +8,12 @@ from typing import Any
 import orjson
 
 from rubydraw import keys, logs
+from rubydraw.connection import Command
 from rubydraw.drawing import Drawing
 from rubydraw.errors import StoreUnavailable
 from rubydraw.png import SIGNATURE
 from rubydraw.quotas import CACHED, Charge
-from rubydraw.store import Store, raise_first
+from rubydraw.store import Call, Store, raise_first
 
 _WORDS = ("title", "style", "background", "notes", "model", "prompt_version")
 _NUMBERS = ("provider_ms", "created_at_ms")
@@ -63,20 +64,10 @@ class Results:
             return await reading
 
         count = charge.call(CACHED) if charge else None
-
-        def fill(pipe: Any) -> None:
-            self.queue_get(pipe, digest, with_image)
-            if count:
-                count.queue(pipe)
-
-        answer, *counted = await self.store.pipeline(fill)
+        answer, *counted = await self.store.pipeline(read_command(digest, with_image), *_paying(count))
         if charge and count:
             await charge.answered(CACHED, *counted)
         return read(answer)
-
-    def queue_get(self, pipe: Any, digest: str, with_image: bool = True) -> None:
-        """Queue the read of a drawing in a pipeline; `read` takes its answer."""
-        pipe.hmget(keys.result(digest), *FIELDS, *(("image",) if with_image else ()))
 
     async def keep_for_a_job(self, digest: str, *, charge: Charge | None = None) -> bool:
         """
@@ -87,16 +78,13 @@ class Results:
         if charge and charge.store is not self.store:
             await charge.enter()
             charge = None
-        count = charge.call(CACHED) if charge else None
-
-        def fill(pipe: Any) -> None:
-            pipe.pexpire(keys.result(digest), keys.RESULT_OF_A_SETTLED_JOB_MS, gt=True)
-            pipe.execute_command("HSTRLEN", keys.result(digest), "image")
-            self.queue_get(pipe, digest, with_image=False)
-            if count:
-                count.queue(pipe)
-
-        _, image_bytes, words, *counted = await self.store.pipeline(fill)
+        key, count = keys.result(digest), charge.call(CACHED) if charge else None
+        _, image_bytes, words, *counted = await self.store.pipeline(
+            ("PEXPIRE", key, keys.RESULT_OF_A_SETTLED_JOB_MS, "GT"),
+            ("HSTRLEN", key, "image"),
+            read_command(digest, with_image=False),
+            *_paying(count),
+        )
         if charge and count:
             await charge.answered(CACHED, *counted)
         return isinstance(image_bytes, int) and image_bytes > len(SIGNATURE) and read(words) is not None
@@ -107,18 +95,24 @@ class Results:
         life_ms = keys.RESULT_WITH_FALLBACK_METADATA_MS if drawing.fallback_metadata else keys.RESULT_MS
         fields: dict[str, Any] = {name: getattr(drawing, name) for name in (*_WORDS, *_NUMBERS, "image_sha256")}
         fields |= {"palette": orjson.dumps(drawing.palette), "image": drawing.image}
-
-        def fill(pipe: Any) -> None:
-            pipe.delete(key)
-            pipe.hset(key, mapping=fields)
-            pipe.pexpire(key, life_ms)
-
-        raise_first(await self.store.pipeline(fill, atomic=True))
+        pairs = [part for pair in fields.items() for part in pair]
+        raise_first(
+            await self.store.pipeline(("DEL", key), ("HSET", key, *pairs), ("PEXPIRE", key, life_ms), atomic=True)
+        )
         self._unsaved.pop(digest, None)
 
 
+def read_command(digest: str, with_image: bool = True) -> Command:
+    """Return what reads a drawing; `read` takes its answer."""
+    return ("HMGET", keys.result(digest), *FIELDS, *(("image",) if with_image else ()))
+
+
+def _paying(count: Call | None) -> tuple[Command, ...]:
+    return (count.command,) if count else ()
+
+
 def read(answer: Any) -> Drawing | None:
-    """Return the drawing in the answer to `queue_get`, or None where it is absent, foreign or damaged."""
+    """Return the drawing in the answer to `read_command`, or None where it is absent, foreign or damaged."""
     if not isinstance(answer, list):
         return None
     with_image = len(answer) > len(FIELDS)

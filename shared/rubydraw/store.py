@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError, NoScriptError, ReadOnlyError, RedisError
+from hiredis import ReplyError
 
+from rubydraw.connection import Command
 from rubydraw.errors import StoreUnavailable
-from rubydraw.patience import Patience
-from rubydraw.round_trip import Commands, RoundTrips
+from rubydraw.redis_address import RedisAddress
+from rubydraw.round_trip import RoundTrips, refusal
 
-COMMAND_TIMEOUT_S = 0.5
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
 OPEN_S = 2.0
 COMMANDS_AT_ONCE = 32
 """Commands in progress per address: enough to keep Redis busy, few enough that a burst waits here, where
 no time-out runs, and not on its sockets."""
-
-_OUTAGE = (ConnectionError, OSError)  # the built-in TimeoutError is an OSError
 
 
 class Script:
@@ -47,11 +42,13 @@ class Call(NamedTuple):
     keys: list[str]
     args: tuple[Any, ...]
 
-    def queue(self, pipe: Any) -> None:
-        pipe.evalsha(self.script.sha, len(self.keys), *self.keys, *self.args)
+    @property
+    def command(self) -> Command:
+        return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.args)
 
-    def queue_whole(self, pipe: Any) -> None:
-        pipe.eval(self.script.text, len(self.keys), *self.keys, *self.args)
+    @property
+    def whole(self) -> Command:
+        return ("EVAL", self.script.text, len(self.keys), *self.keys, *self.args)
 
 
 class Store:
@@ -62,38 +59,29 @@ class Store:
     once; then one command probes. A refused write (out of memory, read-only) does not: reads still work.
     """
 
-    def __init__(self, client: Redis, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client, self._round_trips = client, RoundTrips(client)
+    def __init__(self, address: RedisAddress, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._address, self._round_trips = address, RoundTrips(address)
         self._clock = clock
         self._slots = asyncio.Semaphore(COMMANDS_AT_ONCE)
         self._broken = False
         self._closed_until = 0.0
 
-    async def run(self, command: Callable[[Redis], Awaitable[Any]]) -> Any:
-        """Run one command, or one pipeline; raise StoreUnavailable after 1 s at most."""
-        self._admit()
-        async with self._slots:
-            self._admit()
-            self._closed_until = self._clock() + OPEN_S if self._broken else 0.0
-            try:
-                answer = await self._in_time(command)
-            except _OUTAGE:
-                self._broken, self._closed_until = True, self._clock() + OPEN_S
-                raise StoreUnavailable from None
-            except RedisError:
-                self._broken = False
-                raise StoreUnavailable from None
-            self._broken = False
-            return answer
+    async def command(self, *command: str | bytes | int | float) -> Any:
+        """Run one command; raise StoreUnavailable after 1 s at most, or where Redis refuses it."""
+        answers = await self.pipeline(command)
+        raise_first(answers)
+        return answers[0]
 
-    async def pipeline(self, fill: Callable[[Any], object], *, atomic: bool = False) -> list[Any]:
-        """Send what `fill` queues in one round trip; an answer that is an error stands in its place."""
-        if atomic:
-            return await self._transaction(fill)
-        commands = Commands()
-        fill(commands)
-        answers: list[Any] = await self.run(lambda _: self._round_trips.send(commands))
-        return answers
+    async def pipeline(self, *commands: Command, atomic: bool = False) -> list[Any]:
+        """
+        Send commands in one round trip; an answer that is an error stands in its place.
+
+        `atomic`: all of them are carried out, with nothing between, or none, which is one error.
+        """
+        if not atomic:
+            return await self._send(commands)
+        *_, answer = await self._send((("MULTI",), *commands, ("EXEC",)))
+        return answer if isinstance(answer, list) else [answer]
 
     async def script(self, script: Script, keys: list[str], args: Iterable[Any]) -> Any:
         """Run a script."""
@@ -105,42 +93,34 @@ class Store:
         sent = [call for call in calls if call]
         if not sent:
             return [None] * len(calls)
-        answers = await self.pipeline(lambda pipe: [call.queue(pipe) for call in sent])
+        answers = await self.pipeline(*(call.command for call in sent))
         for number, (call, answer) in enumerate(zip(sent, answers, strict=True)):
-            if isinstance(answer, NoScriptError):
-                (answers[number],) = await self.pipeline(call.queue_whole)
+            if is_unknown_script(answer):
+                (answers[number],) = await self.pipeline(call.whole)
         raise_first(answers)
         each = iter(answers)
         return [next(each) if call else None for call in calls]
 
-    def connection(self) -> AbstractConnection:
-        """Return a connection beside the pool, unopened; whoever has it opens it, times it and closes it."""
-        connection: AbstractConnection = self._client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
-        return connection
+    async def connection(self) -> AbstractConnection:
+        """Return a connection of redis-py's, unopened; whoever has it opens it, times it and closes it."""
+        await self._address.load()
+        return self._address.unopened()
 
     async def close(self) -> None:
         await self._round_trips.close()
-        await self._client.aclose()
 
-    async def _transaction(self, fill: Callable[[Any], object]) -> list[Any]:
-        async def send(client: Redis) -> list[Any]:
-            pipe = client.pipeline()
-            fill(pipe)
-            answers: list[Any] = await pipe.execute(raise_on_error=False)
-            for answer in answers:
-                if isinstance(answer, _OUTAGE):  # still loading, say
-                    raise answer
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        self._admit()
+        async with self._slots:
+            self._admit()
+            self._closed_until = self._clock() + OPEN_S if self._broken else 0.0
+            try:
+                answers = await self._round_trips.send(commands)
+            except OSError:
+                self._broken, self._closed_until = True, self._clock() + OPEN_S
+                raise StoreUnavailable from None
+            self._broken = False
             return answers
-
-        answers: list[Any] = await self.run(send)
-        return answers
-
-    async def _in_time(self, command: Callable[[Redis], Awaitable[Any]]) -> Any:
-        """Give a command 0.5 s, and once more on a fresh connection; raise TimeoutError."""
-        for _ in range(2):
-            with suppress(TimeoutError), Patience(COMMAND_TIMEOUT_S):
-                return await command(self._client)
-        raise TimeoutError
 
     def _admit(self) -> None:
         """Fail at once while the breaker is open; the one who finds its time over becomes the probe."""
@@ -148,29 +128,17 @@ class Store:
             raise StoreUnavailable
 
 
-def connect(url: str, ca_cert: str) -> Store:
+def connect(url: str, ca_cert: str, *, clock: Callable[[], float] = time.monotonic) -> Store:
     """Return a Store for a redis: or rediss: address; nothing is opened before the first command."""
-    tls: dict[str, Any] = {}
-    if url.startswith("rediss:"):
-        # Since Python 3.13 a certificate must also follow RFC 5280 to the letter, and private authorities' do not:
-        # the chain is checked all the same.
-        tls["ssl_exclude_verify_flags"] = [ssl.VerifyFlags.VERIFY_X509_STRICT]
-        tls |= {"ssl_ca_data": ca_cert} if ca_cert else {}
-    pool = ConnectionPool.from_url(
-        url,
-        max_connections=COMMANDS_AT_ONCE * 4,
-        # Store times each command, connecting included: redis-py's own time-outs are nested and would add up.
-        socket_timeout=None,
-        socket_connect_timeout=None,
-        # A replica that has just lost its role answers READONLY: a fresh connection finds the new primary.
-        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError, ReadOnlyError)),
-        driver_info=None,  # telling Redis the library's name would cost each new connection two round trips
-        **tls,
-    )
-    return Store(Redis.from_pool(pool))
+    return Store(RedisAddress(url, ca_cert), clock=clock)
 
 
 def raise_first(answers: Iterable[Any]) -> None:
     """Raise StoreUnavailable if Redis refused any part of a pipeline."""
-    if any(isinstance(answer, Exception) for answer in answers):
+    if any(isinstance(answer, ReplyError) for answer in answers):
         raise StoreUnavailable
+
+
+def is_unknown_script(answer: Any) -> bool:
+    """Whether Redis does not know a script by its SHA-1: it has been started since, or has never seen it."""
+    return refusal(answer) == "NOSCRIPT"

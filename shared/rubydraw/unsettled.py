@@ -51,15 +51,15 @@ class UnsettledJobs:
     async def leave(self, take: Call | None, answer: int | None) -> None:
         """Give up a place that was new: its job will not be recorded."""
         if take and answer == NEW:
-            await self._store.run(lambda redis: redis.zrem(take.keys[0], take.args[0]))
+            await self._store.command("ZREM", take.keys[0], take.args[0])
 
     async def _sweep(self, key: str) -> None:
         """Free the places of jobs that are settled or gone: once they are, they stay so."""
-        taken = await self._store.run(lambda redis: redis.zrange(key, 0, -1, withscores=True))
+        taken = await self._store.command("ZRANGE", key, 0, -1, "WITHSCORES")
         ids = [request_id.decode() for request_id, _ in taken]
         if not ids:
             return
-        answers = await self._store.pipeline(lambda pipe: [pipe.hget(keys.status(each), "status") for each in ids])
+        answers = await self._store.pipeline(*(("HGET", keys.status(each), "status") for each in ids))
         new_ms = time.time() * 1000 + self._max_age_ms - RECORDED_WITHIN_MS
         gone = [
             request_id
@@ -67,4 +67,4 @@ class UnsettledJobs:
             if (status is None and until_ms < new_ms) or (isinstance(status, bytes) and status.decode() in SETTLED)
         ]
         if gone:
-            await self._store.run(lambda redis: redis.zrem(key, *gone))
+            await self._store.command("ZREM", key, *gone)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
-from typing import Any
-
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError, RedisError
+from typing import TYPE_CHECKING, Any
 
 from rubydraw import keys, logs
 from rubydraw.admission import BUSY, RETRY_AFTER_S
 from rubydraw.errors import Stopping, Unavailable
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
 
 MAX_VIEWERS = 1000
 """As many requests as the platform gives to one instance."""
@@ -64,7 +64,9 @@ class Updates:
     a reconnect everybody looks again. The connection is open while there are viewers.
     """
 
-    def __init__(self, connection: Callable[[], AbstractConnection], *, max_viewers: int = MAX_VIEWERS) -> None:
+    def __init__(
+        self, connection: Callable[[], Awaitable[AbstractConnection]], *, max_viewers: int = MAX_VIEWERS
+    ) -> None:
         self._new_connection, self._max_viewers = connection, max_viewers
         self._wanted: dict[bytes, set[Viewer]] = {}
         self._looks: dict[bytes, asyncio.TimerHandle] = {}
@@ -142,6 +144,8 @@ class Updates:
 
     async def _hear(self) -> None:
         """Hold a connection for as long as anybody wants to hear something."""
+        from redis.exceptions import RedisError
+
         while self._wanted:
             try:
                 await self._connected()
@@ -150,7 +154,7 @@ class Updates:
                 await asyncio.sleep(random.uniform(*RECONNECT_S))
 
     async def _connected(self) -> None:
-        connection = self._new_connection()
+        connection = await self._new_connection()
         try:
             async with asyncio.timeout(CONNECT_S):
                 await connection.connect()  # type: ignore[no-untyped-call]

@@ -53,7 +53,7 @@ class Parts:
     async def ready(self) -> bool:
         """Whether Redis answers."""
         try:
-            await asyncio.gather(*(store.run(lambda redis: redis.ping()) for store in self._stores()))
+            await asyncio.gather(*(store.command("PING") for store in self._stores()))
         except StoreUnavailable:
             return False
         return True

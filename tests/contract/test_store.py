@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 import redis.asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from rubydraw.errors import Code, GeminiBusy, StoreUnavailable
 from rubydraw.jobs import Jobs
-from rubydraw.store import COMMAND_TIMEOUT_S, Call, Script, Store, connect, raise_first
+from rubydraw.round_trip import COMMAND_TIMEOUT_S
+from rubydraw.store import Call, Script, Store, connect, raise_first
 
 from tests.contract.job_record import JobRecord
 from tests.contract.wire_proxy import WireProxy
@@ -53,14 +52,13 @@ def clock() -> Clock:
 @pytest.fixture
 async def clocked(wire: WireProxy, clock: Clock) -> AsyncIterator[Store]:
     """A Store at the far end of the wire whose breaker goes by `clock`."""
-    client = redis.asyncio.Redis(host="127.0.0.1", port=wire.address, retry=Retry(NoBackoff(), 0))
-    store = Store(client, clock=clock)
+    store = connect(f"redis://127.0.0.1:{wire.address}/0", "", clock=clock)
     yield store
     await store.close()
 
 
 async def ping(store: Store) -> bool:
-    return bool(await store.run(lambda client: client.ping()))
+    return bool(await store.command("PING"))
 
 
 async def client_ids(raw: redis.asyncio.Redis) -> set[str]:
@@ -105,8 +103,8 @@ async def test_scripts_run_once_each_in_one_round_trip(store: Store, raw: redis.
 async def test_error_in_a_pipeline_stands_in_its_place(store: Store, raw: redis.asyncio.Redis) -> None:
     """The other answers are there, and `raise_first` makes it ours."""
     await raw.set("text", "no number")
-    answers = await store.pipeline(lambda pipe: (pipe.get("text"), pipe.incr("text"), pipe.set("other", 1)))
-    assert [b"no number", True] == [answers[0], answers[2]]
+    answers = await store.pipeline(("GET", "text"), ("INCR", "text"), ("SET", "other", 1))
+    assert [b"no number", b"OK"] == [answers[0], answers[2]]
     raise_first(answers[:1])
     with pytest.raises(StoreUnavailable):
         raise_first(answers)
@@ -114,15 +112,11 @@ async def test_error_in_a_pipeline_stands_in_its_place(store: Store, raw: redis.
 
 async def test_cancelled_command_leaves_nothing_behind(store: Store) -> None:
     """The next one gets its own answer, not that of the one before."""
-
-    async def block(client: redis.asyncio.Redis) -> Any:
-        return await client.blpop(["never"], timeout=5)
-
     for _ in range(3):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await store.run(block)
-        assert b"pong" == await store.run(lambda client: client.echo("pong"))
+                await store.command("BLPOP", "never", 5)
+        assert b"pong" == await store.command("ECHO", "pong")
 
 
 async def test_hundreds_of_commands_share_a_few_connections(store: Store, raw: redis.asyncio.Redis) -> None:
@@ -175,8 +169,8 @@ async def test_silent_redis_costs_little_and_then_nothing(far: Store, wire: Wire
 
 async def test_busy_event_loop_is_not_taken_for_a_silent_redis(store: Store) -> None:
     """What came in meanwhile is read, and nothing is sent twice."""
-    await store.run(lambda redis: redis.ping())
-    counted = asyncio.ensure_future(store.run(lambda redis: redis.incr("counted")))
+    await store.command("PING")
+    counted = asyncio.ensure_future(store.command("INCR", "counted"))
     await asyncio.sleep(0)  # it is sent
     time.sleep(COMMAND_TIMEOUT_S + 0.1)  # noqa: ASYNC251 - to be busy is the point
     assert 1 == await counted
@@ -257,8 +251,8 @@ async def test_full_redis_refuses_writes_and_still_reads(store: Store, raw: redi
     await raw.config_set("maxmemory", "1")
     for _ in range(2):
         with pytest.raises(StoreUnavailable):
-            await store.run(lambda client: client.set("new", "value"))
-        assert b"value" == await store.run(lambda client: client.get("kept"))
+            await store.command("SET", "new", "value")
+        assert b"value" == await store.command("GET", "kept")
 
 
 async def test_replica_refuses_writes_and_still_reads(store: Store, raw: redis.asyncio.Redis) -> None:
@@ -267,8 +261,8 @@ async def test_replica_refuses_writes_and_still_reads(store: Store, raw: redis.a
     await raw.replicaof("127.0.0.1", str(free_port()))
     try:
         with pytest.raises(StoreUnavailable):
-            await store.run(lambda client: client.set("new", "value"))
-        assert b"value" == await store.run(lambda client: client.get("kept"))
+            await store.command("SET", "new", "value")
+        assert b"value" == await store.command("GET", "kept")
     finally:
         await raw.replicaof("NO", "ONE")
-    assert await store.run(lambda client: client.set("new", "value"))
+    assert await store.command("SET", "new", "value")

@@ -15,7 +15,9 @@ class WireProxy:
 
     `drop`: so many connections are closed at their first request, which does not arrive. `lose`: so many answers
     are swallowed and their connections closed. `silent`: no answer comes back at all. `slow_s`: each piece of an answer
-    comes so much later. `instead`: is said in place of an answer, if set, and the connection closed.
+    comes so much later. `instead`: is said in place of an answer, if set, and the connection closed. `split`: answers
+    come byte by byte. `ahead`, `beside`: said once, before or behind an answer. `cut`: so many bytes of an answer come,
+    then the end.
     """
 
     port: int
@@ -24,6 +26,10 @@ class WireProxy:
     silent: bool = False
     slow_s: float = 0
     instead: bytes = b""
+    split: bool = False
+    ahead: bytes = b""
+    beside: bytes = b""
+    cut: int = 0
     connections: int = 0
     address: int = 0
     _open: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -45,6 +51,12 @@ class WireProxy:
         """Close every connection, as a server does that starts again."""
         for writer in self._open:
             writer.close()
+
+    def say(self, words: bytes) -> None:
+        """Tell every client something that none of them has asked for."""
+        for writer in self._open:
+            if writer.get_extra_info("sockname")[1] == self.address:
+                writer.write(words)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -81,6 +93,16 @@ class WireProxy:
                 server.close()
                 break
             await asyncio.sleep(self.slow_s)
-            if not self.silent:
-                client.write(data)
+            if self.cut:
+                client.write(data[: self.cut])
+                self.cut = 0
+                server.close()
+                break
+            data, self.ahead, self.beside = self.ahead + data + self.beside, b"", b""
+            for piece in (data[at : at + 1] for at in range(len(data))) if self.split else (data,):
+                if not self.silent:
+                    client.write(piece)
+                if self.split:  # who listens in this loop reads it before the next one is written
+                    await asyncio.sleep(0)
+                    await asyncio.sleep(0)
         client.close()

@@ -89,7 +89,7 @@ async def test_hit_and_enqueue_import_nothing_slow(
     pubsub_stand_in: PubsubStandIn,
     tmp_path: Path,
 ) -> None:
-    """Neither Gemini's SDK nor Pillow nor credentials are loaded for them, as they are for a miss."""
+    """Neither Gemini's SDK nor Pillow nor credentials are loaded for them, as for a miss, nor redis-py before them."""
     await service.improve(1)
     inputs = [
         {"pngBase64": base64.b64encode(png(1)).decode()},
@@ -97,7 +97,8 @@ async def test_hit_and_enqueue_import_nothing_slow(
         {"pngBase64": base64.b64encode(png(3)).decode()},
     ]
     bodies = [{"query": IMPROVE, "variables": {"input": input}} for input in inputs]
-    answers = await told("graphql", bodies, environment, tmp_path)
+    first, *answers = await told("graphql", [{"query": "{ __typename }"}, *bodies], environment, tmp_path)
+    assert (False, True) == ("redis" in first["packages"], "redis" in answers[0]["packages"])
     hit, enqueued, miss = (json.loads(answer["body"])["data"]["improveSketch"] for answer in answers)
     assert ("HIT", "MISS") == tuple(payload["result"]["provenance"]["cache"] for payload in (hit, miss))
     assert 1 == len(await pubsub_stand_in.pulled())

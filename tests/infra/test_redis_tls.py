@@ -81,12 +81,14 @@ async def encrypted(port: int, context: ssl.SSLContext) -> AsyncIterator[int]:
 
 
 async def test_the_deployed_address_reaches_redis_over_tls(tmp_path: Path) -> None:
-    """The address and the authorities that Terraform hands over are accepted, two of them while one is rotated."""
+    """With the authorities that Terraform hands over, two of them while one is rotated; a picture comes whole."""
     authority, port = Authority(), free_port()
     with running(valkey.command(port), cwd=tmp_path, env={}, port=port):
         async with encrypted(port, authority.server(tmp_path)) as tls_port:
             store = connect(deployed_url(tls_port), "\n".join([Authority().pem, authority.pem]))
-            assert await store.run(lambda redis: redis.ping())
+            picture = bytes(range(250)) * 4_000
+            await store.command("SET", "picture", picture)
+            assert [picture, b"PONG"] == await store.pipeline(("GET", "picture"), ("PING",))
             await store.close()
 
 
@@ -97,5 +99,5 @@ async def test_another_authority_is_refused(tmp_path: Path) -> None:
         async with encrypted(port, Authority().server(tmp_path)) as tls_port:
             store = connect(deployed_url(tls_port), Authority().pem)
             with pytest.raises(StoreUnavailable):
-                await store.run(lambda redis: redis.ping())
+                await store.command("PING")
             await store.close()
