@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rubydraw import durations, keys, logs
+from rubydraw.connection import Command
 from rubydraw.durations import Forecast
 from rubydraw.errors import Code, SketchError, StoreUnavailable
 from rubydraw.message import JobMessage, is_request_id
-from rubydraw.store import Script, Store
+from rubydraw.store import Script, Store, raise_first
 
 SETTLED = frozenset({"done", "error"})
 _FIELDS = (
@@ -71,7 +72,7 @@ class Jobs:
     """The job states in Redis; every method raises StoreUnavailable when it cannot be reached."""
 
     def __init__(self, store: Store, *, lease_ms: int, heartbeat_ms: int, max_attempts: int, max_age_ms: int) -> None:
-        self._store, self._heartbeat_s = store, heartbeat_ms / 1000
+        self.store, self._heartbeat_s = store, heartbeat_ms / 1000
         self._lease_ms, self._max_attempts, self._max_age_ms = lease_ms, max_attempts, max_age_ms
         self._scripts = {name: Script("job", name) for name in _TRANSITIONS}
 
@@ -159,24 +160,31 @@ class Jobs:
 
     async def read(self, request_id: str) -> JobState | None:
         """Return the state of a job, settling it first if it has become too old; None if there is none."""
+        state, _ = await self.read_with(request_id)
+        return state
+
+    async def read_with(self, request_id: str, *commands: Command) -> tuple[JobState | None, list[Any]]:
+        """Return the same, and the answers to other commands that Redis is asked right after it, if it was asked."""
         if not is_request_id(request_id):
-            return None
+            return None, []
         key = keys.status(request_id)
-        fields, life_ms, (seconds, micros), took = await self._store.pipeline(
-            ("HMGET", key, *_FIELDS), ("PTTL", key), ("TIME",), durations.READ
+        answers = await self.store.pipeline(
+            ("HMGET", key, *_FIELDS), ("PTTL", key), ("TIME",), durations.READ, *commands
         )
+        raise_first(answers[:3])
+        fields, life_ms, (seconds, micros), took, *others = answers
         if fields[0] is None:
-            return None
+            return None, others
         state = _state(request_id, fields, life_ms, int(seconds) * 1000 + int(micros) // 1000, took)
         too_old = not state.settled and state.age_ms > self._max_age_ms
         if too_old and await self._move("expire", request_id, self._max_age_ms):
-            return await self.read(request_id)
-        return state
+            return await self.read_with(request_id, *commands)
+        return state, others
 
     async def _took(self, took_ms: int) -> None:
         """Count a job among those from which forecasts are made; what Redis will not take is no loss."""
         with suppress(StoreUnavailable):
-            await self._store.pipeline(*durations.add(took_ms))
+            await self.store.pipeline(*durations.add(took_ms))
 
     async def _beat(self, request_id: str, token: str) -> None:
         while True:
@@ -190,7 +198,7 @@ class Jobs:
 
     async def _move(self, transition: str, request_id: str, *args: str | int) -> Any:
         key, channel = keys.status(request_id), keys.channel(request_id)
-        return await self._store.script(self._scripts[transition], [key], (channel, *args))
+        return await self.store.script(self._scripts[transition], [key], (channel, *args))
 
 
 _TRANSITIONS = ("submit", "abandon", "claim", "renew", "complete", "fail", "expire", "reject", "replay")

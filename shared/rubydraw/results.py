@@ -69,6 +69,10 @@ class Results:
             await charge.answered(CACHED, *counted)
         return read(answer)
 
+    def along(self, store: Store, digest: str, *, with_image: bool) -> tuple[Command, ...]:
+        """Return what reads a drawing along with something else in `store`; nothing where it is not kept there."""
+        return (read_command(digest, with_image),) if store is self.store and digest not in self._unsaved else ()
+
     async def keep_for_a_job(self, digest: str, *, charge: Charge | None = None) -> bool:
         """
         Stretch a drawing's life beyond that of a job that is about to name it; return False if it is gone.

@@ -11,8 +11,11 @@ from rubydraw.drawing import Drawing
 from rubydraw.errors import Code, StoreUnavailable, Unavailable
 from rubydraw.jobs import Jobs, JobState
 from rubydraw.message import is_request_id
-from rubydraw.results import Results
+from rubydraw.results import Results, read
 from rubydraw.updates import Updates
+
+REMEMBERED = 1000
+"""Jobs that were read lately. A status with its drawing then takes one round trip instead of two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +51,26 @@ class Watch:
 
     def __init__(self, jobs: Jobs, results: Results, updates: Updates) -> None:
         self._jobs, self._results, self._updates = jobs, results, updates
+        self._digests: dict[str, str] = {}
         self._reads: dict[_Asked, asyncio.Task[Seen | StoreUnavailable]] = {}
 
     async def once(
         self, request_id: str, owner: str = "", *, with_drawing: bool = True, with_image: bool = True
     ) -> Seen:
         """Read the state as it is now; what was not asked for does not leave Redis."""
-        job = await self._jobs.read(request_id)
+        digest = self._digests.get(request_id, "") if with_drawing else ""
+        along = self._results.along(self._jobs.store, digest, with_image=with_image) if digest else ()
+        job, found = await self._jobs.read_with(request_id, *along)
+        drawing = read(*found) if found else None
         if job is None or job.owner != owner:
             return Seen("not_found")
         if job.status == "error":
             return Seen("error", job, code=Code(job.code))
+        self._remember(job, early=drawing)
         if job.status != "done" or not with_drawing:
             return Seen(job.status, job)
-        drawing = await self._results.get(job.digest, with_image=with_image)
+        if not drawing or digest != job.digest:
+            drawing = await self._results.get(job.digest, with_image=with_image)
         return Seen("done", job, drawing) if drawing else Seen("error", job, code=Code.RESULT_EXPIRED)
 
     async def follow(
@@ -109,6 +118,18 @@ class Watch:
         except (TimeoutError, Unavailable):
             pass
         return None
+
+    def _remember(self, job: JobState, *, early: Drawing | None) -> None:
+        """
+        Remember where the drawing of a job will be, so that the next read asks for it at once.
+
+        Not of a job that is not done while a drawing is there, one that it is to replace, say: until it is, each
+        poll would be sent that for nothing.
+        """
+        known = self._digests.pop(job.request_id, job.digest)  # and put back: whoever was read last is forgotten last
+        self._digests[job.request_id] = job.digest if job.status == "done" else "" if early else known
+        if len(self._digests) > REMEMBERED:
+            del self._digests[next(iter(self._digests))]
 
     async def _together(self, asked: _Asked) -> Seen | StoreUnavailable:
         """Read a state once for all viewers who have just heard of it and ask for the same."""

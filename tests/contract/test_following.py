@@ -6,10 +6,12 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 import redis.asyncio
 from rubydraw import keys, store, updates
+from rubydraw.connection import Command
 from rubydraw.errors import Code, GeminiFailed, Stopping, StoreUnavailable, Unavailable
 from rubydraw.jobs import Jobs, JobState
 from rubydraw.message import JobMessage
@@ -85,7 +87,7 @@ async def told(states: AsyncGenerator[Seen]) -> Seen:
 async def reads(raw: redis.asyncio.Redis) -> int:
     """How many states have been read since the statistics began."""
     commands = await raw.info("commandstats")
-    return int(commands.get("cmdstat_hmget", {"calls": 0})["calls"])
+    return int(commands.get("cmdstat_pttl", {"calls": 0})["calls"])
 
 
 async def test_each_transition_is_told_up_to_the_final_one(watch: Watch, jobs: Jobs, store: Store) -> None:
@@ -209,11 +211,11 @@ class Shaky(Jobs):
     away, failed, held = False, 0, 0
     passing: asyncio.Event
 
-    async def read(self, request_id: str) -> JobState | None:
+    async def read_with(self, request_id: str, *commands: Command) -> tuple[JobState | None, list[Any]]:
         if self.away:
             self.failed += 1
             raise StoreUnavailable
-        state = await super().read(request_id)
+        state = await super().read_with(request_id, *commands)
         self.held += 1
         await self.passing.wait()
         return state
