@@ -89,5 +89,6 @@ class Connection(asyncio.BufferedProtocol):
         if self._reader.has_data():
             raise ProtocolError("the beginning of one answer more")
         answers, self._asked, self._answers = self._answers, None, []  # a picture does not live on in here
+        self._reader = Reader(notEnoughData=_NOT_YET)  # the old one would keep a picture until it is fed
         if not asked.done():
             asked.set_result(answers)
