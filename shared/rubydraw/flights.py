@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +11,9 @@ from rubydraw import keys, logs, results
 from rubydraw.connection import Command
 from rubydraw.drawing import Drawing
 from rubydraw.errors import REMEMBERED, SketchError, StoreUnavailable, shared_failure
+from rubydraw.heartbeat import beating
 from rubydraw.results import Results
-from rubydraw.store import Script, Store, raise_first
+from rubydraw.store import Call, Script, Store, raise_first
 
 # As land_flight.lua and cool_down.lua write them; anything else is not ours and says nothing.
 _FAILED = re.compile(rb"failed:([A-Z_]+):(\d+):([01])")
@@ -74,14 +73,9 @@ class Flights:
         except StoreUnavailable:
             return replace(_look(answers, token, None), blind=True)
 
-    @asynccontextmanager
-    async def hold(self, digest: str, token: str) -> AsyncIterator[None]:
+    def hold(self, digest: str, token: str) -> AbstractContextManager[None]:
         """Renew our flight until the end of the block; a renewal that fails does not end the call."""
-        beat = asyncio.create_task(self._beat(digest, token))
-        try:
-            yield
-        finally:
-            beat.cancel()
+        return beating(self._heartbeat_s, lambda: self._beat(digest, token))
 
     async def land(self, digest: str, token: str, failure: SketchError | None = None) -> None:
         """
@@ -98,6 +92,10 @@ class Flights:
                 retry_ms = max(int((failure.retry_after_s or 0) * 1000), life_ms)
             final = int(failure is not None and failure.final)
             await self._state.script(self._land, [keys.flight(digest)], (token, code, life_ms, retry_ms, final))
+
+    def landing(self, digest: str, token: str) -> Call:
+        """Return what lets go of our flight, to be run right after its drawing is stored."""
+        return Call(self._land, [keys.flight(digest)], (token, "", 0, 0, 0))
 
     async def _count(self, digest: str) -> int:
         """Count one more failed call; sent twice it counts twice, which ends a row of failures one call early."""
@@ -128,12 +126,10 @@ class Flights:
             return named_s or keys.FIRST_COOLDOWN_MS / 1000
 
     async def _beat(self, digest: str, token: str) -> None:
-        while True:
-            await asyncio.sleep(self._heartbeat_s)
-            try:
-                await self._state.script(self._renew, [keys.flight(digest)], (token, self._lease_ms))
-            except StoreUnavailable:
-                logs.warning("flight.not_renewed", digest=digest[:12])
+        try:
+            await self._state.script(self._renew, [keys.flight(digest)], (token, self._lease_ms))
+        except StoreUnavailable:
+            logs.warning("flight.not_renewed", digest=digest[:12])
 
 
 def _look(answers: list[Any], token: str, drawing: Drawing | None) -> Look:
