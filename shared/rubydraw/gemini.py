@@ -39,6 +39,15 @@ REFUSING = frozenset(
 )
 """Finish reasons that depend on the sketch alone; any other end without a picture may be tried again."""
 
+EVERY_REQUEST = {
+    "systemInstruction": {"role": "user", "parts": [{"text": prompt.SYSTEM}]},
+    "generationConfig": {"temperature": 0.2, "responseModalities": ["TEXT", "IMAGE"]},
+}
+"""
+What is the same in each, in the words of the API. Given to each call as GenerateContentConfig it was copied and walked
+through by the SDK for 0.5 of the 2.3 ms of CPU that a call takes.
+"""
+
 
 class Gemini:
     """
@@ -84,7 +93,8 @@ class Gemini:
         try:
             async with asyncio.timeout(timeout_s):
                 with upload.sent(sketch.png):
-                    response = await client.aio.models.generate_content(**_request(self.model, sketch))
+                    parts: list[Any] = [upload.PLACEHOLDER, prompt.user_text(sketch)]
+                    response = await client.aio.models.generate_content(model=self.model, contents=parts)
         except Exception as error:
             raise ours(error, self._clock() - began) from None
         took_ms = round((self._clock() - began) * 1000)
@@ -122,6 +132,7 @@ def _client(settings: Settings) -> Client:
     options = HttpOptions(
         base_url=settings.gemini_base_url or None,
         timeout=round(settings.gemini_timeout_s * 1000),
+        extra_body=EVERY_REQUEST,
         # Its default pool would cap calls at 100, and a call that waits for a connection is a call in flight.
         async_client_args={
             "limits": httpx2.Limits(max_connections=settings.max_in_flight),
@@ -136,23 +147,6 @@ def _client(settings: Settings) -> Client:
             return make(vertexai=True, api_key=settings.gemini_api_key)
         case _:
             return make(vertexai=False, api_key=settings.gemini_api_key)
-
-
-def _request(model: str, sketch: Sketch) -> dict[str, Any]:
-    from google.genai.types import Content, GenerateContentConfig, Modality, Part
-
-    from rubydraw.upload import PLACEHOLDER
-
-    parts = [Part.from_bytes(data=PLACEHOLDER, mime_type="image/png"), Part.from_text(text=prompt.user_text(sketch))]
-    return {
-        "model": model,
-        "contents": [Content(role="user", parts=parts)],
-        "config": GenerateContentConfig(
-            temperature=0.2,
-            system_instruction=prompt.SYSTEM,
-            response_modalities=[Modality.TEXT, Modality.IMAGE],
-        ),
-    }
 
 
 def _usage(response: GenerateContentResponse) -> Usage | None:

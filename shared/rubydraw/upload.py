@@ -6,6 +6,7 @@ the client's request: 4.5 MiB a call with a sketch of 1 MB. Encoded while it is 
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,12 +14,13 @@ from contextvars import ContextVar
 import httpx2
 import pybase64
 
-PLACEHOLDER = b"the sketch, piece by piece"
+PLACEHOLDER = "the sketch, piece by piece"
 PIECE_BYTES = 96 * 1024
 """Encoded and sent at a time; a multiple of three, so that no padding stands between two."""
 
-# Quotes in the user's words are escaped in JSON: no text of theirs can look like it.
-_MARK = b'"' + pybase64.urlsafe_b64encode(PLACEHOLDER) + b'"'
+# As the SDK writes a part of text. Quotes in the user's words are escaped in JSON: none of theirs can look like it.
+_PART = json.dumps({"text": PLACEHOLDER}).encode()
+_HEAD, _TAIL = b'{"inlineData": {"data": "', b'", "mimeType": "image/png"}}'
 _png: ContextVar[bytes] = ContextVar("png")
 
 
@@ -35,8 +37,8 @@ def sent(png: bytes) -> Iterator[None]:
 async def put_in_place(request: httpx2.Request) -> None:
     """Exchange the placeholder for the sketch; a hook of the HTTP client. ValueError where it does not stand once."""
     if (png := _png.get(b"")) and not isinstance(request.stream, _Body):  # which a redirect sends again as it is
-        head, tail = request.content.split(_MARK)
-        body = _Body(head + b'"', png, b'"' + tail)
+        head, tail = request.content.split(_PART)
+        body = _Body(head + _HEAD, png, _TAIL + tail)
         request.stream = body
         request.headers["content-length"] = str(body.length_bytes)
 
@@ -47,7 +49,8 @@ class _Body(httpx2.AsyncByteStream):
         self.length_bytes = len(head) + (len(png) + 2) // 3 * 4 + len(tail)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield self._head
-        for at in range(0, len(self._png), PIECE_BYTES):
-            yield pybase64.urlsafe_b64encode(self._png[at : at + PIECE_BYTES])
-        yield self._tail
+        """Yield few pieces: each is a write to the socket."""
+        last = max(len(self._png) - 1, 0) // PIECE_BYTES * PIECE_BYTES
+        for at in range(0, last + 1, PIECE_BYTES):
+            piece = pybase64.urlsafe_b64encode(self._png[at : at + PIECE_BYTES])
+            yield b"".join((b"" if at else self._head, piece, b"" if at < last else self._tail))

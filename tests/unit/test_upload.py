@@ -14,10 +14,16 @@ from rubydraw.upload import PIECE_BYTES, PLACEHOLDER, put_in_place, sent
 ADDRESS = "http://127.0.0.1/v1/models/m:generateContent"
 
 
-def body(data: bytes, text: str) -> bytes:
+def body(first: dict[str, object], text: str) -> bytes:
     """A request as the SDK writes it."""
-    inline = {"data": pybase64.urlsafe_b64encode(data).decode(), "mime_type": "image/png"}
-    return json.dumps({"contents": [{"role": "user", "parts": [{"inlineData": inline}, {"text": text}]}]}).encode()
+    return json.dumps({"contents": [{"parts": [first, {"text": text}], "role": "user"}]}).encode()
+
+
+def part(png: bytes) -> dict[str, object]:
+    return {"inlineData": {"data": pybase64.urlsafe_b64encode(png).decode(), "mimeType": "image/png"}}
+
+
+HELD: dict[str, object] = {"text": PLACEHOLDER}
 
 
 async def carried(png: bytes, content: bytes) -> tuple[bytes, int]:
@@ -34,15 +40,15 @@ async def carried(png: bytes, content: bytes) -> tuple[bytes, int]:
 async def test_pieces_make_the_whole(size: int) -> None:
     """However long the sketch, and wherever it is cut."""
     png = bytes(at % 251 for at in range(size))
-    whole = body(png, "Redraw it.")
-    assert (whole, len(whole)) == await carried(png, body(PLACEHOLDER, "Redraw it."))
+    whole = body(part(png), "Redraw it.")
+    assert (whole, len(whole)) == await carried(png, body(HELD, "Redraw it."))
 
 
 @given(st.text(alphabet='"\\ek', max_size=9))
 async def test_words_cannot_look_like_the_placeholder(quotes: str) -> None:
     """Even with the quotes around it."""
-    words = quotes + f'"{pybase64.urlsafe_b64encode(PLACEHOLDER).decode()}"' + quotes
-    assert body(b"\xff\xfe", words) == (await carried(b"\xff\xfe", body(PLACEHOLDER, words)))[0]
+    words = quotes + json.dumps(HELD) + quotes
+    assert body(part(b"\xff\xfe"), words) == (await carried(b"\xff\xfe", body(HELD, words)))[0]
 
 
 async def test_nothing_is_sent_without_the_sketch() -> None:
