@@ -13,6 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
+from rubydraw.acceptance import accept_script
 from rubydraw.store import Script
 
 from tests.servers import POLL_S, WAIT_S
@@ -21,7 +22,8 @@ OOM = "OOM command not allowed when used memory > 'maxmemory'."
 READONLY = "READONLY You can't write against a read only replica."
 
 _LUA = [Path(file.name).stem for file in (files("rubydraw") / "lua").iterdir()]
-_SCRIPTS = {Script(*parts, name).sha: name for name in _LUA for parts in ((), ("job",))}
+_BEFORE = ((), ("job",), ("job", "kept"), ("kept",), ("budget",))
+_SCRIPTS = {Script(*before, name).sha: name for name in _LUA for before in _BEFORE} | {accept_script().sha: "accept"}
 _MORE = {b"*": 1, b"~": 1, b">": 1, b"%": 2}
 
 

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rubydraw import keys, logs
 from rubydraw.errors import BudgetExceeded, GeminiFailed, SketchError, StoreUnavailable
@@ -56,7 +56,7 @@ class Budget:
     """
 
     def __init__(self, store: Store, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store, self._settings = store, settings
+        self.store, self._settings = store, settings
         self._clock, self._full_until = clock, 0.0
         self._reserve, self._check, self._settle = (
             Script("budget", name) for name in ("reserve_call", "check_budget", "settle_call")
@@ -66,7 +66,7 @@ class Budget:
         """Pay for one call; raise BudgetExceeded where that would break a ceiling."""
         bill = Bill(uuid.uuid4().hex, payer.account)
         args = (*self._ceilings(payer), keys.RESERVATION_MS, keys.BUDGET_OF_ACCOUNT_MS)
-        self._raise_if_full(await self._store.script(self._reserve, _purses(bill), args), payer)
+        self._raise_if_full(await self.store.script(self._reserve, _purses(bill), args), payer)
         return bill
 
     def check_known(self) -> None:
@@ -87,14 +87,20 @@ class Budget:
             self._raise_if_full(answer, payer)
 
     async def settle(self, bill: Bill, failure: SketchError | None = None) -> None:
+        """Correct what was reserved for a call that has ended, in a round trip of its own."""
+        if call := self.settlement(bill, failure):
+            with suppress(StoreUnavailable):  # then it stays reserved
+                self.settled(call, await self.store.script(*call))
+
+    def settlement(self, bill: Bill, failure: SketchError | None = None) -> Call | None:
         """
-        Correct what was reserved for a call that has ended: by its usage, or by how it failed.
+        Return what corrects what was reserved for a call that has ended: by its usage, or by how it failed.
 
         A call is given back only if no request left this process. One that was refused unbilled costs nothing and
         counts as a call. One of which neither is known stays as dear as it was reserved.
         """
         if not bill.token:
-            return
+            return None
         never_left = isinstance(failure, GeminiFailed) and not failure.may_be_billed
         if bill.usage:
             microdollars = self._price(bill.usage)
@@ -102,9 +108,15 @@ class Budget:
             microdollars = 0
         else:
             microdollars = self._reserved
-        with suppress(StoreUnavailable):  # then it stays reserved
-            answer = await self._store.script(self._settle, _purses(bill), (microdollars, int(never_left)))
-            logs.info("budget.settled", microdollars=microdollars, calls_today=answer[0], microdollars_today=answer[1])
+        return Call(self._settle, _purses(bill), (microdollars, int(never_left)))
+
+    def settled(self, settlement: Call, answer: Any) -> None:
+        """Log what came of it; where Redis did not take it, all stays reserved."""
+        if isinstance(answer, list):
+            calls, microdollars = answer
+            logs.info(
+                "budget.settled", microdollars=settlement.args[0], calls_today=calls, microdollars_today=microdollars
+            )
 
     def _raise_if_full(self, answer: list[int], payer: Principal) -> None:
         full, opens_ms = answer

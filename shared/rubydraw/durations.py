@@ -8,6 +8,7 @@ from rubydraw import keys
 from rubydraw.connection import Command
 
 KEPT = 100
+"""As complete.lua is told: the last so many that needed a call, from their acceptance to their drawing."""
 SOONEST_MS, LATEST_MS = 500, 5000
 ASKS_AHEAD = 4
 """One asks again after a quarter of the time that is left: never much too late, never much too often."""
@@ -22,15 +23,6 @@ class Forecast(NamedTuple):
 
 READ: Command = ("LRANGE", keys.DURATIONS, 0, KEPT - 1)
 """`forecast` takes its answer."""
-
-
-def add(took_ms: int) -> tuple[Command, ...]:
-    """Return what counts that a job took so long, from its acceptance to its drawing; the last hundred are kept."""
-    return (
-        ("LPUSH", keys.DURATIONS, took_ms),
-        ("LTRIM", keys.DURATIONS, 0, KEPT - 1),
-        ("PEXPIRE", keys.DURATIONS, keys.DURATIONS_MS),
-    )
 
 
 def forecast(answer: Any, *, age_ms: int, delay_ms: int = 0) -> Forecast:

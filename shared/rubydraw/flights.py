@@ -14,7 +14,7 @@ from rubydraw.connection import Command
 from rubydraw.drawing import Drawing
 from rubydraw.errors import REMEMBERED, SketchError, StoreUnavailable, shared_failure
 from rubydraw.results import Results
-from rubydraw.store import Script, Store, raise_first
+from rubydraw.store import Call, Script, Store, raise_first
 
 # As land_flight.lua and cool_down.lua write them; anything else is not ours and says nothing.
 _FAILED = re.compile(rb"failed:([A-Z_]+):(\d+):([01])")
@@ -98,6 +98,10 @@ class Flights:
                 retry_ms = max(int((failure.retry_after_s or 0) * 1000), life_ms)
             final = int(failure is not None and failure.final)
             await self._state.script(self._land, [keys.flight(digest)], (token, code, life_ms, retry_ms, final))
+
+    def landing(self, digest: str, token: str) -> Call:
+        """Return what lets go of our flight, to be run right after its drawing is stored."""
+        return Call(self._land, [keys.flight(digest)], (token, "", 0, 0, 0))
 
     async def _count(self, digest: str) -> int:
         """Count one more failed call; sent twice it counts twice, which ends a row of failures one call early."""

@@ -20,6 +20,7 @@ from rubydraw.errors import (
 )
 from rubydraw.flights import Flights, Look
 from rubydraw.gemini import Gemini
+from rubydraw.glance import Glance
 from rubydraw.kept import Kept
 from rubydraw.paid_call import PaidCall
 from rubydraw.principal import NOBODY, Principal
@@ -71,15 +72,19 @@ class Improve:
         since_ms: int | None = 0,
         payer: Principal = NOBODY,
         charge: Charge | None = None,
+        glance: Glance | None = None,
     ) -> Improved:
         """
         Return the drawing of `sketch`, or raise one of our errors; `deadline`, `since_ms` and `payer` as in Wish.
 
         A kept drawing is read without its image (`b""`) unless `with_image`. `charge`: what asking counts as, where
-        it counts.
+        it counts. `glance`: what was read without the image already.
         """
         wish = Wish(self.digest(sketch), sketch, deadline, since_ms, payer)
-        kept = await self._kept.hit(wish.digest, with_image=with_image, since_ms=since_ms, charge=charge)
+        if glance and glance.taken:
+            kept = glance.since(since_ms)
+        else:
+            kept = await self._kept.hit(wish.digest, with_image=with_image, since_ms=since_ms, charge=charge)
         if kept is not None:
             return Improved(wish.digest, kept, "HIT")
         if charge:
@@ -143,18 +148,21 @@ class Improve:
             if look.drawing:
                 return Improved(wish.digest, look.drawing, "COALESCED" if waited else "HIT")
             raise look.failure or OutOfTime()
-        failure: SketchError | None = None
+        failure, landed = None, False
         try:
             async with self._flights.hold(wish.digest, token):
                 if look.drawing:
                     return Improved(wish.digest, look.drawing, "COALESCED" if waited else "HIT")
                 archived = await self._kept.archived(wish.digest, since_ms=wish.since_ms)
-                return archived or await self._lead(wish, look)
+                improved = archived or await self._lead(wish, look, token)
+                landed = not archived  # with the round trip that stored the drawing
+                return improved
         except SketchError as error:
             failure = None if _is_ours_alone(error) else error
             raise
         finally:
-            await asyncio.shield(self._flights.land(wish.digest, token, failure))
+            if not landed:
+                await asyncio.shield(self._flights.land(wish.digest, token, failure))
 
     async def _await_turn(self, wish: Wish, token: str) -> tuple[Look, bool]:
         """Poll until the flight is ours or has an answer; a flight is taken over only with time left for a call."""
@@ -172,14 +180,15 @@ class Improve:
             waited = True
             await asyncio.sleep(POLL_S)
 
-    async def _lead(self, wish: Wish, look: Look) -> Improved:
+    async def _lead(self, wish: Wish, look: Look, token: str) -> Improved:
         """Ask Gemini, as the only one, unless what was read on taking the flight says that it is of no use."""
         if look.failure:
             raise look.failure
         if look.cooldown_s:
             raise GeminiBusy(retry_after_s=look.cooldown_s)
         try:
-            return await self._call(wish, now_ms=look.now_ms, blind=look.blind)
+            landing = self._flights.landing(wish.digest, token)
+            return await self._call(wish, now_ms=look.now_ms, blind=look.blind, landing=landing)
         except GeminiBusy as busy:
             busy.retry_after_s = await self._flights.cool_down(busy.retry_after_s)
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +12,9 @@ from rubydraw import durations, keys, logs
 from rubydraw.connection import Command
 from rubydraw.durations import Forecast
 from rubydraw.errors import Code, SketchError, StoreUnavailable
+from rubydraw.glance import Glance
 from rubydraw.message import JobMessage, is_request_id
-from rubydraw.store import Script, Store, raise_first
+from rubydraw.store import Call, Script, Store, raise_first
 
 SETTLED = frozenset({"done", "error"})
 _FIELDS = (
@@ -75,24 +76,38 @@ class Jobs:
         self.store, self._heartbeat_s = store, heartbeat_ms / 1000
         self._lease_ms, self._max_attempts, self._max_age_ms = lease_ms, max_attempts, max_age_ms
         self._scripts = {name: Script("job", name) for name in _TRANSITIONS}
+        self._complete = Script("job", "kept", "complete")
 
     async def submit(
         self, request_id: str, status: str, *, digest: str, outcome: str, owner: str, trace: str
     ) -> tuple[str, int]:
         """Record a job as `queued` or `done`, unless it is there; return its status and created_at in ms."""
-        answer = await self._move("submit", request_id, status, digest, outcome, owner, trace)
+        record = self.record(request_id, status, digest=digest, outcome=outcome, owner=owner, trace=trace)
+        answer = await self.store.script(*record)
         return _text(answer[0]), int(answer[1])
+
+    def record(self, request_id: str, status: str, *, digest: str, outcome: str, owner: str, trace: str) -> Call:
+        """Return what does that, to be run as a step of another script."""
+        return self._call("submit", request_id, status, digest, outcome, owner, trace)
 
     async def abandon(self, request_id: str, code: Code, message: str) -> bool:
         """Settle a job whose publish failed; return False if a worker has it all the same."""
         return bool(await self._move("abandon", request_id, code, message))
 
-    async def claim(self, job: JobMessage, token: str) -> Claim:
-        """Begin an attempt under a lease; a job that Redis has lost is made again from its message."""
-        answer = await self._move(
+    async def claim(self, job: JobMessage, token: str, glance: Glance | None = None) -> Claim:
+        """
+        Begin an attempt under a lease; a job that Redis has lost is made again from its message.
+
+        A `glance` is taken with the same round trip.
+        """
+        claim = self._call(
             "claim", job.request_id, token, self._lease_ms, self._max_attempts, self._max_age_ms,
             job.created_at_ms, job.generation, job.digest, job.owner, job.traceparent, job.replayed_at_ms,
         )  # fmt: skip
+        seen, (answer,) = await self.store.together(glance.commands if glance else (), claim)
+        raise_first((answer,))
+        if glance:
+            glance.read(seen)
         match _text(answer[0]), answer[1:]:
             case "run", [attempt]:
                 return Claim("run", attempt=int(attempt))
@@ -110,15 +125,22 @@ class Jobs:
         """Keep the lease; return False when it is another's."""
         return bool(await self._move("renew", request_id, token, self._lease_ms))
 
-    async def complete(self, job: JobMessage, token: str, *, digest: str, outcome: str) -> tuple[str, str]:
-        """Settle as `done` unless settled; return the status and code that stand."""
-        answer = await self._move(
-            "complete", job.request_id, token, digest, outcome,
-            job.created_at_ms, job.generation, job.owner, job.traceparent, job.replayed_at_ms,
+    async def complete(
+        self, job: JobMessage, token: str, *, digest: str, outcome: str, with_drawing: bool = False
+    ) -> tuple[str, str]:
+        """
+        Settle as `done` unless settled; return the status and code that stand.
+
+        `with_drawing`: its drawing is in the same Redis and outlives the job from now on; if it is gone the status is
+        `gone`, and nothing has changed.
+        """
+        args = (
+            keys.channel(job.request_id), token, digest, outcome, job.created_at_ms, job.generation, job.owner,
+            job.traceparent, job.replayed_at_ms, durations.KEPT, keys.DURATIONS_MS,
         )  # fmt: skip
-        if outcome == "MISS" and answer[2] > 0:
-            await self._took(answer[2])
-        return _text(answer[0]), _text(answer[1])
+        named = [keys.status(job.request_id), keys.DURATIONS, *([keys.result(digest)] if with_drawing else [])]
+        status, code = await self.store.script(self._complete, named, args)
+        return _text(status), _text(code)
 
     async def fail(self, request_id: str, token: str, error: SketchError) -> tuple[str, bool]:
         """End an attempt; return the new status (`lost`: another holds the job) and whether attempts are used up."""
@@ -181,11 +203,6 @@ class Jobs:
             return await self.read_with(request_id, *commands)
         return state, others
 
-    async def _took(self, took_ms: int) -> None:
-        """Count a job among those from which forecasts are made; what Redis will not take is no loss."""
-        with suppress(StoreUnavailable):
-            await self.store.pipeline(*durations.add(took_ms))
-
     async def _beat(self, request_id: str, token: str) -> None:
         while True:
             await asyncio.sleep(self._heartbeat_s)
@@ -197,11 +214,13 @@ class Jobs:
                 logs.warning("job.not_renewed", request_id=request_id)
 
     async def _move(self, transition: str, request_id: str, *args: str | int) -> Any:
-        key, channel = keys.status(request_id), keys.channel(request_id)
-        return await self.store.script(self._scripts[transition], [key], (channel, *args))
+        return await self.store.script(*self._call(transition, request_id, *args))
+
+    def _call(self, transition: str, request_id: str, *args: str | int) -> Call:
+        return Call(self._scripts[transition], [keys.status(request_id)], (keys.channel(request_id), *args))
 
 
-_TRANSITIONS = ("submit", "abandon", "claim", "renew", "complete", "fail", "expire", "reject", "replay")
+_TRANSITIONS = ("submit", "abandon", "claim", "renew", "fail", "expire", "reject", "replay")
 
 
 def _text(value: bytes) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from rubydraw.archive import Archive
 from rubydraw.drawing import Drawing, Improved
 from rubydraw.errors import ResultExpired, StoreUnavailable
+from rubydraw.glance import Glance
 from rubydraw.quotas import Charge
 from rubydraw.results import Results
+from rubydraw.store import Call, Store
 
 NOT_KEPT = "No drawing of this sketch is kept; cache: USE draws one."
 
@@ -18,6 +21,10 @@ class Kept:
 
     def __init__(self, results: Results, archive: Archive) -> None:
         self._results, self._archive = results, archive
+
+    def glance(self, digest: str, store: Store) -> Glance:
+        """Return a look that travels with a round trip to `store`, where results are there too."""
+        return Glance(self._results.along(store, digest, with_image=False))
 
     async def hit(
         self, digest: str, *, with_image: bool, since_ms: int | None, charge: Charge | None
@@ -54,18 +61,22 @@ class Kept:
             await self._results.put(digest, drawing)
         return Improved(digest, drawing, "ARCHIVE")
 
-    async def keep(self, digest: str, drawing: Drawing) -> None:
-        """Keep a new drawing in Redis; the archive begins to, and `in_archive` waits for it."""
+    async def keep(self, digest: str, drawing: Drawing, *then: Call | None, state: Store) -> list[Any]:
+        """Keep a new drawing in Redis, `then` as Results.save; the archive begins to, and `in_archive` waits for it."""
         self._archive.begin_keeping(digest, drawing)
-        await self._results.save(digest, drawing)
+        return await self._results.save(digest, drawing, *then, state=state)
 
     async def in_archive(self, improved: Improved) -> None:
         """Wait for the archive, a second at most: after an answer there is no CPU to go on with."""
         await self._archive.kept(improved.digest)
 
-    async def for_a_job(self, digest: str, *, charge: Charge | None = None) -> bool:
+    async def for_a_job(self, digest: str) -> bool:
         """Stretch a drawing's life beyond that of a job that is about to name it; return False if it is gone."""
-        return await self._results.keep_for_a_job(digest, charge=charge)
+        return await self._results.keep_for_a_job(digest)
+
+    def for_a_job_in(self, store: Store, digest: str) -> Call | None:
+        """Return the same as a step of a script on `store`; None where results have a Redis of their own."""
+        return self._results.keeping(digest) if self.in_one_redis_with(store) else None
 
     async def for_the_job(self, improved: Improved) -> bool:
         """The same for what a job has just got; what is in hand is kept anew. False: it must be redrawn."""
@@ -75,3 +86,6 @@ class Kept:
             return False
         await self._results.put(improved.digest, improved.drawing)
         return True
+
+    def in_one_redis_with(self, store: Store) -> bool:
+        return self._results.store is store

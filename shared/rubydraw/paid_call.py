@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable
 from rubydraw import logs
 from rubydraw.admission import Allowance, Gate
 from rubydraw.budget import Bill, Budget
-from rubydraw.drawing import Improved
+from rubydraw.drawing import Drawing, Improved
 from rubydraw.errors import BudgetExceeded, OutOfTime, SketchError, StoreUnavailable
 from rubydraw.gemini import Gemini
 from rubydraw.kept import Kept
+from rubydraw.store import Call
 from rubydraw.wish import Wish
 
 
@@ -33,22 +34,25 @@ class PaidCall:
         self._gemini, self._gate, self._budget, self._allowance, self._kept = gemini, gate, budget, allowance, kept
         self._timeout_s, self._clock = timeout_s, clock
 
-    async def __call__(self, wish: Wish, *, now_ms: int, blind: bool) -> Improved:
+    async def __call__(self, wish: Wish, *, now_ms: int, blind: bool, landing: Call) -> Improved:
         """
         Make the call on the payer's account, or raise one of our errors; `now_ms` is Redis' time.
 
-        `blind`: nobody knows what is kept, so it counts as one of this instance's allowance too.
+        `blind`: nobody knows what is kept, so it counts as one of this instance's allowance too. `landing` lets go of
+        the caller's flight, with the round trip that stores the drawing.
         """
         if blind:
             self._allowance.spend()
-        return await self._made(wish, now_ms, self._reserve)
+        return await self._made(wish, now_ms, self._reserve, landing)
 
     async def without_redis(self, wish: Wish) -> Improved:
         """Make the call on nobody's account, as far as this instance's allowance goes: nothing can be counted."""
         logs.warning("gemini.asked_without_redis", digest=wish.digest[:12])
         return await self._made(wish, round(time.time() * 1000), self._from_allowance)
 
-    async def _made(self, wish: Wish, now_ms: int, pay: Callable[[Wish], Awaitable[Bill]]) -> Improved:
+    async def _made(
+        self, wish: Wish, now_ms: int, pay: Callable[[Wish], Awaitable[Bill]], landing: Call | None = None
+    ) -> Improved:
         digest = wish.digest[:12]
         with self._gate.admit(len(wish.sketch.png)):
             await self._gemini.load()
@@ -63,10 +67,16 @@ class PaidCall:
                 logs.warning("gemini.failed", digest=digest, code=error.code)
                 await asyncio.shield(self._budget.settle(bill, error))
                 raise
-            await asyncio.shield(self._budget.settle(bill))
         logs.info("gemini.answered", digest=digest, took_ms=drawing.provider_ms, image_bytes=len(drawing.image))
-        await self._kept.keep(wish.digest, drawing)
+        await asyncio.shield(self._keep(wish.digest, drawing, bill, landing))
         return Improved(wish.digest, drawing, "MISS")
+
+    async def _keep(self, digest: str, drawing: Drawing, bill: Bill, landing: Call | None) -> None:
+        """Keep a drawing, then correct what its call has cost, then let the next ones in, who find it."""
+        settlement = self._budget.settlement(bill)
+        answer, _ = await self._kept.keep(digest, drawing, settlement, landing, state=self._budget.store)
+        if settlement:
+            self._budget.settled(settlement, answer)
 
     async def _reserve(self, wish: Wish) -> Bill:
         try:

@@ -57,11 +57,16 @@ class Charge:
         if self._limit is not None and (wait_s := self._quotas.refused_for_s(self._key)) > 0:
             self._refuse(wait_s)
 
-    def call(self, upto: int) -> Call | None:
-        """Return what pays so many tenths in all, to be sent with something else; `answered` takes its answer."""
-        if self._limit is None or upto <= self._paid:
+    def call(self, upto: int, *, paid: int | None = None) -> Call | None:
+        """
+        Return what pays so many tenths in all, to be sent with something else; `answered` takes its answer.
+
+        `paid`: what will have been paid by then.
+        """
+        due = upto - (self._paid if paid is None else paid)
+        if self._limit is None or due <= 0:
             return None
-        return Call(self._quotas.script, [self._key], (upto - self._paid, self._limit * WHOLE, WINDOW_S * 1000))
+        return Call(self._quotas.script, [self._key], (due, self._limit * WHOLE, WINDOW_S * 1000))
 
     async def answered(self, upto: int, answer: Any) -> None:
         """Read what came of `call`; raise RateLimited."""

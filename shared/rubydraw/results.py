@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -13,7 +14,7 @@ from rubydraw.drawing import Drawing
 from rubydraw.errors import StoreUnavailable
 from rubydraw.png import SIGNATURE
 from rubydraw.quotas import CACHED, Charge
-from rubydraw.store import Call, Store, raise_first
+from rubydraw.store import Call, Script, Store, raise_first
 
 _WORDS = ("title", "style", "background", "notes", "model", "prompt_version")
 _NUMBERS = ("provider_ms", "created_at_ms")
@@ -33,18 +34,33 @@ class Results:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._keep = Script("kept", "keep")
         self._unsaved: dict[str, Drawing] = {}
 
-    async def save(self, digest: str, drawing: Drawing) -> None:
-        """Store a drawing; where Redis will not take it, hold it here for a minute instead of failing."""
+    async def save(self, digest: str, drawing: Drawing, *then: Call | None, state: Store | None = None) -> list[Any]:
+        """
+        Store a drawing; where Redis will not take it, hold it here for a minute instead of failing.
+
+        `then`: scripts on `state`, to be run after that whatever comes of it, with the same round trip where results
+        have no Redis of their own. Returns what they answered: an error in its place, None where it did not get there.
+        """
+        answers: list[Any] = [None] * len(then)
         try:
-            await self.put(digest, drawing)
+            if state is self.store:
+                stored, answers = await self.store.together(_storing(digest, drawing), *then)
+                self._stored(digest, stored)
+            else:
+                await self.put(digest, drawing)
         except StoreUnavailable:
             logs.warning("result.not_saved", digest=digest[:12])
             held = self._unsaved.get(digest)
             if held is not drawing and (held or len(self._unsaved) < MAX_UNSAVED):
                 self._unsaved[digest] = drawing
                 asyncio.get_running_loop().call_later(UNSAVED_S, self._unsaved.pop, digest, None)
+        if state and state is not self.store:
+            with suppress(StoreUnavailable):
+                _, answers = await state.together((), *then)
+        return answers
 
     async def get(self, digest: str, *, with_image: bool = True, charge: Charge | None = None) -> Drawing | None:
         """
@@ -73,42 +89,37 @@ class Results:
         """Return what reads a drawing along with something else in `store`; nothing where it is not kept there."""
         return (read_command(digest, with_image),) if store is self.store and digest not in self._unsaved else ()
 
-    async def keep_for_a_job(self, digest: str, *, charge: Charge | None = None) -> bool:
-        """
-        Stretch a drawing's life beyond that of a job that is about to name it; return False if it is gone.
+    async def keep_for_a_job(self, digest: str) -> bool:
+        """Stretch a drawing's life beyond that of a job that is about to name it; return False if it is gone."""
+        return bool(await self.store.script(*self.keeping(digest)))
 
-        A `charge` is paid with the same round trip, or before it where results have a Redis of their own.
-        """
-        if charge and charge.store is not self.store:
-            await charge.enter()
-            charge = None
-        key, count = keys.result(digest), charge.call(CACHED) if charge else None
-        _, image_bytes, words, *counted = await self.store.pipeline(
-            ("PEXPIRE", key, keys.RESULT_OF_A_SETTLED_JOB_MS, "GT"),
-            ("HSTRLEN", key, "image"),
-            read_command(digest, with_image=False),
-            *_paying(count),
-        )
-        if charge and count:
-            await charge.answered(CACHED, *counted)
-        return isinstance(image_bytes, int) and image_bytes > len(SIGNATURE) and read(words) is not None
+    def keeping(self, digest: str) -> Call:
+        """Return what does that, to be run as a step of another script."""
+        return Call(self._keep, [keys.result(digest)], ())
 
     async def put(self, digest: str, drawing: Drawing) -> None:
         """Store a drawing in place of whatever was there."""
-        key = keys.result(digest)
-        life_ms = keys.RESULT_WITH_FALLBACK_METADATA_MS if drawing.fallback_metadata else keys.RESULT_MS
-        fields: dict[str, Any] = {name: getattr(drawing, name) for name in (*_WORDS, *_NUMBERS, "image_sha256")}
-        fields |= {"palette": orjson.dumps(drawing.palette), "image": drawing.image}
-        pairs = [part for pair in fields.items() for part in pair]
-        raise_first(
-            await self.store.pipeline(("DEL", key), ("HSET", key, *pairs), ("PEXPIRE", key, life_ms), atomic=True)
-        )
+        self._stored(digest, await self.store.pipeline(*_storing(digest, drawing)))
+
+    def _stored(self, digest: str, answers: list[Any]) -> None:
+        raise_first(answers)
+        raise_first(answers[-1])
         self._unsaved.pop(digest, None)
 
 
 def read_command(digest: str, with_image: bool = True) -> Command:
     """Return what reads a drawing; `read` takes its answer."""
     return ("HMGET", keys.result(digest), *FIELDS, *(("image",) if with_image else ()))
+
+
+def _storing(digest: str, drawing: Drawing) -> tuple[Command, ...]:
+    """Return the transaction that stores a drawing, whole or not at all."""
+    key = keys.result(digest)
+    life_ms = keys.RESULT_WITH_FALLBACK_METADATA_MS if drawing.fallback_metadata else keys.RESULT_MS
+    fields: dict[str, Any] = {name: getattr(drawing, name) for name in (*_WORDS, *_NUMBERS, "image_sha256")}
+    fields |= {"palette": orjson.dumps(drawing.palette), "image": drawing.image}
+    pairs = [part for pair in fields.items() for part in pair]
+    return ("MULTI",), ("DEL", key), ("HSET", key, *pairs), ("PEXPIRE", key, life_ms), ("EXEC",)
 
 
 def _paying(count: Call | None) -> tuple[Command, ...]:

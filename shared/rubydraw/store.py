@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,10 +28,11 @@ no time-out runs, and not on its sockets."""
 class Script:
     """A Lua script of ours, sent by its SHA-1 and whole only where Redis does not know it yet."""
 
-    def __init__(self, *names: str) -> None:
-        """Join the files `names` of `lua/`, in that order."""
+    def __init__(self, *names: str, steps: Mapping[str, Script] | None = None) -> None:
+        """Join the files `names` of `lua/`, in that order; `steps` stand before them as functions of KEYS and ARGV."""
         folder = files("rubydraw") / "lua"
-        self.text = "".join((folder / f"{name}.lua").read_text("utf-8") for name in names)
+        before = (f"local function {name}(KEYS, ARGV)\n{step.text}end\n" for name, step in (steps or {}).items())
+        self.text: str = "".join((*before, *((folder / f"{name}.lua").read_text("utf-8") for name in names)))
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
@@ -90,16 +91,23 @@ class Store:
 
     async def scripts(self, *calls: Call | None) -> list[Any]:
         """Run scripts one after the other in one round trip; None is not sent, and is its own answer."""
-        sent = [call for call in calls if call]
-        if not sent:
-            return [None] * len(calls)
-        answers = await self.pipeline(*(call.command for call in sent))
-        for number, (call, answer) in enumerate(zip(sent, answers, strict=True)):
-            if is_unknown_script(answer):
-                (answers[number],) = await self.pipeline(call.whole)
+        _, answers = await self.together((), *calls)
         raise_first(answers)
-        each = iter(answers)
-        return [next(each) if call else None for call in calls]
+        return answers
+
+    async def together(self, commands: Sequence[Command], *calls: Call | None) -> tuple[list[Any], list[Any]]:
+        """
+        Send commands, and scripts after them, in one round trip; an answer that is an error stands in its place.
+
+        Redis does them in this order, whatever becomes of those before.
+        """
+        sent = [call for call in calls if call]
+        answers = await self.pipeline(*commands, *(call.command for call in sent)) if commands or sent else []
+        for number, call in enumerate(sent, len(commands)):
+            if is_unknown_script(answers[number]):
+                (answers[number],) = await self.pipeline(call.whole)
+        each = iter(answers[len(commands) :])
+        return answers[: len(commands)], [next(each) if call else None for call in calls]
 
     async def connection(self) -> AbstractConnection:
         """Return a connection of redis-py's, unopened; whoever has it opens it, times it and closes it."""

@@ -7,10 +7,11 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from rubydraw import logs
-from rubydraw.budget import Budget
+from rubydraw.acceptance import Acceptance
 from rubydraw.drawing import CacheUse, Improved
 from rubydraw.errors import BudgetExceeded, Code, Misconfigured, ResultExpired, SketchError
 from rubydraw.idempotency import IdempotencyKeys
@@ -19,9 +20,8 @@ from rubydraw.jobs import Jobs
 from rubydraw.kept import NOT_KEPT, Kept
 from rubydraw.message import JobMessage
 from rubydraw.pubsub import Publisher
-from rubydraw.quotas import WHOLE, Charge
+from rubydraw.quotas import Charge
 from rubydraw.sketch import Sketch
-from rubydraw.unsettled import UnsettledJobs
 
 NO_JOBS = "Background jobs are switched off here; send the sketch with async: false."
 
@@ -48,8 +48,7 @@ class Submit:
         jobs: Jobs,
         idempotency_keys: IdempotencyKeys,
         publisher: Publisher,
-        budget: Budget,
-        unsettled: UnsettledJobs,
+        accept: Acceptance,
         *,
         topic: str,
         sync_deadline_s: float,
@@ -57,7 +56,7 @@ class Submit:
     ) -> None:
         self._improve, self._kept, self._jobs = improve, kept, jobs
         self._idempotency_keys, self._publisher, self._topic = idempotency_keys, publisher, topic
-        self._budget, self._unsettled = budget, unsettled
+        self._accept = accept
         self._sync_deadline_s, self._clock = sync_deadline_s, clock
 
     async def now(
@@ -108,55 +107,43 @@ class Submit:
         return request.id
 
     async def _record(self, request: Request, sketch: Sketch, charge: Charge, cache: CacheUse) -> None:
-        """Record a job, as done where its drawing is kept; hand over what is queued."""
+        """Record a job, and hand over what is queued."""
         digest, owner = self._improve.digest(sketch), charge.principal.owner
-        kept = await self._kept_for_a_job(digest, charge, cache)
-        if not kept:
-            kept = await self._admitted(request, digest, charge, cache)
-        status, created_at_ms = await self._jobs.submit(
-            request.id, "done" if kept else "queued", digest=digest, outcome="HIT" if kept else "", owner=owner,
-            trace=logs.traceparent(),
-        )  # fmt: skip
+        status, created_at_ms = await self._recorded(request.id, digest, charge, cache)
         logs.info("job.submitted", request_id=request.id, status=status, digest=digest[:12])
         if status == "queued":
             job = JobMessage(request.id, owner, created_at_ms, 0, digest, logs.traceparent(), sketch)
             job = replace(job, refresh=cache is CacheUse.REFRESH, payer=charge.principal)
             await self._publish(job, repeated=request.repeated)
 
-    async def _kept_for_a_job(self, digest: str, charge: Charge, cache: CacheUse) -> bool:
-        """Whether a kept drawing answers, which then outlives the job; raise ResultExpired where it has to."""
-        if cache is CacheUse.REFRESH:
-            return False
+    async def _recorded(self, request_id: str, digest: str, charge: Charge, cache: CacheUse) -> tuple[str, int]:
+        """
+        Record a job as done where its drawing is kept, which then outlives it, else as queued where one more may be.
+
+        Over the budget, what the archive has still answers. Return its status and created_at in ms.
+        """
+        about = {"digest": digest, "owner": charge.principal.owner, "trace": logs.traceparent()}
+        done = partial(self._jobs.submit, request_id, "done", outcome="HIT", **about)
         if cache is CacheUse.ONLY:
             await self._kept.only(digest, with_image=False, charge=charge)
-        kept = await self._kept.for_a_job(digest, charge=charge)
-        if cache is CacheUse.ONLY and not kept:
-            raise ResultExpired(NOT_KEPT)
-        return kept
-
-    async def _admitted(self, request: Request, digest: str, charge: Charge, cache: CacheUse) -> bool:
-        """Let the job be queued; over the budget, what the archive has still answers. Return whether it does."""
+            if not await self._kept.for_a_job(digest):
+                raise ResultExpired(NOT_KEPT)
+            return await done()
+        drawing = None
+        if cache is CacheUse.USE:
+            drawing = self._kept.for_a_job_in(self._jobs.store, digest)
+            if drawing is None:
+                await charge.enter()
+                if await self._kept.for_a_job(digest):
+                    return await done()
+        queued = self._jobs.record(request_id, "queued", outcome="", **about)
         try:
-            await self._admit(charge, request.id)
+            return await self._accept(queued, request_id, charge, drawing=drawing)
         except BudgetExceeded:
             archived = cache is CacheUse.USE and await self._kept.archived(digest, since_ms=0)
             if not (archived and await self._kept.for_a_job(digest)):
                 raise
-            return True
-        return False
-
-    async def _admit(self, charge: Charge, request_id: str) -> None:
-        """Let one more job of this caller be queued, in one round trip; raise RateLimited or BudgetExceeded."""
-        payer = charge.principal
-        take = self._unsettled.take(payer, request_id)
-        counted, full, place = await charge.store.scripts(charge.call(WHOLE), self._budget.look(payer), take)
-        try:
-            await charge.answered(WHOLE, counted)
-            self._budget.seen(full, payer)
-        except SketchError:
-            await self._unsettled.leave(take, place)
-            raise
-        await self._unsettled.taken(take, place)
+            return await done()
 
     async def _bound(self, input_hash: bytes, new_id: str, charge: Charge, key: str) -> Request:
         """Return the request that `key` stands for: an earlier one that lives, or one with `new_id`."""

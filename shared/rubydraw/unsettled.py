@@ -11,10 +11,8 @@ from rubydraw.principal import Principal
 from rubydraw.store import Call, Script, Store
 
 RETRY_AFTER_S = 5.0
-NEW = 2
-"""What take_place.lua answers where a job had no place before."""
 RECORDED_WITHIN_MS = keys.MINUTE_MS
-"""A place is taken before its job is recorded: one without a record is given that long."""
+"""A place without a record is given that long: an older revision takes it before it records its job."""
 
 
 class UnsettledJobs:
@@ -30,28 +28,23 @@ class UnsettledJobs:
         self._take = Script("take_place")
 
     def take(self, principal: Principal, request_id: str) -> Call | None:
-        """Return what takes a place for a job that is about to be recorded; `taken` is to be told its answer."""
+        """Return what takes a place for a job that is about to be recorded; `refused` is for where there is none."""
         own = principal.limits.concurrent_jobs
         limit = self._limit if own is None else own
         if limit is None or not principal.account:
             return None
         return Call(self._take, [keys.unsettled(principal.account)], (request_id, limit, self._max_age_ms))
 
-    async def taken(self, take: Call | None, answer: int | None) -> None:
-        """Raise RateLimited where there was no place, and looking at the jobs frees none."""
-        if take is None or answer:
+    async def refused(self, take: Call | None, *, is_final: bool) -> None:
+        """Free the places of jobs that have none to have, to be tried once more; if `is_final`, raise RateLimited."""
+        if take is None:
             return
-        await self._sweep(take.keys[0])
-        if not await self._store.script(*take):
+        if is_final:
             raise RateLimited(
                 f"{take.args[1]} of your jobs are not finished yet, which is all that may be; try again when one is.",
                 retry_after_s=RETRY_AFTER_S,
             )
-
-    async def leave(self, take: Call | None, answer: int | None) -> None:
-        """Give up a place that was new: its job will not be recorded."""
-        if take and answer == NEW:
-            await self._store.command("ZREM", take.keys[0], take.args[0])
+        await self._sweep(take.keys[0])
 
     async def _sweep(self, key: str) -> None:
         """Free the places of jobs that are settled or gone: once they are, they stay so."""

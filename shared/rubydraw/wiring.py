@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 from rubydraw import logs
+from rubydraw.acceptance import Acceptance
 from rubydraw.admission import Allowance, Gate, Intake
 from rubydraw.archive import Archive
 from rubydraw.budget import Budget
@@ -117,18 +118,17 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
 
 
 def submit(parts: Parts) -> Submit:
+    settings = parts.settings
+    unsettled = UnsettledJobs(parts.state, limit=settings.concurrent_jobs, max_age_ms=settings.job_max_age_s * 1000)
     return Submit(
         parts.improve,
         parts.kept,
         parts.jobs,
         IdempotencyKeys(parts.state),
         parts.publisher,
-        parts.budget,
-        UnsettledJobs(
-            parts.state, limit=parts.settings.concurrent_jobs, max_age_ms=parts.settings.job_max_age_s * 1000
-        ),
-        topic=parts.settings.pubsub_topic,
-        sync_deadline_s=parts.settings.sync_deadline_s,
+        Acceptance(parts.state, parts.budget, unsettled),
+        topic=settings.pubsub_topic,
+        sync_deadline_s=settings.sync_deadline_s,
     )
 
 

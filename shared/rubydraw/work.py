@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from functools import partial
 
@@ -72,43 +72,53 @@ class Work:
         if self._gate.full or self._stop.requested:
             return 0, Outcome.AGAIN, Code.UNAVAILABLE
         token = uuid.uuid4().hex
-        claim = await self._jobs.claim(job, token)
+        glance = self._kept.glance(self._improve.digest(job.sketch), self._jobs.store)
+        claim = await self._jobs.claim(job, token, glance)
         logs.info("job.claimed", request_id=job.request_id, kind=claim.kind, attempt=claim.attempt)
         if claim.kind == "busy":
             return self._worth_waiting(claim.busy_ms / 1000, deadline), Outcome.AGAIN, ""
         if claim.kind != "run":
             return 0, _ended(claim.status, claim.code), claim.code
-        try:
-            improved = await self._improved(job, claim, token, deadline)
-        except SketchError as error:
-            return await self._failed(job, token, error, deadline)
-        status, code = await self._complete(job, token, improved)
+        since_ms = job.created_at_ms if job.refresh else 0
+        improve = partial(self._improve, job.sketch, deadline=deadline, since_ms=since_ms, payer=job.payer)
+        ended, drawn = None, partial(improve, with_image=False, glance=glance)
+        while ended is None:
+            try:
+                improved = await self._improved(job, claim, token, drawn)
+            except SketchError as error:
+                return await self._failed(job, token, error, deadline)
+            ended, drawn = await self._completed(job, token, improved), improve
+        status, code = ended
         await self._kept.in_archive(improved)
         logs.info("job.completed", request_id=job.request_id, outcome=improved.outcome, status=status)
         return 0, _ended(status, code), code
 
-    async def _improved(self, job: JobMessage, claim: Claim, token: str, deadline: float) -> Improved:
+    async def _improved(
+        self, job: JobMessage, claim: Claim, token: str, improve: Callable[[], Awaitable[Improved]]
+    ) -> Improved:
         async with self._jobs.lease(job.request_id, token):
             if claim.attempt > 1 or job.generation:  # what ended the last attempt must not end this one too
                 await self._improve.outwait_failure(job.sketch)
-            since_ms = job.created_at_ms if job.refresh else 0
-            improve = partial(self._improve, job.sketch, deadline=deadline, since_ms=since_ms, payer=job.payer)
-            improved = await improve(with_image=False)
-            if improved.outcome == "HIT" and not await self._kept.for_the_job(improved):
-                improved = await improve()
-            return improved
+            return await improve()
 
-    async def _complete(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str]:
-        """Record `done`, the drawing's life stretched first; try for some seconds while Redis is away."""
+    async def _completed(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str] | None:
+        """Record `done`, trying for some seconds while Redis is away; None where the drawing is gone, to be redrawn."""
         for pause_s in SAVE_PAUSES_S:
             await asyncio.sleep(pause_s)
             try:
-                if improved.drawing.image:  # one read without its image has been seen to already
-                    await self._kept.for_the_job(improved)
-                return await self._jobs.complete(job, token, digest=improved.digest, outcome=improved.outcome)
+                return await self._complete(job, token, improved)
             except StoreUnavailable:
                 logs.warning("job.not_recorded", request_id=job.request_id)
         raise StoreUnavailable
+
+    async def _complete(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str] | None:
+        """Record `done` with a drawing that outlives the job, which is kept anew if it is gone and in hand."""
+        complete = partial(self._jobs.complete, job, token, digest=improved.digest, outcome=improved.outcome)
+        if self._kept.in_one_redis_with(self._jobs.store):
+            status, code = await complete(with_drawing=True)
+            if status != "gone":
+                return status, code
+        return await complete() if await self._kept.for_the_job(improved) else None
 
     async def _failed(
         self, job: JobMessage, token: str, error: SketchError, deadline: float

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 import redis.asyncio
+from rubydraw import keys
 from rubydraw.errors import Code, ContentRefused, GeminiBusy, GeminiFailed, SketchError
 from rubydraw.jobs import Claim, Jobs
 from rubydraw.message import JobMessage
+from rubydraw.results import Results
 
 from tests.contract.job_record import JobRecord, queued, running, used_up
-from tests.sketches import TRACEPARENT, job
+from tests.sketches import TRACEPARENT, drawing, job
 
 
 async def test_complete_settles_once(jobs: Jobs, message: JobMessage, record: JobRecord) -> None:
@@ -50,6 +53,23 @@ async def test_any_holder_completes_an_unsettled_job(jobs: Jobs, message: JobMes
     assert not await jobs.renew(message.request_id, "t2")
     assert ("done", "") == await jobs.complete(message, "t2", digest="d1", outcome="HIT")
     assert before == await record.fields()
+
+
+async def test_complete_waits_for_a_drawing_that_is_gone(
+    jobs: Jobs, message: JobMessage, record: JobRecord, results: Results, raw: redis.asyncio.Redis
+) -> None:
+    """Nothing changes without it; with it the job is done, and the drawing outlives it."""
+    await running(jobs, message)
+    before = await record.fields()
+    complete = partial(jobs.complete, message, "t1", digest="d1", outcome="MISS", with_drawing=True)
+    assert ("gone", "") == await complete()
+    await raw.hset(keys.result("d1"), mapping={"image": b"half of one, and no words"})
+    assert ("gone", "") == await complete()
+    assert before == await record.fields()
+    await results.put("d1", drawing(fallback_metadata=True))
+    await raw.pexpire(keys.result("d1"), 1000)
+    assert ("done", "") == await complete()
+    assert await raw.pttl(keys.status(message.request_id)) < await raw.pttl(keys.result("d1"))
 
 
 async def test_complete_settles_a_job_that_was_handed_back(jobs: Jobs, message: JobMessage, record: JobRecord) -> None:

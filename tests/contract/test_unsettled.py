@@ -22,8 +22,11 @@ async def taken(store: Store, places: UnsettledJobs, principal: Principal = ADA,
     """Take a place; answer the request id, or nothing where there is none."""
     request_id = request_id or str(uuid.uuid4())
     try:
-        if take := places.take(principal, request_id):
-            await places.taken(take, (await store.scripts(take))[0])
+        take = places.take(principal, request_id)
+        for is_last in (False, True):
+            if take is None or (await store.scripts(take))[0]:
+                break
+            await places.refused(take, is_final=is_last)
     except RateLimited as limited:
         assert limited.retry_after_s
         return ""
@@ -69,16 +72,6 @@ async def test_no_place_outlives_its_job(store: Store, raw: redis.asyncio.Redis)
     await recorded(raw, "queued", one)
     await raw.zincrby(keys.unsettled("ada"), -HOUR_MS, one)
     assert await taken(store, places)
-
-
-async def test_a_refused_job_leaves_the_place_it_took(store: Store) -> None:
-    """A job that had its place before keeps it."""
-    places = UnsettledJobs(store, limit=1, max_age_ms=HOUR_MS)
-    for held in (False, True):
-        take = places.take(ADA, "r1")
-        await places.leave(take, (await store.scripts(take))[0])
-        assert not held or not await taken(store, places)
-        assert held or await taken(store, places, request_id="r1")
 
 
 async def test_own_limits_go_first(store: Store, raw: redis.asyncio.Redis) -> None:

@@ -190,7 +190,7 @@ async def test_job_recorded_and_not_handed_over_ages_out(
     raw: redis.asyncio.Redis,
 ) -> None:
     """The endpoint is killed between the two: nobody knows the request id, nobody is called, and the job ends."""
-    redis_proxy.fail("hold_answer", "submit", times=1000)
+    redis_proxy.fail("hold_answer", "accept", times=1000)
     submitted = begun(far_service.submit())
     await redis_proxy.until_waiting()
     await killed(far_graphql_server, submitted, http)

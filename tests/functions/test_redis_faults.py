@@ -109,7 +109,7 @@ async def test_job_that_cannot_be_recorded_is_not_accepted(
     kind: str,
 ) -> None:
     """Nothing is handed over that nobody could follow."""
-    redis_proxy.fail(kind, "submit", times=2)
+    redis_proxy.fail(kind, "accept", times=2)
     payload = await far_service.improve(later=True)
     assert (None, "UNAVAILABLE") == (payload["requestId"], payload["problem"]["code"])
     assert ([], []) == (await pubsub_stand_in.pulled(), await raw.keys(keys.status("*")))
@@ -123,7 +123,7 @@ async def test_job_that_may_have_been_recorded_is_not_accepted_and_ages_out(
     raw: redis.asyncio.Redis,
 ) -> None:
     """Both answers are lost: nothing is handed over, and the record that nobody knows of ends as an error."""
-    redis_proxy.fail("lose", "submit", times=2)
+    redis_proxy.fail("lose", "accept", times=2)
     payload = await far_service.improve(later=True)
     assert (None, "UNAVAILABLE") == (payload["requestId"], payload["problem"]["code"])
     assert [] == await pubsub_stand_in.pulled()
@@ -171,7 +171,7 @@ async def test_command_that_is_sent_again_counts_once(
 
 @pytest.mark.parametrize(
     ("at", "seen"),
-    [("claim", "done"), (TAKE, "done"), ("MULTI", "done"), ("complete", "error")],
+    [("claim", "done"), (TAKE, "done"), ("MULTI", "done"), ("complete", "done")],
     ids=["before the claim", "before the flight", "before the drawing is kept", "between the drawing and `done`"],
 )
 async def test_flush_at_any_step_loses_no_job(

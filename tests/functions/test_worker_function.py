@@ -45,6 +45,18 @@ async def test_repeated_delivery_finds_the_job_done(
     assert 1 == await gemini_stand_in.calls()
 
 
+async def test_a_job_takes_few_round_trips(deliveries: Deliveries, raw: redis.asyncio.Redis) -> None:
+    """With a call: claim, flight, budget; the drawing kept, paid for and let go of; done. One that is a hit: two."""
+    assert ACKNOWLEDGED == await deliveries.push(job())  # its scripts are known from now on
+    new = job(sketch=sketch(hints="a hat"))
+    for message, outcome, round_trips in ((new, "MISS", 5), (job(sketch=new.sketch), "HIT", 2)):
+        before = (await raw.info("stats"))["total_reads_processed"]
+        assert ACKNOWLEDGED == await deliveries.push(message)
+        this_question = 1
+        assert round_trips == (await raw.info("stats"))["total_reads_processed"] - before - this_question
+        assert (outcome,) == await deliveries.state(message, "outcome")
+
+
 async def test_two_deliveries_at_once_make_exactly_one_call(
     deliveries: Deliveries, message: JobMessage, gemini_stand_in: GeminiStandIn
 ) -> None:

@@ -1,12 +1,18 @@
 -- running | queued | (nothing) -> done, by any holder: the drawing is addressed by what was drawn.
--- ARGV: channel, token, digest, outcome, created_at, generation, owner, trace, replayed_at
--- Answers the status and code that stand, and where this made it done, its age in ms.
+-- KEYS[2]: how long jobs have taken lately, newest first; KEYS[3], where this Redis has the results too: the drawing.
+-- ARGV: channel, token, digest, outcome, created_at, generation, owner, trace, replayed_at,
+-- how many durations are kept, and for how many ms
+-- Answers the status and code that stand, or gone where the drawing is: then nothing is changed.
+local outcome = ARGV[4]
+if KEYS[3] and not kept(KEYS[3]) then
+  return { 'gone', '' }
+end
 local job = read()
 if settled(job.status) then
-  return { job.status, job.code or '', 0 }
+  return { job.status, job.code or '' }
 end
 local fields = {
-  token = ARGV[2], digest = ARGV[3], outcome = ARGV[4], lease_until_ms = '0', code = '', message = '', retry_at = '',
+  token = ARGV[2], digest = ARGV[3], outcome = outcome, lease_until_ms = '0', code = '', message = '', retry_at = '',
 }
 if not job.status then
   fields.created_at = string.format('%d', math.min(number(ARGV[5]), NOW))
@@ -14,4 +20,11 @@ if not job.status then
   fields.replayed_at = ARGV[9]
 end
 move('done', fields)
-return { 'done', '', age(job.status and job or fields) }
+
+local took_ms = age(job.status and job or fields)
+if outcome == 'MISS' and took_ms > 0 then -- what is foreign under that key is no reason to fail
+  redis.pcall('LPUSH', KEYS[2], string.format('%d', took_ms))
+  redis.pcall('LTRIM', KEYS[2], 0, ARGV[10] - 1)
+  redis.pcall('PEXPIRE', KEYS[2], ARGV[11])
+end
+return { 'done', '' }

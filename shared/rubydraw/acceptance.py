@@ -1,0 +1,55 @@
+"""Acceptance: what a job has to pass before it is recorded, and its record, in one round trip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rubydraw.budget import Budget
+from rubydraw.quotas import CACHED, WHOLE, Charge
+from rubydraw.store import Call, Script, Store
+from rubydraw.unsettled import UnsettledJobs
+
+
+def accept_script() -> Script:
+    """Return the steps as one script: nothing is recorded that was refused, and nothing in between can be missed."""
+    steps = {name: Script(name) for name in ("charge", "take_place")}
+    steps |= {"keep": Script("kept", "keep"), "check_budget": Script("budget", "check_budget")}
+    return Script("accept", steps=steps | {"submit": Script("job", "submit")})
+
+
+class Acceptance:
+    """Raises RateLimited, BudgetExceeded, and StoreUnavailable when Redis cannot be reached."""
+
+    def __init__(self, store: Store, budget: Budget, unsettled: UnsettledJobs) -> None:
+        self._store, self._budget, self._unsettled = store, budget, unsettled
+        self._script = accept_script()
+
+    async def __call__(self, record: Call, request_id: str, charge: Charge, *, drawing: Call | None) -> tuple[str, int]:
+        """
+        Let one more job of this caller be recorded as `queued`, by `record`; return its status and created_at in ms.
+
+        `drawing`: what looks whether one is kept: then it is recorded as `done`, and a tenth of a request is all it
+        costs, whatever the budget says.
+        """
+        payer = charge.principal
+        place = self._unsettled.take(payer, request_id)
+        answer: list[Any] = []
+        for is_last in (False, True):
+            tenth = charge.call(CACHED) if drawing else None
+            rest = charge.call(WHOLE, paid=CACHED if tenth else None)
+            answer = await self._taken(tenth, drawing, rest, self._budget.look(payer), place, record)
+            await charge.answered(CACHED, answer[0])
+            await charge.answered(WHOLE, answer[2])
+            self._budget.seen(answer[3], payer)
+            if recorded := answer[5]:
+                return recorded[0].decode(), int(recorded[1])
+            await self._unsettled.refused(place, is_final=is_last)
+        raise AssertionError(answer)
+
+    async def _taken(self, *steps: Call | None) -> list[Any]:
+        taken = [step or Call(self._script, [], ()) for step in steps]
+        counts = [count for step in taken for count in (len(step.keys), len(step.args))]
+        keys = [key for step in taken for key in step.keys]
+        args = [arg for step in taken for arg in step.args]
+        answers: list[Any] = await self._store.script(self._script, keys, (*counts, *args))
+        return answers
