@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +11,7 @@ from rubydraw import keys, logs, results
 from rubydraw.connection import Command
 from rubydraw.drawing import Drawing
 from rubydraw.errors import REMEMBERED, SketchError, StoreUnavailable, shared_failure
+from rubydraw.heartbeat import beating
 from rubydraw.results import Results
 from rubydraw.store import Call, Script, Store, raise_first
 
@@ -74,14 +73,9 @@ class Flights:
         except StoreUnavailable:
             return replace(_look(answers, token, None), blind=True)
 
-    @asynccontextmanager
-    async def hold(self, digest: str, token: str) -> AsyncIterator[None]:
+    def hold(self, digest: str, token: str) -> AbstractContextManager[None]:
         """Renew our flight until the end of the block; a renewal that fails does not end the call."""
-        beat = asyncio.create_task(self._beat(digest, token))
-        try:
-            yield
-        finally:
-            beat.cancel()
+        return beating(self._heartbeat_s, lambda: self._beat(digest, token))
 
     async def land(self, digest: str, token: str, failure: SketchError | None = None) -> None:
         """
@@ -132,12 +126,10 @@ class Flights:
             return named_s or keys.FIRST_COOLDOWN_MS / 1000
 
     async def _beat(self, digest: str, token: str) -> None:
-        while True:
-            await asyncio.sleep(self._heartbeat_s)
-            try:
-                await self._state.script(self._renew, [keys.flight(digest)], (token, self._lease_ms))
-            except StoreUnavailable:
-                logs.warning("flight.not_renewed", digest=digest[:12])
+        try:
+            await self._state.script(self._renew, [keys.flight(digest)], (token, self._lease_ms))
+        except StoreUnavailable:
+            logs.warning("flight.not_renewed", digest=digest[:12])
 
 
 def _look(answers: list[Any], token: str, drawing: Drawing | None) -> Look:

@@ -150,7 +150,7 @@ class Improve:
             raise look.failure or OutOfTime()
         failure, landed = None, False
         try:
-            async with self._flights.hold(wish.digest, token):
+            with self._flights.hold(wish.digest, token):
                 if look.drawing:
                     return Improved(wish.digest, look.drawing, "COALESCED" if waited else "HIT")
                 archived = await self._kept.archived(wish.digest, since_ms=wish.since_ms)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +11,7 @@ from rubydraw.connection import Command
 from rubydraw.durations import Forecast
 from rubydraw.errors import Code, SketchError, StoreUnavailable
 from rubydraw.glance import Glance
+from rubydraw.heartbeat import beating
 from rubydraw.message import JobMessage, is_request_id
 from rubydraw.store import Call, Script, Store, raise_first
 
@@ -171,14 +170,9 @@ class Jobs:
                 return status, job
         raise AssertionError(answer)
 
-    @asynccontextmanager
-    async def lease(self, request_id: str, token: str) -> AsyncIterator[None]:
+    def lease(self, request_id: str, token: str) -> AbstractContextManager[None]:
         """Renew our lease until the end of the block; a renewal that fails does not end the work."""
-        beat = asyncio.create_task(self._beat(request_id, token))
-        try:
-            yield
-        finally:
-            beat.cancel()
+        return beating(self._heartbeat_s, lambda: self._beat(request_id, token))
 
     async def read(self, request_id: str) -> JobState | None:
         """Return the state of a job, settling it first if it has become too old; None if there is none."""
@@ -204,14 +198,12 @@ class Jobs:
         return state, others
 
     async def _beat(self, request_id: str, token: str) -> None:
-        while True:
-            await asyncio.sleep(self._heartbeat_s)
-            try:
-                renewed = await self.renew(request_id, token)
-            except StoreUnavailable:
-                renewed = False
-            if not renewed:
-                logs.warning("job.not_renewed", request_id=request_id)
+        try:
+            renewed = await self.renew(request_id, token)
+        except StoreUnavailable:
+            renewed = False
+        if not renewed:
+            logs.warning("job.not_renewed", request_id=request_id)
 
     async def _move(self, transition: str, request_id: str, *args: str | int) -> Any:
         return await self.store.script(*self._call(transition, request_id, *args))

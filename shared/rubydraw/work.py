@@ -96,7 +96,7 @@ class Work:
     async def _improved(
         self, job: JobMessage, claim: Claim, token: str, improve: Callable[[], Awaitable[Improved]]
     ) -> Improved:
-        async with self._jobs.lease(job.request_id, token):
+        with self._jobs.lease(job.request_id, token):
             if claim.attempt > 1 or job.generation:  # what ended the last attempt must not end this one too
                 await self._improve.outwait_failure(job.sketch)
             return await improve()
@@ -104,7 +104,8 @@ class Work:
     async def _completed(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str] | None:
         """Record `done`, trying for some seconds while Redis is away; None where the drawing is gone, to be redrawn."""
         for pause_s in SAVE_PAUSES_S:
-            await asyncio.sleep(pause_s)
+            if pause_s:
+                await asyncio.sleep(pause_s)
             try:
                 return await self._complete(job, token, improved)
             except StoreUnavailable:

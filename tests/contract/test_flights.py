@@ -134,17 +134,18 @@ async def test_failure_is_over_with_its_marker(flights: Flights, raw: redis.asyn
 async def test_held_flight_is_renewed(flights: Flights, raw: redis.asyncio.Redis) -> None:
     """The heartbeat moves its end on while the block runs."""
     await flights.look(DIGEST, token="t1")
-    async with flights.hold(DIGEST, "t1"), asyncio.timeout(5):
-        await raw.pexpire(FLIGHT, 2000)
-        while await raw.pttl(FLIGHT) <= 2000:
-            await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        with flights.hold(DIGEST, "t1"):
+            await raw.pexpire(FLIGHT, 2000)
+            while await raw.pttl(FLIGHT) <= 2000:
+                await asyncio.sleep(0.01)
 
 
 async def test_holder_that_lost_its_flight_does_not_renew_the_next_one(
     flights: Flights, raw: redis.asyncio.Redis
 ) -> None:
     """The call goes on, the other's flight is left alone."""
-    async with flights.hold(DIGEST, "t1"):
+    with flights.hold(DIGEST, "t1"):
         await flights.look(DIGEST, token="t2")
         await raw.pexpire(FLIGHT, 2000)
         await asyncio.sleep(0.1)  # five heartbeats

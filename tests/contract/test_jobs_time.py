@@ -54,18 +54,20 @@ async def test_renew_with_an_old_token_is_refused(
 async def test_lease_is_renewed_while_the_block_runs(jobs: Jobs, message: JobMessage, record: JobRecord) -> None:
     """The heartbeat moves its end on, and stops with the block."""
     await running(jobs, message)
-    async with jobs.lease(message.request_id, "t1"), asyncio.timeout(5):
-        await record.rewrite(lease_until_ms=now_ms() + 100)
-        await until_prolonged(record)
+    async with asyncio.timeout(5):
+        with jobs.lease(message.request_id, "t1"):
+            await record.rewrite(lease_until_ms=now_ms() + 100)
+            await until_prolonged(record)
 
 
 async def test_lost_lease_does_not_end_the_work(jobs: Jobs, message: JobMessage, record: JobRecord) -> None:
     """The drawing is worth having whoever holds the job; the other's lease is not touched."""
     await running(jobs, message)
-    async with jobs.lease(message.request_id, "t1"), asyncio.timeout(5):
-        await record.rewrite(token="t2", lease_until_ms=7)
-        await asyncio.sleep(0.1)  # five heartbeats
-        assert ("7",) == await record.named("lease_until_ms")
+    async with asyncio.timeout(5):
+        with jobs.lease(message.request_id, "t1"):
+            await record.rewrite(token="t2", lease_until_ms=7)
+            await asyncio.sleep(0.1)  # five heartbeats
+            assert ("7",) == await record.named("lease_until_ms")
 
 
 async def test_claim_expires_a_job_that_is_too_old(jobs: Jobs, message: JobMessage, record: JobRecord) -> None:
