@@ -93,8 +93,9 @@ class Gemini:
         try:
             async with asyncio.timeout(timeout_s):
                 with upload.sent(sketch.png):
-                    parts: list[Any] = [upload.PLACEHOLDER, prompt.user_text(sketch)]
-                    response = await client.aio.models.generate_content(model=self.model, contents=parts)
+                    said = [{"text": upload.PLACEHOLDER}, {"text": prompt.user_text(sketch)}]
+                    contents: Any = [{"role": "user", "parts": said}]
+                    response = await client.aio.models.generate_content(model=self.model, contents=contents)
         except Exception as error:
             raise ours(error, self._clock() - began) from None
         took_ms = round((self._clock() - began) * 1000)
@@ -102,14 +103,14 @@ class Gemini:
             used(usage)
         picture, text = _parts(response)
         metadata = read_metadata(text)
-        said = metadata or Metadata()
+        words = metadata or Metadata()
         return Drawing(
             image=await to_png(picture),
-            title=said.title,
-            style=said.style,
-            palette=said.palette,
-            background=said.background,
-            notes=said.notes,
+            title=words.title,
+            style=words.style,
+            palette=words.palette,
+            background=words.background,
+            notes=words.notes,
             model=self.model,
             prompt_version=self.prompt_version,
             provider_ms=took_ms,

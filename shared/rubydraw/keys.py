@@ -1,4 +1,9 @@
-"""Every Redis key and how long it lives, on one page. What stands in braces decides the slot in a cluster."""
+"""
+Every Redis key and how long it lives, on one page. What stands in braces decides the slot in a cluster.
+
+Two scripts span slots, to save a round trip each: a job's acceptance, and its completion where results are in the same
+Redis. So the state is in one Redis, as Memorystore for Redis is; a cluster would have to take their steps one by one.
+"""
 
 from __future__ import annotations
 
