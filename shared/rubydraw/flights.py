@@ -115,7 +115,9 @@ class Flights:
         key = keys.flight(digest)
         holder, life_ms = await self._state.pipeline(("GET", key), ("PTTL", key))
         landed = _FAILED.fullmatch(holder or b"")
-        return max(life_ms, 0) / 1000 if landed and landed[3] == b"0" else 0.0
+        if not landed or landed[3] != b"0":
+            return 0.0
+        return (max(int(life_ms), 0) + 1) / 1000  # it is still there in the very millisecond in which its life ends
 
     async def cool_down(self, named_s: float | None) -> float:
         """Have the whole fleet leave Gemini alone, as long as it named or else 15 s, doubling; return the seconds."""

@@ -5,18 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from rubydraw import results
+from rubydraw.connection import Command
 from rubydraw.drawing import Drawing
 
 
 class Glance:
-    """One read; whoever makes the round trip sends `command`, and hands over what came of it."""
+    """
+    One read, or none where it cannot travel along: then nothing was `taken`.
 
-    def __init__(self, digest: str) -> None:
-        self.command = results.read_command(digest, with_image=False)
+    Whoever makes the round trip sends `commands`, and hands over what came of them.
+    """
+
+    def __init__(self, commands: tuple[Command, ...]) -> None:
+        self.commands, self.taken = commands, False
         self._found: Drawing | None = None
 
-    def read(self, answer: Any) -> None:
-        self._found = results.read(answer)
+    def read(self, answers: list[Any]) -> None:
+        for answer in answers:
+            self._found, self.taken = results.read(answer), True
 
     def since(self, since_ms: int | None) -> Drawing | None:
         """Return what was seen, unless it was finished before that."""

@@ -81,7 +81,7 @@ class Improve:
         it counts. `glance`: what was read without the image already.
         """
         wish = Wish(self.digest(sketch), sketch, deadline, since_ms, payer)
-        if glance:
+        if glance and glance.taken:
             kept = glance.since(since_ms)
         else:
             kept = await self._kept.hit(wish.digest, with_image=with_image, since_ms=since_ms, charge=charge)

@@ -103,10 +103,10 @@ class Jobs:
             "claim", job.request_id, token, self._lease_ms, self._max_attempts, self._max_age_ms,
             job.created_at_ms, job.generation, job.digest, job.owner, job.traceparent, job.replayed_at_ms,
         )  # fmt: skip
-        seen, (answer,) = await self.store.together((glance.command,) if glance else (), claim)
+        seen, (answer,) = await self.store.together(glance.commands if glance else (), claim)
         raise_first((answer,))
         if glance:
-            glance.read(*seen)
+            glance.read(seen)
         match _text(answer[0]), answer[1:]:
             case "run", [attempt]:
                 return Claim("run", attempt=int(attempt))

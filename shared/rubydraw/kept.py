@@ -22,10 +22,9 @@ class Kept:
     def __init__(self, results: Results, archive: Archive) -> None:
         self._results, self._archive = results, archive
 
-    def glance(self, digest: str, store: Store) -> Glance | None:
-        """Return a look that can travel with a round trip to `store`; None where results are elsewhere, or here."""
-        together = self._results.store is store and not self._results.holds(digest)
-        return Glance(digest) if together else None
+    def glance(self, digest: str, store: Store) -> Glance:
+        """Return a look that travels with a round trip to `store`, where results are there too."""
+        return Glance(self._results.along(store, digest, with_image=False))
 
     async def hit(
         self, digest: str, *, with_image: bool, since_ms: int | None, charge: Charge | None

@@ -62,10 +62,6 @@ class Results:
                 _, answers = await state.together((), *then)
         return answers
 
-    def holds(self, digest: str) -> bool:
-        """Whether this process holds a drawing that Redis would not take."""
-        return digest in self._unsaved
-
     async def get(self, digest: str, *, with_image: bool = True, charge: Charge | None = None) -> Drawing | None:
         """
         Return a drawing; without its image (`b""`) the image does not leave Redis.

@@ -53,6 +53,7 @@ async def test_refreshes_on_two_instances_share_exactly_one_call(
     old = (await service.improve())["result"]["provenance"]["createdAt"]
     with servers.running_function("graphql", environment) as server:
         both = (service, SketchService(http, server.url))
+        assert "HIT" == shown(await both[1].improve())[0]  # its first request is slow enough to come too late
         await gemini_stand_in.fail("hold")
         asked = [asyncio.create_task(each.improve(cache="REFRESH")) for each in both]
         await gemini_stand_in.until_waiting(1)
