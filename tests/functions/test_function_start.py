@@ -107,7 +107,8 @@ async def test_hit_and_enqueue_import_nothing_slow(
     assert [[], []] == slow[:2]
     assert "google.genai" in slow[2]
     packages = [set(answer["packages"]) - OWN["graphql"] for answer in answers[:2]]
-    assert [set(), PUBLISHING] == [packages[0] - PAID_FOR, packages[1] - packages[0]]
+    # The last of them is asked for by httpcore2 on some versions of Python.
+    assert [set(), PUBLISHING] == [packages[0] - PAID_FOR, packages[1] - packages[0] - {"typing_extensions"}]
 
 
 async def test_push_that_is_a_hit_imports_nothing_slow(
