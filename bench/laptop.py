@@ -9,10 +9,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 from PIL import Image
@@ -23,7 +23,9 @@ from bench.simulation import Deployment, Simulation, Times
 
 CALL_DELAY_S = 1.0
 PER_S, LENGTH_S, LONGEST_AGO = 3.0, 40.0, 60
-SERIAL = 20
+SERIAL, PAUSE_S = 20, 0.3
+"""How many requests tell a service time, and how far apart: back to back a hit takes half as long as one that comes at
+the load's own pace, for which nothing is in the processor's caches any more."""
 WITHIN = 0.2
 IMPROVE = """mutation($input: ImproveSketchInput!) { improveSketch(input: $input) {
   requestId errors result { imageBase64 provenance { cache providerMs } } } }"""
@@ -31,6 +33,7 @@ STATUS = """query($id: String!) { improveSketchStatus(requestId: $id) {
   status createdAt updatedAt result { provenance { providerMs } } } }"""
 
 Words = dict[str, Any]
+Answer = TypeVar("Answer")
 
 
 class Laptop:
@@ -91,15 +94,15 @@ async def laptop() -> AsyncIterator[Laptop]:
 
 
 async def service_times(laptop: Laptop) -> Times:
-    """Measure one request at a time: medians of what each takes besides its call."""
+    """Measure one request at a time, as far apart as the load's: medians of what each takes besides its call."""
     fresh = iter(range(1_000_000, 2_000_000))
     await asyncio.gather(laptop.improve(next(fresh)), laptop.job(next(fresh)))  # everything is imported
     misses = [await laptop.improve(next(fresh)) for _ in range(SERIAL)]
     calls_s = [payload["result"]["provenance"]["providerMs"] / 1000 for payload, _ in misses]
-    hits = [await laptop.improve(1_000_000) for _ in range(SERIAL)]
-    enqueues = [await laptop.improve(1_000_000, background=True) for _ in range(SERIAL)]
+    hits = await apart(lambda: laptop.improve(1_000_000))
+    enqueues = await apart(lambda: laptop.improve(1_000_000, background=True))
     jobs = [await laptop.job(next(fresh)) for _ in range(SERIAL // 2)]
-    statuses = [await timed(lambda: laptop.status(enqueues[0][0]["requestId"])) for _ in range(SERIAL)]
+    statuses = await apart(lambda: timed(lambda: laptop.status(enqueues[0][0]["requestId"])))
     own_s = statistics.median(took_s - call_s for took_s, call_s in jobs)
     return Times(
         hit_s=statistics.median(took_s for _, took_s in hits),
@@ -112,6 +115,14 @@ async def service_times(laptop: Laptop) -> Times:
         call_spread=0.0,
         start_s=0.0,
     )
+
+
+async def apart(ask: Callable[[], Awaitable[Answer]]) -> list[Answer]:
+    answers = []
+    for _ in range(SERIAL):
+        await asyncio.sleep(PAUSE_S)
+        answers.append(await ask())
+    return answers
 
 
 async def timed(ask: Callable[[], Any]) -> float:

@@ -13,12 +13,12 @@ from bench.prices import DRAWING_GB, SKETCH_GB
 from bench.simulation import Deployment, Simulation, Times
 
 TIMES = Times(
-    hit_s=0.005, enqueue_s=0.0043, status_s=0.0007, miss_s=0.29, job_s=0.30, call_s=20.0, hand_over_s=0.05
+    hit_s=0.0041, enqueue_s=0.0033, status_s=0.0005, miss_s=0.29, job_s=0.29, call_s=20.0, hand_over_s=0.05
 )  # fmt: skip
 """CPU as bench/service_times.py measured it on 2026-11-24; the call, and what is waited for beside it, are assumed."""
 DRAWINGS_PER_GB = round(1 / DRAWING_GB)
-COMMANDS = {"hit": 1, "archived": 4, "coalesced": 3, "called": 6}
-"""Round trips to Redis of one sketch, counted in the code; a background job has five of its own, a poll one."""
+COMMANDS = {"hit": 1, "archived": 5, "coalesced": 3, "called": 5}
+"""Round trips to Redis of one sketch, counted in the code; a background job has one more, a poll one."""
 FLEET: dict[str, dict[str, Any]] = {
     "everything on": {},
     "no archive": {"archive": False},
@@ -57,7 +57,7 @@ class Load:
     def commands(self) -> float:
         """Round trips to Redis for one sketch."""
         own = sum(count * self.share(outcome) for outcome, count in COMMANDS.items())
-        return own + (5 * len(self.run.waits_s["job"]) + self.run.polls) / self.sketches
+        return own + (len(self.run.waits_s["job"]) + self.run.polls) / self.sketches
 
     def redis_gb(self) -> float:
         """Traffic of pictures with Redis for one sketch: each answer reads one, each call stores one."""
