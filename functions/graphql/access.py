@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 
@@ -37,6 +38,11 @@ class TooManyFailures(BadRequest):
         super().__init__(429, limited.message, {"retry-after": wait_s}, code=limited.code)
 
 
+@functools.lru_cache(maxsize=1_000)
+def _nobody_at(address: str) -> Principal:
+    return Principal(account=address)
+
+
 class Access:
     """Decides by the `Authorization` header, before anything else of a request is looked at."""
 
@@ -55,9 +61,9 @@ class Access:
         Where access is off everybody is nobody, and counted by address.
         """
         if self._off:
-            return Principal(account=self._address(incoming))
+            return _nobody_at(self._address(incoming))
         try:
-            return await self._of(incoming.header("authorization"))
+            return await self._of(incoming.header(b"authorization"))
         except BadCredential as bad:
             logs.info("access.refused", reason=bad.reason)
             await self._count_failure(self._address(incoming))

@@ -50,6 +50,6 @@ class Addresses:
 
 def origin(incoming: Incoming) -> str:
     """Return scheme and host as the caller named them: told to that caller alone, in an answer nobody may store."""
-    host = incoming.header("host") or ""
-    scheme = (incoming.header("x-forwarded-proto") or "").partition(",")[0].strip() or incoming.scheme
+    host = incoming.header(b"host") or ""
+    scheme = (incoming.header(b"x-forwarded-proto") or "").partition(",")[0].strip() or incoming.scheme
     return f"{scheme}://{host}" if scheme in ("http", "https") and _HOST.fullmatch(host) else ""

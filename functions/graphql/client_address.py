@@ -19,7 +19,7 @@ def client_address(incoming: Incoming, trusted_proxies: int) -> str:
     and with a load balancer in front (which appends two: the client and itself) the one before it. Everything to the
     left of that is the caller's invention. Without the header it is the peer.
     """
-    forwarded = incoming.header("x-forwarded-for")
+    forwarded = incoming.header(b"x-forwarded-for")
     entries = [entry.strip() for entry in forwarded.split(",")] if forwarded else []
     entries = [entry for entry in entries if entry]
     if trusted_proxies and entries:

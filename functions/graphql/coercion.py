@@ -31,8 +31,9 @@ def coerce(
     schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
 ) -> VariableValues | list[GraphQLFormattedError]:
     """Answer the variables as their types have them, or at least one error; what was sent is forgotten."""
-    definitions = operation.variable_definitions or ()
-    coerced = get_variable_values(schema, definitions, variables, max_errors=1, hide_suggestions=True)
+    coerced: VariableValues | list[GraphQLError] = VariableValues({}, {})
+    if definitions := operation.variable_definitions:
+        coerced = get_variable_values(schema, definitions, variables, max_errors=1, hide_suggestions=True)
     if isinstance(coerced, list):
         return _errors(schema, operation, variables)
     # The coerced copy alone stays: a resolver that drops the sketch from its input has dropped it for good.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, answer_type
 from parameters import BadRequest, Parameters, from_body, from_query_string
 from rubydraw.errors import SketchError, Unavailable
 from rubydraw.principal import Principal
-from splicing import Pieces, PiecesResponse
+from splicing import Pieces, PiecesResponse, encoded
 from sse import EventStream
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -53,7 +54,7 @@ class Endpoint:
 
     async def __call__(self, incoming: Incoming) -> Response:
         """Answer any request: a fault of the client's is a 4xx or a GraphQL error, none of ours is shown."""
-        incoming.answer_headers |= self._cors.headers(incoming.header("origin"))
+        incoming.answer_headers |= self._cors.headers(incoming.header(b"origin"))
         try:
             return await self._answer(incoming)
         except BadRequest as refusal:
@@ -68,7 +69,7 @@ class Endpoint:
 
     def full(self, incoming: Incoming, error: SketchError) -> Response:
         """Answer 503 to a request whose body has not been read, because it cannot be taken now."""
-        incoming.answer_headers |= self._cors.headers(incoming.header("origin"))
+        incoming.answer_headers |= self._cors.headers(incoming.header(b"origin"))
         incoming.answer_headers["retry-after"] = str(round(error.retry_after_s or 1))
         body = orjson.dumps({"errors": [{"message": error.message, "extensions": {"code": error.code}}]})
         return _response(incoming, 503, (body,), JSON)
@@ -81,7 +82,7 @@ class Endpoint:
         if incoming.method not in ("GET", "POST"):
             raise BadRequest(405, "The endpoint answers GET and POST.", {"allow": METHODS})
         principal = await self._principal(incoming)
-        media_type = answer_type(incoming.header("accept"))
+        media_type = answer_type(incoming.header(b"accept"))
         if media_type is None:
             raise BadRequest(406, f"The endpoint answers {GRAPHQL_RESPONSE}, {JSON} and {EVENT_STREAM}.")
         parameters = await from_body(incoming) if incoming.method == "POST" else from_query_string(incoming)
@@ -114,7 +115,7 @@ class Endpoint:
         return subscribe(*call)
 
     def _preflight(self, incoming: Incoming) -> Response:
-        headers = self._cors.preflight_headers(incoming.header("origin"))
+        headers = self._cors.preflight_headers(incoming.header(b"origin"))
         return Response(status_code=204, headers={**_COMMON, "allow": METHODS, **headers})
 
 
@@ -126,8 +127,12 @@ async def _bodies(outcome: Pieces | list[GraphQLFormattedError]) -> AsyncGenerat
 
 
 def _response(incoming: Incoming, status: int, body: Pieces, media_type: str) -> Response:
-    headers = {**_COMMON, "content-type": f"{media_type}; charset=utf-8", **incoming.answer_headers}
-    return PiecesResponse(body, status, headers)
+    return PiecesResponse(body, status, [*_always(media_type), *encoded(incoming.answer_headers)])
+
+
+@functools.cache  # encoding them each time would be 3 % of a small answer
+def _always(media_type: str) -> list[tuple[bytes, bytes]]:
+    return encoded({**_COMMON, "content-type": f"{media_type}; charset=utf-8"})
 
 
 def _refused(incoming: Incoming, refusal: BadRequest) -> Response:

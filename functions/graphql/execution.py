@@ -143,7 +143,7 @@ class _Execution:
             value = self._resolved(field, source)
             if inspect.iscoroutine(value):
                 value = await value
-            if field.awaits and isinstance(value, dict):
+            if field.awaits_below and isinstance(value, dict):
                 return {each.key: await self._awaited(each, value, (*path, field.key)) for each in field.below}
             return self._completed(field, field.type, value, (*path, field.key))
         except Exception as error:

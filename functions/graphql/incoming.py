@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
 
 class Incoming:
@@ -12,13 +13,13 @@ class Incoming:
     `answer_headers` go out with the answer, whichever it is.
     """
 
-    __slots__ = ("_fields", "_receive", "answer_headers", "method", "path", "peer", "request", "scheme")
+    __slots__ = ("_fields", "_receive", "answer_headers", "method", "path", "peer", "query_string", "scheme")
 
-    def __init__(self, request: Request) -> None:
-        scope = request.scope
-        self.request, self._receive = request, request.receive
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._receive = receive
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query_string: bytes = scope["query_string"]
         self.scheme: str = scope["scheme"]
         self.peer: str = scope["client"][0] if scope.get("client") else ""
         self.answer_headers: dict[str, str] = {}
@@ -28,9 +29,9 @@ class Incoming:
                 name: b", ".join(value for named, value in scope["headers"] if named == name) for name in self._fields
             }
 
-    def header(self, name: str) -> str | None:
+    def header(self, name: bytes) -> str | None:
         """Return a header field by its lower-case name; one that comes several times is joined (RFC 9110, 5.3)."""
-        value = self._fields.get(name.encode())
+        value = self._fields.get(name)
         return None if value is None else value.decode("latin-1")
 
     async def body(self, max_bytes: int) -> bytes | None:

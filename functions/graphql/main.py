@@ -11,6 +11,7 @@ gc.disable()  # nothing that is imported below is garbage, and looking for it is
 import functions_framework.aio
 from access import Access
 from addresses import PATH, Addresses
+from direct import lead_past
 from endpoint import Endpoint
 from incoming import Incoming
 from pictures import Pictures
@@ -21,6 +22,7 @@ from rubydraw.graphql_settings import GraphqlSettings
 from rubydraw.settings import BadSettings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope
 
 try:
     SETTINGS = GraphqlSettings.from_env(os.environ)
@@ -66,17 +68,23 @@ def endpoint() -> Endpoint:
 
 @functions_framework.aio.http
 async def graphql(request: Request) -> Response:
-    match request.scope["path"]:
+    """Answer the first request, and those that come beside it; all later ones are led past the framework."""
+    lead_past(request.app, _answer, on_fault)
+    return await _answer(request.scope, request.receive)
+
+
+async def _answer(scope: Scope, receive: Receive) -> Response:
+    match scope["path"]:
         case "/up":
             return JSONResponse({"up": True})
         case "/ready":
             ready = await parts().ready()
             return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
         case path if path.startswith(PATH):
-            return await pictures()(request)
-    incoming = Incoming(request)
-    logs.trace_request(incoming.header("traceparent") or "")
-    announced = incoming.header("content-length") or ("0" if incoming.method == "GET" else None)
+            return await pictures()(Request(scope, receive))
+    incoming = Incoming(scope, receive)
+    logs.trace_request(incoming.header(b"traceparent") or "")
+    announced = incoming.header(b"content-length") or ("0" if incoming.method == "GET" else None)
     try:
         with parts().intake.admit(announced):
             return await endpoint()(incoming)

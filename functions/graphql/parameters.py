@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 from incoming import Incoming
 from negotiation import is_json
+from starlette.datastructures import QueryParams
 
 MAX_BODY_BYTES = 12 * 1024 * 1024
 
@@ -36,9 +37,9 @@ async def from_body(incoming: Incoming) -> Parameters:
 
     Raises BadRequest, and starlette's ClientDisconnect when the client leaves in mid-body.
     """
-    if not is_json(incoming.header("content-type")):
+    if not is_json(incoming.header(b"content-type")):
         raise BadRequest(415, "The content type has to be application/json, in UTF-8.")
-    if (incoming.header("content-encoding") or "identity").lower() != "identity":
+    if (incoming.header(b"content-encoding") or "identity").lower() != "identity":
         raise BadRequest(415, "The body has to come without a content encoding.")
     body = _loaded(await _body(incoming), "body")
     if isinstance(body, list):
@@ -50,7 +51,7 @@ async def from_body(incoming: Incoming) -> Parameters:
 
 def from_query_string(incoming: Incoming) -> Parameters:
     """Read a GET request, whose variables and extensions are JSON. Raises BadRequest."""
-    given: dict[str, Any] = dict(incoming.request.query_params)
+    given: dict[str, Any] = dict(QueryParams(incoming.query_string))
     for name in ("variables", "extensions"):
         if name in given:
             given[name] = _loaded(given[name].encode(), f"parameter '{name}'")
@@ -59,7 +60,7 @@ def from_query_string(incoming: Incoming) -> Parameters:
 
 async def _body(incoming: Incoming) -> bytes:
     """Return the body; one that says that it is too large is not read at all."""
-    announced = incoming.header("content-length") or ""
+    announced = incoming.header(b"content-length") or ""
     if not (announced.isdecimal() and int(announced) > MAX_BODY_BYTES):
         body = await incoming.body(MAX_BODY_BYTES)
         if body is not None:
@@ -79,10 +80,10 @@ def _checked(given: dict[str, Any]) -> Parameters:
     query, variables, name = given.get("query"), given.get("variables"), given.get("operationName")
     if not isinstance(query, str):
         raise BadRequest(400, "The parameter 'query' has to be a string.")
-    if not isinstance(variables, dict | None):
+    if variables is not None and not isinstance(variables, dict):
         raise BadRequest(400, "The parameter 'variables' has to be an object.")
-    if not isinstance(name, str | None):
+    if name is not None and not isinstance(name, str):
         raise BadRequest(400, "The parameter 'operationName' has to be a string.")
-    if not isinstance(given.get("extensions"), dict | None):
+    if (extensions := given.get("extensions")) is not None and not isinstance(extensions, dict):
         raise BadRequest(400, "The parameter 'extensions' has to be an object.")
     return Parameters(query, variables or {}, name)

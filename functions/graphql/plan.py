@@ -35,8 +35,8 @@ class Planned:
     """
     One field of an answer, and what is asked below it.
 
-    `plain`: the Python type of values that need no more than to be put into the answer. `awaits`: whether its answer,
-    or one below it, has to be awaited; a root field's always may have to be.
+    `plain`: the Python type of values that need no more than to be put into the answer. `awaits_below`: whether an
+    answer below it has to be awaited; its own may have to be where it is a root field, or below one of those.
     """
 
     key: str
@@ -46,7 +46,11 @@ class Planned:
     definition: GraphQLField
     below: tuple[Planned, ...]
     plain: type | None
-    awaits: bool
+    awaits_below: bool
+
+    @property
+    def awaits(self) -> bool:
+        return self.awaits_below or inspect.iscoroutinefunction(self.definition.resolve)
 
     @property
     def type(self) -> GraphQLOutputType:
@@ -106,5 +110,5 @@ class Planner:
         return Planned(
             key, name, [each.node for each in details], parent, definition, below,
             plain=None if definition.resolve else _AS_IT_IS.get(type_),
-            awaits=inspect.iscoroutinefunction(definition.resolve) or any(each.awaits for each in below),
+            awaits_below=any(each.awaits for each in below),
         )  # fmt: skip

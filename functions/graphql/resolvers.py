@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import answers
 from addresses import Addresses, origin
@@ -34,8 +33,7 @@ LONGEST_WAIT_S = 60
 _WAIT = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?")  # RFC 7240
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """Which request an operation came with, who asks, and what its headers ask for."""
 
     incoming: Incoming
@@ -47,8 +45,8 @@ class Context:
 
 def context(incoming: Incoming, principal: Principal) -> Context:
     """Read the headers that say what the input may say too."""
-    key = incoming.header("idempotency-key")
-    if (prefer := incoming.header("prefer")) is None:
+    key = incoming.header(b"idempotency-key")
+    if (prefer := incoming.header(b"prefer")) is None:
         return Context(incoming, principal, key)
     prefers = [part.strip().lower() for part in prefer.split(",")]
     waits = [wait.group(1) for wait in map(_WAIT.fullmatch, prefers) if wait]

@@ -36,14 +36,18 @@ def pieces(value: Any) -> Pieces:
     return (first, *(piece for pair in zip(pictures, others, strict=True) for piece in pair))
 
 
+def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return header fields as ASGI has them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
 class PiecesResponse(Response):
     """Sends the pieces of a body, and keeps none that has been sent."""
 
-    def __init__(self, pieces: Pieces, status_code: int, headers: Mapping[str, str]) -> None:
+    def __init__(self, pieces: Pieces, status_code: int, raw_headers: list[tuple[bytes, bytes]]) -> None:
         # What starlette does beside this would take a {__typename} 5 µs.
         self.status_code, self.background = status_code, None
-        self.raw_headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        self.raw_headers.append((b"content-length", b"%d" % sum(map(len, pieces))))
+        self.raw_headers = [*raw_headers, (b"content-length", b"%d" % sum(map(len, pieces)))]
         self._unsent = list(reversed(pieces))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from rubydraw import durations, keys, logs
 from rubydraw.connection import Command
@@ -18,7 +18,7 @@ from rubydraw.store import Call, Script, Store, raise_first
 SETTLED = frozenset({"done", "error"})
 _FIELDS = (
     "status", "digest", "outcome", "attempt", "code", "message", "retry_at", "created_at", "updated_at",
-    "lease_until_ms", "owner", "replayed_at",
+    "owner", "replayed_at",
 )  # fmt: skip
 
 
@@ -38,8 +38,7 @@ class Claim:
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class JobState:
+class JobState(NamedTuple):
     """One job as a reader sees it; all times in ms since 1970, 0 where there is none."""
 
     request_id: str
@@ -220,24 +219,14 @@ def _text(value: bytes) -> str:
 
 
 def _state(request_id: str, fields: list[bytes | None], life_ms: int, now_ms: int, took: Any) -> JobState:
-    field = dict(zip(_FIELDS, (value.decode() if value else "" for value in fields), strict=True))
-    state = JobState(
-        request_id=request_id,
-        status=field["status"],
-        digest=field["digest"],
-        outcome=field["outcome"],
-        attempt=int(field["attempt"] or 0),
-        code=field["code"],
-        message=field["message"],
-        retry_at_ms=int(field["retry_at"] or 0),
-        created_at_ms=int(field["created_at"] or 0),
-        updated_at_ms=int(field["updated_at"] or 0),
-        expires_at_ms=now_ms + max(life_ms, 0),
-        now_ms=now_ms,
-        owner=field["owner"],
-        forecast=Forecast(),
-        replayed_at_ms=int(field["replayed_at"] or 0),
+    status, digest, outcome, attempt, code, message, retry_at, created_at, updated_at, owner, replayed_at = (
+        value.decode() if value else "" for value in fields
     )
+    state = JobState(
+        request_id, status, digest, outcome, int(attempt or 0), code, message, int(retry_at or 0),
+        int(created_at or 0), int(updated_at or 0), now_ms + max(life_ms, 0), now_ms, owner,
+        Forecast(), int(replayed_at or 0),
+    )  # fmt: skip
     if state.settled:
         return state
-    return replace(state, forecast=durations.forecast(took, age_ms=state.age_ms, delay_ms=state.retry_at_ms - now_ms))
+    return state._replace(forecast=durations.forecast(took, age_ms=state.age_ms, delay_ms=state.retry_at_ms - now_ms))

@@ -16,10 +16,11 @@ from rubydraw.png import SIGNATURE
 from rubydraw.quotas import CACHED, Charge
 from rubydraw.store import Call, Script, Store, raise_first
 
-_WORDS = ("title", "style", "background", "notes", "model", "prompt_version")
-_NUMBERS = ("provider_ms", "created_at_ms")
-FIELDS = (*_WORDS, *_NUMBERS, "palette", "image_sha256")
-
+FIELDS = (
+    "title", "style", "palette", "background", "notes", "model", "prompt_version", "provider_ms", "created_at_ms",
+    "image_sha256",
+)  # fmt: skip
+"""Of a drawing, besides `image`."""
 
 UNSAVED_S = 60.0
 MAX_UNSAVED = 16
@@ -116,8 +117,8 @@ def _storing(digest: str, drawing: Drawing) -> tuple[Command, ...]:
     """Return the transaction that stores a drawing, whole or not at all."""
     key = keys.result(digest)
     life_ms = keys.RESULT_WITH_FALLBACK_METADATA_MS if drawing.fallback_metadata else keys.RESULT_MS
-    fields: dict[str, Any] = {name: getattr(drawing, name) for name in (*_WORDS, *_NUMBERS, "image_sha256")}
-    fields |= {"palette": orjson.dumps(drawing.palette), "image": drawing.image}
+    fields: dict[str, Any] = {name: getattr(drawing, name) for name in (*FIELDS, "image")}
+    fields["palette"] = orjson.dumps(drawing.palette)
     pairs = [part for pair in fields.items() for part in pair]
     return ("MULTI",), ("DEL", key), ("HSET", key, *pairs), ("PEXPIRE", key, life_ms), ("EXEC",)
 
@@ -130,23 +131,24 @@ def read(answer: Any) -> Drawing | None:
     """Return the drawing in the answer to `read_command`, or None where it is absent, foreign or damaged."""
     if not isinstance(answer, list):
         return None
-    with_image = len(answer) > len(FIELDS)
-    *fields, image = answer if with_image else [*answer, b""]
-    named = dict(zip(FIELDS, fields, strict=True))
-    image_sha256 = named.pop("image_sha256") or b""  # an older revision kept none
-    if image is None or any(value is None for value in named.values()):
+    *needed, image_sha256 = answer[: len(FIELDS)]  # an older revision kept none
+    images = answer[len(FIELDS) :]  # one, if it was asked for
+    if None in needed or not all(image and image.startswith(SIGNATURE) for image in images):
         return None
+    title, style, palette, background, notes, model, prompt_version, provider_ms, created_at_ms = needed
     try:
-        palette = orjson.loads(named["palette"])
-        words: dict[str, Any] = {name: named[name].decode() for name in _WORDS}
-        numbers: dict[str, Any] = {name: int(named[name]) for name in _NUMBERS}
-        words["image_sha256"] = image_sha256.decode()
+        return Drawing(
+            images[0] if images else b"", title.decode(), style.decode(), _colours(palette), background.decode(),
+            notes.decode(), model.decode(), prompt_version.decode(), int(provider_ms), int(created_at_ms),
+            image_sha256=image_sha256.decode() if image_sha256 else "",
+        )  # fmt: skip
     except ValueError:
         return None
-    if (with_image and not image.startswith(SIGNATURE)) or not _is_palette(palette):
-        return None
-    return Drawing(image=image, palette=tuple(palette), **words, **numbers)
 
 
-def _is_palette(palette: Any) -> bool:
-    return isinstance(palette, list) and all(isinstance(colour, str) for colour in palette)
+def _colours(palette: bytes) -> tuple[str, ...]:
+    """Read what `_storing` wrote; raise ValueError."""
+    colours = orjson.loads(palette)
+    if not isinstance(colours, list) or not all(isinstance(colour, str) for colour in colours):
+        raise ValueError
+    return tuple(colours)

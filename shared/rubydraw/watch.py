@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rubydraw.drawing import Drawing
 from rubydraw.errors import Code, StoreUnavailable, Unavailable
@@ -18,8 +18,7 @@ REMEMBERED = 1000
 """Jobs that were read lately. A status with its drawing then takes one round trip instead of two."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """A job's state; `job` is None for an unknown id, `code` is set where `status` is `error`."""
 
     status: str

@@ -47,7 +47,7 @@ async def test_a_response_announces_its_length_and_ends_with_its_last_piece() ->
 
     scope: Scope = {"type": "http"}
     receive: Any = None
-    await PiecesResponse((b"12", b"", b"345"), 200, {"x-a": "b"})(scope, receive, send)
+    await PiecesResponse((b"12", b"", b"345"), 200, [(b"x-a", b"b")])(scope, receive, send)
     start, *bodies = sent
     assert [(b"x-a", b"b"), (b"content-length", b"5")] == start["headers"]
     assert [(b"12", True), (b"", True), (b"345", False)] == [(each["body"], each["more_body"]) for each in bodies]

@@ -17,7 +17,6 @@ import httpx2
 import uvicorn
 from graphql import GraphQLError, build_schema
 from rubydraw.principal import NOBODY, Principal
-from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 FOLDER = Path(__file__).parents[2] / "functions" / "graphql"
@@ -89,7 +88,7 @@ class TinyService:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self.endpoint(Incoming(Request(scope, receive)))
+        response = await self.endpoint(Incoming(scope, receive))
         await response(scope, receive, send)
 
     async def improve_sketch(self, _source: object, _info: object, input: dict[str, Any]) -> dict[str, Any]:

@@ -135,7 +135,8 @@ def test_a_start_undoes_what_the_framework_has_disabled(lines: Any) -> None:
 def test_a_trace_is_carried_on_and_linked(lines: Any) -> None:
     """The trace of the caller is the trace of each line, under the project if there is one."""
     logs.start(level="INFO", project="p")
-    assert TRACEPARENT == logs.trace_request(TRACEPARENT) == logs.traceparent()
+    logs.trace_request(TRACEPARENT)
+    assert TRACEPARENT == logs.traceparent()
     assert logs.trace_id() == TRACE
     logs.info("a.b")
     logging.getLogger("httpx2").warning("x")
@@ -167,10 +168,12 @@ def test_without_a_project_the_trace_stands_alone(lines: Any) -> None:
 )
 def test_a_bad_traceparent_begins_a_new_trace(traceparent: str) -> None:
     """Nothing of it is taken over (W3C Trace Context)."""
-    fresh = logs.trace_request(traceparent)
+    logs.trace_request(traceparent)
+    fresh = logs.traceparent()
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", fresh)
-    assert fresh != traceparent
-    assert fresh != logs.trace_request(traceparent)
+    assert fresh == logs.traceparent() != traceparent
+    logs.trace_request(traceparent)
+    assert fresh != logs.traceparent()
 
 
 async def test_each_task_has_its_own_trace() -> None:
@@ -183,6 +186,18 @@ async def test_each_task_has_its_own_trace() -> None:
 
     traces = [f"{number:032x}" for number in range(1, 20)]
     assert traces == await asyncio.gather(*map(request, traces))
+
+
+async def test_a_new_trace_is_that_of_the_tasks_of_its_request_too() -> None:
+    """It is drawn when it is first asked for, which may be in a task: all of the request have the same."""
+
+    async def asked() -> str:
+        return logs.trace_id()
+
+    logs.trace_request("")
+    traces = await asyncio.gather(asked(), asked())
+    assert [logs.trace_id()] * 2 == traces
+    assert len(logs.trace_id()) == 32
 
 
 def test_nothing_is_written_before_the_start() -> None:

@@ -1,0 +1,45 @@
+"""Past the framework: requests come straight from the server once the first one has shown where they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from faults import OnFault
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+Answer = Callable[[Scope, Receive], Awaitable[Response]]
+
+
+def lead_past(app: Starlette, answer: Answer, on_fault: OnFault) -> None:
+    """
+    Have `app` give HTTP requests to `answer` from now on, and all else to its own layers, as before.
+
+    `on_fault` logs an exception of `answer`; the client gets the 500 that the framework would have sent.
+    """
+    if app.middleware_stack and not isinstance(app.middleware_stack, _Straight):
+        app.middleware_stack = _Straight(answer, on_fault, app.middleware_stack)
+
+
+class _Straight:
+    """
+    Leaves out what the framework does for each request: half of what a `{ __typename }` takes beyond the bare server.
+
+    Nothing of it is of use here: routes which all lead to one function, an execution id that nobody logs, a page for
+    exceptions.
+    """
+
+    def __init__(self, answer: Answer, on_fault: OnFault, layers: ASGIApp) -> None:
+        self._answer, self._on_fault, self._layers = answer, on_fault, layers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._layers(scope, receive, send)
+            return
+        try:
+            response = await self._answer(scope, receive)
+        except Exception as error:  # the server would log its text
+            self._on_fault(error)
+            response = PlainTextResponse("Internal Server Error", 500)
+        await response(scope, receive, send)

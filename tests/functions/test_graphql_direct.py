@@ -1,0 +1,104 @@
+"""Past the framework: from the second request on its layers are gone, and nothing that they were for is missed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope
+
+from tests.functions.sketch_service import SketchService
+from tests.functions.tiny_graphql import FOLDER  # puts the function's modules on the path
+
+from direct import lead_past  # isort: skip
+
+assert FOLDER
+UPGRADE = {
+    "connection": "upgrade",
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+class Framework:
+    """An application whose one route leads to a function, as the framework's do."""
+
+    def __init__(self) -> None:
+        self.layered = 0
+        self.faults: list[str] = []
+        self.app = Starlette(routes=[Route("/{path:path}", self._function)])
+
+    async def _function(self, request: Request) -> Response:
+        self.layered += 1
+        lead_past(request.app, self._answer, self._on_fault)
+        return await self._answer(request.scope, request.receive)
+
+    async def _answer(self, scope: Scope, _receive: Receive) -> Response:
+        if scope["path"] == "/fault":
+            raise ZeroDivisionError("a word of the sketch")
+        return PlainTextResponse(scope["path"])
+
+    def _on_fault(self, error: Exception) -> str:
+        self.faults.append(type(error).__name__)
+        return ""
+
+    def client(self) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(transport=httpx2.ASGITransport(self.app), base_url="http://tiny")
+
+
+async def test_one_request_alone_passes_through_the_layers() -> None:
+    """The others are answered alike without them."""
+    framework = Framework()
+    async with framework.client() as client:
+        assert [(await client.get(f"/{each}")).text for each in range(4)] == ["/0", "/1", "/2", "/3"]
+    assert framework.layered == 1
+
+
+async def test_a_fault_is_logged_by_its_kind_and_shown_by_nothing() -> None:
+    """What the framework's page for exceptions did, without the texts that it would have logged."""
+    framework = Framework()
+    async with framework.client() as client:
+        await client.get("/first")
+        response = await client.get("/fault")
+        assert (response.status_code, response.text) == (500, "Internal Server Error")
+        assert (await client.get("/next")).text == "/next"
+    assert framework.faults == ["ZeroDivisionError"]
+
+
+async def test_what_is_not_http_still_goes_to_the_layers() -> None:
+    """They know how to refuse it."""
+    framework = Framework()
+    async with framework.client() as client:
+        await client.get("/first")
+    told: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        told.append(message["type"])
+
+    await framework.app({"type": "websocket", "path": "/", "headers": []}, receive, send)
+    assert told == ["websocket.close"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "TRACE", "PROPFIND"])
+async def test_a_strange_method_is_refused(service: SketchService, http: httpx2.AsyncClient, method: str) -> None:
+    """By the framework for the first request, and by us from then on."""
+    for _ in range(2):
+        response = await http.request(method, f"{service.url}/graphql")
+        assert response.status_code == 405
+
+
+async def test_a_function_refuses_an_upgrade_and_goes_on(service: SketchService, http: httpx2.AsyncClient) -> None:
+    """Before its first request and after it; `ws` comes with Gemini's SDK, so the server speaks it."""
+    for _ in range(2):
+        response = await http.get(f"{service.url}/graphql", headers=UPGRADE)
+        assert response.status_code == 403
+        assert (await http.get(f"{service.url}/up")).json() == {"up": True}
