@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import aclosing
@@ -115,7 +114,6 @@ async def _once(retained: Retained) -> AsyncIterator[Letter]:
 
 
 def _run(report: Report, work: Coroutine[Any, Any, _Answer]) -> _Answer:
-    logging.getLogger("rubydraw").addHandler(logging.NullHandler())  # what functions log is said here in sentences
     report.if_interrupted = SAFE
     return asyncio.run(work)
 

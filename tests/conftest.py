@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx2
 import pytest
 import redis.asyncio
+from rubydraw import logs
 
 from tests import servers
 from tests.contract.object_stores import S3, a_moto
@@ -34,12 +35,13 @@ def _no_ambient_settings() -> Iterator[None]:
 @pytest.fixture
 def logging_as_it_was() -> Iterator[None]:
     """Logging is of the process: what a test starts, it ends."""
-    root, ours = logging.getLogger(), logging.getLogger("rubydraw")
-    handlers, level, our_level = root.handlers[:], root.level, ours.level
+    root, ours = logging.getLogger(), {name: getattr(logs, name) for name in ("_out", "_least", "_project")}
+    handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    ours.setLevel(our_level)
+    for name, value in ours.items():
+        setattr(logs, name, value)
 
 
 @pytest.fixture(scope="session")

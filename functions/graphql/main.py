@@ -11,12 +11,12 @@ gc.disable()  # nothing that is imported below is garbage, and looking for it is
 import functions_framework.aio
 from access import Access
 from addresses import PATH, Addresses
-from direct import lead_past
 from endpoint import Endpoint
 from incoming import Incoming
 from pictures import Pictures
 from resolvers import bound_schema, context, on_fault
 from rubydraw import logs, wiring
+from rubydraw.direct import lead_past
 from rubydraw.errors import Unavailable
 from rubydraw.graphql_settings import GraphqlSettings
 from rubydraw.settings import BadSettings
@@ -69,7 +69,7 @@ def endpoint() -> Endpoint:
 @functions_framework.aio.http
 async def graphql(request: Request) -> Response:
     """Answer the first request, and those that come beside it; all later ones are led past the framework."""
-    lead_past(request.app, _answer, on_fault)
+    lead_past(request.app, _answer)
     return await _answer(request.scope, request.receive)
 
 

@@ -11,10 +11,12 @@ gc.disable()  # nothing that is imported below is garbage, and looking for it is
 import functions_framework.aio
 from delivery import Deliveries
 from rubydraw import wiring
+from rubydraw.direct import lead_past
 from rubydraw.errors import Unavailable
 from rubydraw.settings import BadSettings, Settings
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope
 
 try:
     SETTINGS = Settings.from_env(os.environ)
@@ -38,12 +40,19 @@ def deliveries() -> Deliveries:
 
 @functions_framework.aio.http
 async def worker(request: Request) -> Response:
-    match request.scope["path"]:
+    """Answer the first request, and those that come beside it; all later ones are led past the framework."""
+    lead_past(request.app, _answer)
+    return await _answer(request.scope, request.receive)
+
+
+async def _answer(scope: Scope, receive: Receive) -> Response:
+    match scope["path"]:
         case "/up":
             return JSONResponse({"up": True})
         case "/ready":
             ready = await parts().ready()
             return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
+    request = Request(scope, receive)
     try:
         with parts().intake.admit(request.headers.get("content-length")):
             return await deliveries()(request)

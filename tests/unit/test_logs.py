@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -124,12 +126,19 @@ def test_starting_again_does_not_log_twice(lines: Any) -> None:
     assert len(lines()) == 1
 
 
-def test_a_start_undoes_what_the_framework_has_disabled(lines: Any) -> None:
-    """A configuration of logging after our import disables the loggers that it finds."""
-    logging.getLogger("rubydraw").disabled = True
-    logs.start(level="INFO", project="")
-    logs.info("a.b")
-    assert [{"severity": "INFO", "message": "a.b"}] == lines()
+def test_a_log_that_nobody_reads_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe whose reader has gone, or a stream that is closed: the request goes on."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as broken:
+        monkeypatch.setattr(sys, "stdout", broken)
+        logs.start(level="INFO", project="")
+        logs.info("a.b")
+        with pytest.raises(BrokenPipeError):
+            broken.flush()  # as it would have been raised
+        with suppress(BrokenPipeError):
+            broken.close()
+        logs.info("a.b")
 
 
 def test_a_trace_is_carried_on_and_linked(lines: Any) -> None:

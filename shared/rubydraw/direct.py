@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from faults import OnFault
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rubydraw import logs
+
 Answer = Callable[[Scope, Receive], Awaitable[Response]]
 
 
-def lead_past(app: Starlette, answer: Answer, on_fault: OnFault) -> None:
+def lead_past(app: Starlette, answer: Answer) -> None:
     """
     Have `app` give HTTP requests to `answer` from now on, and all else to its own layers, as before.
 
-    `on_fault` logs an exception of `answer`; the client gets the 500 that the framework would have sent.
+    An exception of `answer` is logged by its kind alone; the client gets the 500 that the framework would have sent.
     """
     if app.middleware_stack and not isinstance(app.middleware_stack, _Straight):
-        app.middleware_stack = _Straight(answer, on_fault, app.middleware_stack)
+        app.middleware_stack = _Straight(answer, app.middleware_stack)
 
 
 class _Straight:
@@ -30,8 +31,8 @@ class _Straight:
     exceptions.
     """
 
-    def __init__(self, answer: Answer, on_fault: OnFault, layers: ASGIApp) -> None:
-        self._answer, self._on_fault, self._layers = answer, on_fault, layers
+    def __init__(self, answer: Answer, layers: ASGIApp) -> None:
+        self._answer, self._layers = answer, layers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -40,6 +41,6 @@ class _Straight:
         try:
             response = await self._answer(scope, receive)
         except Exception as error:  # the server would log its text
-            self._on_fault(error)
+            logs.error("request.fault", kind=type(error).__name__)
             response = PlainTextResponse("Internal Server Error", 500)
         await response(scope, receive, send)
