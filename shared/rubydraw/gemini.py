@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rubydraw import prompt
 from rubydraw.budget import Usage
@@ -20,6 +20,8 @@ from rubydraw.sketch import Sketch
 if TYPE_CHECKING:
     from google.genai import Client
     from google.genai.types import GenerateContentResponse, Part
+
+    from rubydraw.transport import HttpClient
 
 REFUSING = frozenset(
     [
@@ -61,18 +63,18 @@ class Gemini:
         self.prompt_version = prompt.PROMPT_VERSION
         self._settings = settings
         self._clock = clock
-        self._client: asyncio.Task[Client] | None = None
+        self._client: asyncio.Task[_Clients] | None = None
 
-    def warm(self) -> asyncio.Task[Client]:
+    def warm(self) -> asyncio.Task[_Clients]:
         """Begin to import the SDK and make the client, unless that has been done."""
         if self._client is None or (self._client.done() and self._client.exception()):
-            self._client = asyncio.create_task(asyncio.to_thread(_client, self._settings))
+            self._client = asyncio.create_task(asyncio.to_thread(_clients, self._settings))
         return self._client
 
     async def load(self) -> Client:
         """Return the client; callers before the end of the import wait for the same one."""
         try:
-            return await asyncio.shield(self.warm())
+            return (await asyncio.shield(self.warm())).sdk
         except Exception:  # no ambient credentials, say: their text may name paths and accounts
             raise Misconfigured from None
 
@@ -92,9 +94,8 @@ class Gemini:
         began = self._clock()
         try:
             async with asyncio.timeout(timeout_s):
-                with upload.sent(sketch.png):
-                    said = [{"text": upload.PLACEHOLDER}, {"text": prompt.user_text(sketch)}]
-                    contents: Any = [{"role": "user", "parts": said}]
+                with upload.sent(sketch.png, prompt.user_text(sketch)):
+                    contents: Any = [{"role": "user", "parts": [{"text": upload.PLACEHOLDER}]}]
                     response = await client.aio.models.generate_content(model=self.model, contents=contents)
         except Exception as error:
             raise ours(error, self._clock() - began) from None
@@ -120,34 +121,39 @@ class Gemini:
 
     async def close(self) -> None:
         if self._client and self._client.done() and not self._client.exception():
-            await self._client.result().aio.aclose()
+            await self._client.result().http.aclose()
 
 
-def _client(settings: Settings) -> Client:
-    import httpx2
+class _Clients(NamedTuple):
+    """Google's client and the one that it sends with, which it does not close."""
+
+    sdk: Client
+    http: HttpClient
+
+
+def _clients(settings: Settings) -> _Clients:
     from google.genai import Client
     from google.genai.types import HttpOptions
 
-    from rubydraw import upload
+    from rubydraw.transport import HttpClient
 
+    # As many connections as calls: a call that waits for one is a call in flight.
+    http = HttpClient(settings.max_in_flight)
     options = HttpOptions(
         base_url=settings.gemini_base_url or None,
         timeout=round(settings.gemini_timeout_s * 1000),
         extra_body=EVERY_REQUEST,
-        # Its default pool would cap calls at 100, and a call that waits for a connection is a call in flight.
-        async_client_args={
-            "limits": httpx2.Limits(max_connections=settings.max_in_flight),
-            "event_hooks": {"request": [upload.put_in_place]},
-        },
+        httpx_async_client=http,
     )
     make = partial(Client, http_options=options)
     match settings.gemini_mode:
         case "vertex":
-            return make(vertexai=True, project=settings.gemini_project, location=settings.gemini_location)
+            sdk = make(vertexai=True, project=settings.gemini_project, location=settings.gemini_location)
         case "express":
-            return make(vertexai=True, api_key=settings.gemini_api_key)
+            sdk = make(vertexai=True, api_key=settings.gemini_api_key)
         case _:
-            return make(vertexai=False, api_key=settings.gemini_api_key)
+            sdk = make(vertexai=False, api_key=settings.gemini_api_key)
+    return _Clients(sdk, http)
 
 
 def _usage(response: GenerateContentResponse) -> Usage | None:

@@ -82,8 +82,10 @@ class Publisher:
         # What httpx2 makes its requests with: cookies, redirects and the like are a quarter of a publish's CPU.
         import httpcore2  # which a cached answer does not pay for
 
+        from rubydraw.network import Network
+
         if self._pool is None:
-            self._pool = httpcore2.AsyncConnectionPool(max_connections=PUBLISHES_AT_ONCE)
+            self._pool = httpcore2.AsyncConnectionPool(max_connections=PUBLISHES_AT_ONCE, network_backend=Network())
         headers = [("content-type", "application/json"), *(await self._authorization.headers()).items()]
         try:
             response = await self._pool.request("POST", address, headers=headers, content=body, extensions=_TIMEOUTS)

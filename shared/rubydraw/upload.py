@@ -1,7 +1,8 @@
-"""The sketch on its way to Gemini: the SDK writes the request around a placeholder, the picture is sent in its place.
+"""The sketch on its way to Gemini: the SDK writes the request around a placeholder, picture and text are sent instead.
 
 Given the picture itself, the SDK holds it three times more while Gemini draws, as base64 in a dict, as JSON and as
 the client's request: 4.5 MiB a call with a sketch of 1 MB. Encoded while it is sent, the sketch alone is held: 1.2.
+Each part of a text that it is given takes it 4 % of a job's CPU.
 """
 
 from __future__ import annotations
@@ -11,39 +12,43 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-import httpx2
 import pybase64
 
 PLACEHOLDER = "the sketch, piece by piece"
 PIECE_BYTES = 96 * 1024
 """Encoded and sent at a time; a multiple of three, so that no padding stands between two."""
 
-# As the SDK writes a part of text. Quotes in the user's words are escaped in JSON: none of theirs can look like it.
-_PART = json.dumps({"text": PLACEHOLDER}).encode()
-_HEAD, _TAIL = b'{"inlineData": {"data": "', b'", "mimeType": "image/png"}}'
-_png: ContextVar[bytes] = ContextVar("png")
+_PART = json.dumps({"text": PLACEHOLDER}).encode()  # as the SDK writes it
+_HEAD, _BETWEEN = b'{"inlineData": {"data": "', b'", "mimeType": "image/png"}}, '
+_carried: ContextVar[tuple[bytes, str] | None] = ContextVar("carried", default=None)
 
 
 @contextmanager
-def sent(png: bytes) -> Iterator[None]:
-    """Have the request that the current task makes carry `png` in place of the placeholder."""
-    token = _png.set(png)
+def sent(png: bytes, text: str) -> Iterator[None]:
+    """Have the request that the current task makes carry `png` and `text` in place of the placeholder."""
+    token = _carried.set((png, text))
     try:
         yield
     finally:
-        _png.reset(token)
+        _carried.reset(token)
 
 
-async def put_in_place(request: httpx2.Request) -> None:
-    """Exchange the placeholder for the sketch; a hook of the HTTP client. ValueError where it does not stand once."""
-    if (png := _png.get(b"")) and not isinstance(request.stream, _Body):  # which a redirect sends again as it is
-        head, tail = request.content.split(_PART)
-        body = _Body(head + _HEAD, png, _TAIL + tail)
-        request.stream = body
-        request.headers["content-length"] = str(body.length_bytes)
+def in_place(content: bytes | None) -> Body | None:
+    """
+    Return `content` with the sketch in place of the placeholder, or None where the task sends none.
+
+    Raises ValueError where the placeholder does not stand there once: then no call is paid for.
+    """
+    if content is None or (carried := _carried.get()) is None:
+        return None
+    png, text = carried
+    head, tail = content.split(_PART)
+    return Body(head + _HEAD, png, _BETWEEN + json.dumps({"text": text}).encode() + tail)
 
 
-class _Body(httpx2.AsyncByteStream):
+class Body:
+    """A request's body that is encoded while it is sent."""
+
     def __init__(self, head: bytes, png: bytes, tail: bytes) -> None:
         self._head, self._png, self._tail = head, memoryview(png), tail
         self.length_bytes = len(head) + (len(png) + 2) // 3 * 4 + len(tail)

@@ -1,0 +1,281 @@
+"""httpcore2 over connections of our own: what is sent, what comes back, and every way in which it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpcore2
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from rubydraw.network import HELD_BYTES, UNREAD_BYTES, Network
+
+from tests.servers import free_port
+
+LARGE = bytes(range(256)) * 16 * 1024  # 4 MiB: more than any buffer on the way
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+WITHIN_S = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), 10.0)}
+SOON_S = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), 0.2)}
+
+
+@pytest.fixture
+async def pool() -> AsyncIterator[httpcore2.AsyncConnectionPool]:
+    async with httpcore2.AsyncConnectionPool(network_backend=Network()) as pool:
+        yield pool
+
+
+@asynccontextmanager
+async def serving(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Yield the port at which each connection is served like this."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+
+    server = await asyncio.start_server(served, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+
+
+async def asked(reader: asyncio.StreamReader) -> bytes:
+    """Read one request and return its body."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(line for line in head.lower().splitlines() if line.startswith(b"content-length:"))
+    return await reader.readexactly(int(length.split(b":")[1]))
+
+
+def answer(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(answer(await asked(reader)))
+        await writer.drain()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"x", LARGE[:HELD_BYTES], LARGE[:UNREAD_BYTES], LARGE], ids=lambda body: f"{len(body)} bytes"
+)
+async def test_what_is_sent_comes_back(pool: httpcore2.AsyncConnectionPool, body: bytes) -> None:
+    """Whole and in order, again and again over one connection."""
+    async with serving(echo) as port:
+        for _ in range(3):
+            response = await pool.request("POST", f"http://127.0.0.1:{port}", content=body, extensions=WITHIN_S)
+            assert body == response.content
+        assert len(pool.connections) == 1
+
+
+async def test_a_small_request_leaves_in_one_piece(pool: httpcore2.AsyncConnectionPool) -> None:
+    """A head alone would be a packet, and a wait, of its own."""
+    pieces: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pieces.append(await reader.read(HELD_BYTES))
+        writer.write(answer(b""))
+
+    async with serving(serve) as port:
+        await pool.request("POST", f"http://127.0.0.1:{port}", content=b"the body", extensions=WITHIN_S)
+    assert pieces[0].endswith(b"\r\n\r\nthe body")
+
+
+async def test_a_large_answer_waits_until_it_is_read(pool: httpcore2.AsyncConnectionPool) -> None:
+    """A client that reads slowly holds no more than a part of it."""
+    sent_bytes = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent_bytes
+        await asked(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (len(LARGE) * 8))
+        for _ in range(8):
+            writer.write(LARGE)
+            await writer.drain()
+            sent_bytes += len(LARGE)
+
+    async with serving(serve) as port:
+        address = f"http://127.0.0.1:{port}"
+        async with pool.stream("POST", address, content=b"", extensions=WITHIN_S) as response:
+            pieces = response.aiter_stream()
+            read = [await anext(pieces)]
+            before = -1
+            while before < sent_bytes:  # until nothing more goes through
+                before = sent_bytes
+                await asyncio.sleep(0.1)
+            assert sent_bytes < len(LARGE) * 8
+            read += [piece async for piece in pieces]
+    assert b"".join(read) == LARGE * 8
+
+
+async def test_a_connection_that_has_ended_is_not_used_again(pool: httpcore2.AsyncConnectionPool) -> None:
+    """A server closes what is idle for long: the next request goes over another one."""
+    connections = 0
+    gone = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.write(answer(await asked(reader)))
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        gone.set()
+
+    async with serving(serve) as port:
+        for _ in range(2):
+            await pool.request("POST", f"http://127.0.0.1:{port}", content=b"x", extensions=WITHIN_S)
+            await gone.wait()
+            gone.clear()
+    assert connections == 2
+
+
+async def test_nobody_listens(pool: httpcore2.AsyncConnectionPool) -> None:
+    with pytest.raises(httpcore2.ConnectError):
+        await pool.request("POST", f"http://127.0.0.1:{free_port()}", extensions=WITHIN_S)
+
+
+async def test_no_answer_comes(pool: httpcore2.AsyncConnectionPool) -> None:
+    """The wait for it ends in time, and the connection with it."""
+    hung_up = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while await reader.read(1024):
+                pass
+        hung_up.set()
+
+    async with serving(serve) as port:
+        with pytest.raises(httpcore2.ReadTimeout):
+            await pool.request("POST", f"http://127.0.0.1:{port}", content=b"x", extensions=SOON_S)
+        await asyncio.wait_for(hung_up.wait(), 10)
+
+
+async def test_nobody_reads_the_request(pool: httpcore2.AsyncConnectionPool) -> None:
+    """A large one does not wait for ever to be taken."""
+    over = asyncio.Event()
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await over.wait()
+
+    async with serving(serve) as port:
+        with pytest.raises(httpcore2.WriteTimeout):
+            await pool.request("POST", f"http://127.0.0.1:{port}", content=LARGE * 8, extensions=SOON_S)
+        over.set()
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut"], ids=["nothing", "a part"])
+@pytest.mark.parametrize("reset", [True, False])
+async def test_the_connection_breaks(pool: httpcore2.AsyncConnectionPool, said: bytes, *, reset: bool) -> None:
+    """Before an answer or within one, by an end or by a reset."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asked(reader)
+        writer.write(said)
+        await writer.drain()
+        writer.transport.abort() if reset else writer.close()
+
+    async with serving(serve) as port:
+        with pytest.raises((httpcore2.ReadError, httpcore2.RemoteProtocolError)):
+            await pool.request("POST", f"http://127.0.0.1:{port}", content=b"x", extensions=WITHIN_S)
+
+
+async def test_the_connection_breaks_while_the_request_is_sent(pool: httpcore2.AsyncConnectionPool) -> None:
+    """A server that hangs up in the middle of a large one."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.transport.abort()
+
+    async with serving(serve) as port:
+        with pytest.raises((httpcore2.ReadError, httpcore2.RemoteProtocolError)):
+            await pool.request("POST", f"http://127.0.0.1:{port}", content=LARGE * 8, extensions=WITHIN_S)
+
+
+async def test_who_gives_up_leaves_no_connection_behind(pool: httpcore2.AsyncConnectionPool) -> None:
+    """A cancelled request ends its connection: the answer to it would be taken for that to the next."""
+    came = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asked(reader)
+        came.set()
+        await reader.read()
+
+    async with serving(serve) as port:
+        request = asyncio.create_task(
+            pool.request("POST", f"http://127.0.0.1:{port}", content=b"x", extensions=WITHIN_S)
+        )
+        await came.wait()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+    assert pool.connections == []
+
+
+class Authority:
+    """A private authority, and a server that it vouches for."""
+
+    def __init__(self, folder: Path, *, address: str) -> None:
+        key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        certificate = (
+            x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+            .serial_number(x509.random_serial_number()).add_extension(names, critical=False)
+            .not_valid_before(now).not_valid_after(now + datetime.timedelta(hours=1)).sign(key, hashes.SHA256())
+        )  # fmt: skip
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        form, none = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        chain = folder / "chain.pem"
+        chain.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, none) + pem)
+        self.server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self.server.load_cert_chain(chain)
+        self.client = ssl.create_default_context(cadata=pem.decode())
+
+
+@pytest.mark.parametrize("body", [b"x", LARGE], ids=["small", "large"])
+async def test_tls(tmp_path: Path, body: bytes) -> None:
+    """As Google speaks it."""
+    authority = Authority(tmp_path, address="127.0.0.1")
+    async with (
+        serving(echo, authority.server) as port,
+        httpcore2.AsyncConnectionPool(authority.client, network_backend=Network()) as pool,
+    ):
+        for _ in range(2):
+            response = await pool.request("POST", f"https://127.0.0.1:{port}", content=body, extensions=WITHIN_S)
+            assert body == response.content
+        assert len(pool.connections) == 1
+
+
+async def test_a_server_that_is_another_is_not_spoken_to(tmp_path: Path) -> None:
+    """Its certificate is for another address, or nobody vouches for it."""
+    authority = Authority(tmp_path, address="127.0.0.2")
+    async with serving(echo, authority.server) as port:
+        for context in (authority.client, None):
+            async with httpcore2.AsyncConnectionPool(context, network_backend=Network()) as pool:
+                with pytest.raises(httpcore2.ConnectError):
+                    await pool.request("POST", f"https://127.0.0.1:{port}", content=b"x", extensions=WITHIN_S)
+
+
+async def test_a_server_that_does_not_speak_tls(pool: httpcore2.AsyncConnectionPool) -> None:
+    """Or none that answers in time."""
+
+    async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with serving(silent) as port:
+        with pytest.raises(httpcore2.ConnectTimeout):
+            await pool.request("POST", f"https://127.0.0.1:{port}", content=b"x", extensions=SOON_S)
