@@ -56,7 +56,7 @@ def context(incoming: Incoming, principal: Principal) -> Context:
 
 def on_fault(error: Exception) -> str:
     """Log a fault of ours by its kind alone: its text may hold what a client sent."""
-    logs.error("request.fault", kind=type(error).__name__, at=_place(error))
+    logs.error("request.fault", kind=type(error).__name__, at=logs.place(error))
     return logs.trace_id()
 
 
@@ -188,11 +188,3 @@ async def _waited(watch: Watch, info: Info, request_id: str, wait_s: float) -> W
         message = answers.sentence(seen.job, seen.code)
         return {"errors": [message], "problem": answers.problem(seen.code, message)}
     return {"result": answers.result(seen.job.digest, seen.drawing, seen.job.outcome)} if seen.drawing else {}
-
-
-def _place(error: Exception) -> str:
-    """Return where an exception was raised: file and line, which hold nothing of a request."""
-    traceback = error.__traceback__
-    while traceback and traceback.tb_next:
-        traceback = traceback.tb_next
-    return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}" if traceback else ""

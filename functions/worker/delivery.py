@@ -51,7 +51,7 @@ class Deliveries:
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # its text may hold what a client sent; the framework would log it
-            logs.error("delivery.fault", kind=type(error).__name__)
+            logs.error("delivery.fault", kind=type(error).__name__, at=logs.place(error))
             return Response(status_code=REDELIVER)
 
     async def _deliver(self, body: bytes) -> int:

@@ -41,6 +41,6 @@ class _Straight:
         try:
             response = await self._answer(scope, receive)
         except Exception as error:  # the server would log its text
-            logs.error("request.fault", kind=type(error).__name__)
+            logs.error("answer.fault", kind=type(error).__name__, at=logs.place(error))
             response = PlainTextResponse("Internal Server Error", 500)
         await response(scope, receive, send)

@@ -8,6 +8,7 @@ import secrets
 import sys
 from contextlib import suppress
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any, TextIO
 
 import orjson
@@ -73,6 +74,14 @@ def warning(event: str, **fields: Any) -> None:
 
 def error(event: str, **fields: Any) -> None:
     _log(logging.ERROR, event, fields)
+
+
+def place(error: Exception) -> str:
+    """Return where an exception was raised: file and line, which hold nothing of a request."""
+    traceback = error.__traceback__
+    while traceback and traceback.tb_next:
+        traceback = traceback.tb_next
+    return f"{Path(traceback.tb_frame.f_code.co_filename).name}:{traceback.tb_lineno}" if traceback else ""
 
 
 def _log(level: int, event: str, fields: dict[str, Any]) -> None:

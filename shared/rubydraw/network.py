@@ -43,7 +43,8 @@ class Network(httpcore2.AsyncNetworkBackend):
 
 class _Stream(httpcore2.AsyncNetworkStream):
     def __init__(self, wire: _Wire) -> None:
-        self._wire, self._held = wire, bytearray()
+        self._wire = wire
+        self._held: list[bytes] = []
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self._wire.send(self._held)
@@ -54,8 +55,8 @@ class _Stream(httpcore2.AsyncNetworkStream):
             return self._wire.take(max_bytes)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._held += buffer
-        if len(self._held) < HELD_BYTES:
+        self._held.append(buffer)
+        if sum(map(len, self._held)) < HELD_BYTES:
             return
         with _Raised(httpcore2.WriteTimeout, httpcore2.WriteError):
             self._wire.send(self._held)
@@ -118,10 +119,10 @@ class _Wire(asyncio.Protocol):
             self.transport.resume_reading()
         return data
 
-    def send(self, held: bytearray) -> None:
+    def send(self, held: list[bytes]) -> None:
         """Send what is held, and empty it."""
         if held:
-            self.transport.write(bytes(held))
+            self.transport.write(b"".join(held))
             held.clear()
 
     async def drained(self) -> None:

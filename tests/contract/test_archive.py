@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
 import pytest
+from rubydraw import logs
 from rubydraw.archive import DEADLINE_S, FAILURES, FORMAT, OPEN_S, Archive
 from rubydraw.drawing import Drawing
 from rubydraw.settings import Settings
@@ -225,9 +227,12 @@ async def test_each_refusal_of_google_is_no_drawing(gcs: Gcs, status: int) -> No
     assert kept == await refused.get(DIGEST)
 
 
-async def test_a_fault_is_one_line_without_address_or_key(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.usefixtures("logging_as_it_was")
+async def test_a_fault_is_one_line_without_address_or_key(capsys: pytest.CaptureFixture[str]) -> None:
     """Its kind is told, and nothing of what the library says."""
+    logs.start(level="INFO", project="")
     await archive("s3://canary-bucket", f"http://127.0.0.1:{free_port()}").get(DIGEST)
-    (told,) = [record for record in caplog.records if record.name == "rubydraw"]
-    assert "archive.failed" == told.getMessage()
-    assert {"doing": "read", "kind": "GenericError"} == vars(told)["fields"]
+    (line,) = capsys.readouterr().out.splitlines()
+    told = orjson.loads(line)
+    assert ("archive.failed", "read", "GenericError") == (told["message"], told["doing"], told["kind"])
+    assert told.keys() <= {"severity", "message", "doing", "kind", "trace"}
