@@ -14,7 +14,7 @@ from addresses import PATH, Addresses
 from endpoint import Endpoint
 from incoming import Incoming
 from pictures import Pictures
-from resolvers import bound_schema, context, on_fault
+from resolvers import Context, bound_schema, on_fault
 from rubydraw import logs, wiring
 from rubydraw.direct import lead_past
 from rubydraw.errors import Unavailable
@@ -61,7 +61,7 @@ def endpoint() -> Endpoint:
         introspection=SETTINGS.introspection,
         cors_origins=SETTINGS.cors_origins,
         principal=Access(SETTINGS, quotas).principal,
-        context=context,
+        context=Context,
         on_fault=on_fault,
     )
 

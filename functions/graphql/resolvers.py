@@ -30,28 +30,30 @@ MAX_CLIENT_MUTATION_ID_CHARS = 256
 
 LONGEST_WAIT_S = 60
 
-_WAIT = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?")  # RFC 7240
+_WAIT = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?")
 
 
 class Context(NamedTuple):
-    """Which request an operation came with, who asks, and what its headers ask for."""
+    """Which request an operation came with, and who asks."""
 
     incoming: Incoming
     principal: Principal
-    idempotency_key: str | None
+
+
+class Preferences(NamedTuple):
+    """What a request's Prefer header asks for (RFC 7240)."""
+
     respond_async: bool = False
     wait_s: int = 0
 
 
-def context(incoming: Incoming, principal: Principal) -> Context:
-    """Read the headers that say what the input may say too."""
-    key = incoming.header(b"idempotency-key")
-    if (prefer := incoming.header(b"prefer")) is None:
-        return Context(incoming, principal, key)
+def preferences(prefer: str | None) -> Preferences:
+    """Read the header; what it asks for beyond the longest wait is no mistake, but a preference."""
+    if prefer is None:
+        return Preferences()
     prefers = [part.strip().lower() for part in prefer.split(",")]
     waits = [wait.group(1) for wait in map(_WAIT.fullmatch, prefers) if wait]
-    wait_s = min(int(waits[0]), LONGEST_WAIT_S) if waits else 0  # a preference, so a longer one is no mistake
-    return Context(incoming, principal, key, "respond-async" in prefers, wait_s)
+    return Preferences("respond-async" in prefers, min(int(waits[0]), LONGEST_WAIT_S) if waits else 0)
 
 
 def on_fault(error: Exception) -> str:
@@ -144,9 +146,10 @@ def _unavailable(error: Unavailable | RateLimited) -> GraphQLError:
 async def _improve(submit: Submit, watch: Watch, info: Info, input: Words, settings: Settings, charge: Charge) -> Words:
     if len(input.get("clientMutationId") or "") > MAX_CLIENT_MUTATION_ID_CHARS:
         raise BadSketch(f"clientMutationId has more than {MAX_CLIENT_MUTATION_ID_CHARS} characters.")
-    asked = _context(info)
-    later = bool(input.get("async")) or asked.respond_async
-    wait_s = _wait_s(input.get("waitSeconds"), asked, later)
+    incoming = _context(info).incoming
+    preferred = preferences(incoming.header(b"prefer"))
+    later = bool(input.get("async")) or preferred.respond_async
+    wait_s = _wait_s(input.get("waitSeconds"), preferred, later)
     sketch = Sketch.from_base64(
         input.pop("pngBase64"),
         input.pop("svg", None),
@@ -159,16 +162,17 @@ async def _improve(submit: Submit, watch: Watch, info: Info, input: Words, setti
         with_image = info.field.selects("result", "imageBase64")
         improved = await submit.now(sketch, charge, with_image=with_image, cache=cache)
         return {"result": answers.result(improved.digest, improved.drawing, improved.outcome, with_image=with_image)}
-    key = input.get("idempotencyKey") if input.get("idempotencyKey") is not None else asked.idempotency_key
+    key = input.get("idempotencyKey")
+    key = incoming.header(b"idempotency-key") if key is None else key
     request_id = await submit.later(sketch, charge, idempotency_key=key, cache=cache)
     del sketch
     return {"requestId": request_id, **(await _waited(watch, info, request_id, wait_s) if wait_s else {})}
 
 
-def _wait_s(seconds: int | None, asked: Context, later: bool) -> int:
+def _wait_s(seconds: int | None, preferred: Preferences, later: bool) -> int:
     """Return how long to wait for a job, 0 for not at all; raise BadSketch."""
     if seconds is None:
-        return asked.wait_s
+        return preferred.wait_s
     if not 0 <= seconds <= LONGEST_WAIT_S:
         raise BadSketch(f"waitSeconds is {seconds}; allowed are 0 to {LONGEST_WAIT_S}.")
     if not later:
