@@ -95,6 +95,13 @@ async def test_a_strange_method_is_refused(service: SketchService, http: httpx2.
         assert response.status_code == 405
 
 
+async def test_a_function_is_led_past_its_framework(service: SketchService, http: httpx2.AsyncClient) -> None:
+    """The framework answers robots.txt itself, for the first request alone; from then on the function does."""
+    await http.get(f"{service.url}/up")
+    response = await http.get(f"{service.url}/robots.txt")
+    assert (response.status_code, response.headers["content-type"]) == (404, "application/json; charset=utf-8")
+
+
 async def test_a_function_refuses_an_upgrade_and_goes_on(service: SketchService, http: httpx2.AsyncClient) -> None:
     """Before its first request and after it; `ws` comes with Gemini's SDK, so the server speaks it."""
     for _ in range(2):
