@@ -40,7 +40,7 @@ class TooManyFailures(BadRequest):
 
 @functools.lru_cache(maxsize=1_000)
 def _nobody_at(address: str) -> Principal:
-    return Principal(account=address)
+    return Principal(account=f"address:{address}")
 
 
 class Access:
@@ -61,20 +61,17 @@ class Access:
         Where access is off everybody is nobody, and counted by address.
         """
         if self._off:
-            return _nobody_at(self._address(incoming))
+            return _nobody_at(client_address(incoming, self._trusted_proxies))
         try:
             return await self._of(incoming.header(b"authorization"))
         except BadCredential as bad:
             logs.info("access.refused", reason=bad.reason)
-            await self._count_failure(self._address(incoming))
+            await self._count_failure(client_address(incoming, self._trusted_proxies))
             raise Unauthenticated from None
-
-    def _address(self, incoming: Incoming) -> str:
-        return f"address:{client_address(incoming, self._trusted_proxies)}"
 
     async def _count_failure(self, address: str) -> None:
         try:
-            await self._quotas.failed_authentication(address)
+            await self._quotas.failed_authentication(f"address:{address}")
         except RateLimited as limited:
             raise TooManyFailures(limited) from None
 

@@ -50,6 +50,7 @@ class Planned:
 
     @property
     def awaits(self) -> bool:
+        """Whether its answer has to be awaited, or one below it."""
         return self.awaits_below or inspect.iscoroutinefunction(self.definition.resolve)
 
     @property
