@@ -18,7 +18,7 @@ TIMES = Times(
 """CPU as bench/service_times.py measured it on 2026-11-24; the call, and what is waited for beside it, are assumed."""
 DRAWINGS_PER_GB = round(1 / DRAWING_GB)
 COMMANDS = {"hit": 1, "archived": 5, "coalesced": 3, "called": 5}
-"""Round trips to Redis of one sketch, counted in the code; a background job has one more, a poll one."""
+"""Round trips to Redis of one sketch, counted in the code; a background job has one more at most, a poll one."""
 FLEET: dict[str, dict[str, Any]] = {
     "everything on": {},
     "no archive": {"archive": False},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class CacheUse(StrEnum):
@@ -46,8 +47,13 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Improved:
-    """A drawing, where it is kept, and how it was come by: `HIT`, `MISS`, `COALESCED` or `ARCHIVE`."""
+    """
+    A drawing, where it is kept, and how it was come by: `HIT`, `MISS`, `COALESCED` or `ARCHIVE`.
+
+    `then`: what came of that of its wish, where it was run.
+    """
 
     digest: str
     drawing: Drawing
     outcome: str
+    then: Any = None

@@ -27,6 +27,7 @@ from rubydraw.principal import NOBODY, Principal
 from rubydraw.quotas import Charge
 from rubydraw.sketch import Sketch
 from rubydraw.stopping import Stop
+from rubydraw.store import Call
 from rubydraw.wish import Wish
 
 POLL_S = 0.25
@@ -73,14 +74,15 @@ class Improve:
         payer: Principal = NOBODY,
         charge: Charge | None = None,
         glance: Glance | None = None,
+        then: Call | None = None,
     ) -> Improved:
         """
-        Return the drawing of `sketch`, or raise one of our errors; `deadline`, `since_ms` and `payer` as in Wish.
+        Return the drawing of `sketch`, or raise one of our errors; `deadline`, `since_ms`, `payer`, `then` as in Wish.
 
         A kept drawing is read without its image (`b""`) unless `with_image`. `charge`: what asking counts as, where
         it counts. `glance`: what was read without the image already.
         """
-        wish = Wish(self.digest(sketch), sketch, deadline, since_ms, payer)
+        wish = Wish(self.digest(sketch), sketch, deadline, since_ms, payer, then)
         if glance and glance.taken:
             kept = glance.since(since_ms)
         else:
@@ -134,7 +136,7 @@ class Improve:
             if task.cancelled():
                 raise Stopping from None
             raise
-        return replace(improved, outcome="COALESCED") if shared else improved
+        return replace(improved, outcome="COALESCED", then=None) if shared else improved
 
     async def _fly(self, wish: Wish) -> Improved:
         """Lead or follow until there is a drawing or a failure."""

@@ -132,13 +132,24 @@ class Jobs:
         `with_drawing`: its drawing is in the same Redis and outlives the job from now on; if it is gone the status is
         `gone`, and nothing has changed.
         """
+        completion = self.completion(job, token, digest=digest, outcome=outcome, with_drawing=with_drawing)
+        status, code = await self.store.script(*completion)
+        return _text(status), _text(code)
+
+    def completion(self, job: JobMessage, token: str, *, digest: str, outcome: str, with_drawing: bool) -> Call:
+        """Return what does that, to be run right after the drawing is stored."""
         args = (
             keys.channel(job.request_id), token, digest, outcome, job.created_at_ms, job.generation, job.owner,
             job.traceparent, job.replayed_at_ms, durations.KEPT, keys.DURATIONS_MS,
         )  # fmt: skip
         named = [keys.status(job.request_id), keys.DURATIONS, *([keys.result(digest)] if with_drawing else [])]
-        status, code = await self.store.script(self._complete, named, args)
-        return _text(status), _text(code)
+        return Call(self._complete, named, args)
+
+    def completed(self, answer: Any) -> tuple[str, str] | None:
+        """Read what came of `completion`; None where it was not run, or the drawing was gone."""
+        if not isinstance(answer, list) or answer[0] == b"gone":
+            return None
+        return _text(answer[0]), _text(answer[1])
 
     async def fail(self, request_id: str, token: str, error: SketchError) -> tuple[str, bool]:
         """End an attempt; return the new status (`lost`: another holds the job) and whether attempts are used up."""

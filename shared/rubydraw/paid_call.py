@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from rubydraw import logs
 from rubydraw.admission import Allowance, Gate
@@ -68,15 +69,18 @@ class PaidCall:
                 await asyncio.shield(self._budget.settle(bill, error))
                 raise
         logs.info("gemini.answered", digest=digest, took_ms=drawing.provider_ms, image_bytes=len(drawing.image))
-        await asyncio.shield(self._keep(wish.digest, drawing, bill, landing))
-        return Improved(wish.digest, drawing, "MISS")
+        then = await asyncio.shield(self._keep(wish, drawing, bill, landing))
+        return Improved(wish.digest, drawing, "MISS", then)
 
-    async def _keep(self, digest: str, drawing: Drawing, bill: Bill, landing: Call | None) -> None:
-        """Keep a drawing, then correct what its call has cost, then let the next ones in, who find it."""
+    async def _keep(self, wish: Wish, drawing: Drawing, bill: Bill, landing: Call | None) -> Any:
+        """Keep a drawing, then correct what its call has cost, then let the next ones in, who find it; then `then`."""
         settlement = self._budget.settlement(bill)
-        answer, _ = await self._kept.keep(digest, drawing, settlement, landing, state=self._budget.store)
+        answer, _, then = await self._kept.keep(
+            wish.digest, drawing, settlement, landing, wish.then, state=self._budget.store
+        )
         if settlement:
             self._budget.settled(settlement, answer)
+        return then
 
     async def _reserve(self, wish: Wish) -> Bill:
         try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rubydraw.principal import Principal
 from rubydraw.sketch import Sketch
+from rubydraw.store import Call
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,8 @@ class Wish:
     What travels from `improve` to the call.
 
     `deadline`: in seconds on the monotonic clock. `since_ms`: a drawing that was finished before does not count (ms
-    since 1970 by Redis' clock; None: before now). `payer`: on whose account a call is made.
+    since 1970 by Redis' clock; None: before now). `payer`: on whose account a call is made. `then`: what is to be run
+    with the round trip that stores the drawing of a call.
     """
 
     digest: str
@@ -22,6 +24,7 @@ class Wish:
     deadline: float
     since_ms: int | None
     payer: Principal
+    then: Call | None = None
 
     @property
     def shared_by(self) -> tuple[str, int | None]:

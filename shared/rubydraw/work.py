@@ -19,6 +19,7 @@ from rubydraw.jobs import Claim, Jobs
 from rubydraw.kept import Kept
 from rubydraw.message import JobMessage
 from rubydraw.stopping import Stop
+from rubydraw.store import Call
 
 LONGEST_WAIT_S = 30.0
 SPREAD = 0.2
@@ -80,14 +81,18 @@ class Work:
         if claim.kind != "run":
             return 0, _ended(claim.status, claim.code), claim.code
         since_ms = job.created_at_ms if job.refresh else 0
-        improve = partial(self._improve, job.sketch, deadline=deadline, since_ms=since_ms, payer=job.payer)
+        improve = partial(
+            self._improve, job.sketch, deadline=deadline, since_ms=since_ms, payer=job.payer,
+            then=self._completion(job, token),
+        )  # fmt: skip
         ended, drawn = None, partial(improve, with_image=False, glance=glance)
         while ended is None:
             try:
                 improved = await self._improved(job, claim, token, drawn)
             except SketchError as error:
                 return await self._failed(job, token, error, deadline)
-            ended, drawn = await self._completed(job, token, improved), improve
+            ended = self._jobs.completed(improved.then) or await self._completed(job, token, improved)
+            drawn = improve
         status, code = ended
         await self._kept.in_archive(improved)
         logs.info("job.completed", request_id=job.request_id, outcome=improved.outcome, status=status)
@@ -100,6 +105,13 @@ class Work:
             if claim.attempt > 1 or job.generation:  # what ended the last attempt must not end this one too
                 await self._improve.outwait_failure(job.sketch)
             return await improve()
+
+    def _completion(self, job: JobMessage, token: str) -> Call | None:
+        """Return what records `done` with the very round trip that stores the drawing of a call, where both can."""
+        if not self._kept.in_one_redis_with(self._jobs.store):
+            return None
+        digest = self._improve.digest(job.sketch)
+        return self._jobs.completion(job, token, digest=digest, outcome="MISS", with_drawing=True)
 
     async def _completed(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str] | None:
         """Record `done`, trying for some seconds while Redis is away; None where the drawing is gone, to be redrawn."""

@@ -9,6 +9,7 @@ import pytest
 import redis.asyncio
 from rubydraw import keys
 from rubydraw.message import JobMessage
+from rubydraw.work import SAVE_PAUSES_S
 
 from tests.functions.deliveries import ACKNOWLEDGED, AGAIN, Deliveries
 from tests.functions.sketch_service import SketchService, shown
@@ -207,7 +208,7 @@ async def test_full_redis_at_the_end_costs_no_second_call(
     far_deliveries: Deliveries, message: JobMessage, redis_proxy: RedisProxy, gemini_stand_in: GeminiStandIn
 ) -> None:
     """Full for longer than is tried here: the job is handed back, and its redelivery finds the drawing kept."""
-    redis_proxy.fail("refuse", "complete", times=5)
+    redis_proxy.fail("refuse", "complete", times=1 + len(SAVE_PAUSES_S))  # first with the drawing, then by itself
     assert AGAIN == await far_deliveries.push(message)
     assert ACKNOWLEDGED == await far_deliveries.push(message)
     assert ("done", "HIT", "2") == await far_deliveries.state(message, "status", "outcome", "attempt")
