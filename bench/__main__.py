@@ -32,12 +32,11 @@ def measured(*, quick: bool, rounds: int) -> str:
     answers = measure.measure(contenders.contenders(names), questions.cases(), rounds=rounds, run_s=run_s)
     done = jobs.measure(queues, rounds=1 if quick else min(rounds, 3), run_s=run_s * 2)
     taken_ms = cold.measure(3 if quick else max(rounds, 9))
-    medians_ms = cold.medians(taken_ms)
     blocked_ms = blocking.measure()
     judged = [
         *targets.of_answers(answers),
         *targets.of_jobs(done),
-        *targets.of_cold_starts(medians_ms),
+        *targets.of_cold_starts(taken_ms),
         *targets.of_blocking(blocked_ms),
     ]
     parts = {
@@ -45,7 +44,7 @@ def measured(*, quick: bool, rounds: int) -> str:
         "targets": report.targets(judged),
         "answers": "\n".join(report.answers(answers)).strip(),
         "jobs": report.jobs(done),
-        "starts": report.starts(taken_ms, medians_ms),
+        "starts": report.starts(taken_ms),
         "blocking": report.blocking(blocked_ms),
     }
     page = TEMPLATE.read_text()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import statistics
 import sys
 import tempfile
 import time
@@ -87,10 +86,6 @@ def measure(rounds: int) -> dict[str, list[float]]:
         return taken_ms
 
 
-def medians(taken_ms: dict[str, list[float]]) -> dict[str, float]:
-    return {name: statistics.median(each) for name, each in taken_ms.items()}
-
-
 def first_answer_ms(start: Start, environment: dict[str, str]) -> float:
     """Start a function, ask until its port is open, and return the ms from the start to the whole answer."""
     port = free_port()
@@ -118,7 +113,7 @@ def main() -> None:
             print(f"{target}\n{report.imports(imports.of(target))}\n")
         return
     taken_ms = measure(options.rounds)
-    print(report.starts(taken_ms, medians(taken_ms)))
+    print(report.starts(taken_ms))
 
 
 if __name__ == "__main__":

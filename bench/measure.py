@@ -6,7 +6,7 @@ import json
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -40,19 +40,31 @@ class Measured:
     pss_mib: float = 0.0
 
     @property
+    def rates(self) -> list[float]:
+        return [load.answers_per_s for load in self.loads]
+
+    @property
     def rate(self) -> float:
-        return statistics.median(load.answers_per_s for load in self.loads)
+        return statistics.median(self.rates)
 
     @property
     def cpu(self) -> float:
         return statistics.median(self.cpu_ms)
 
+    def percentiles(self, part: float) -> list[float]:
+        return [load.percentile(part) for load in self.loads]
+
     def percentile(self, part: float) -> float:
-        return statistics.median(load.percentile(part) for load in self.loads)
+        return statistics.median(self.percentiles(part))
 
 
 Results = dict[str, dict[str, Measured]]
 """By case, then by contender."""
+
+
+def paired(these: Iterable[float], those: Iterable[float]) -> float:
+    """Return the median of each round's ratio: what ran within seconds ran on a machine of the same mood."""
+    return statistics.median(this / that for this, that in zip(these, those, strict=True))
 
 
 def measure(contenders: list[Contender], cases: list[Case], *, rounds: int, run_s: float) -> Results:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from bench import pages
 from bench.contenders import CEILING, SERVICE
 from bench.jobs import Jobs
-from bench.measure import Measured, Results
+from bench.measure import Measured, Results, paired
 from bench.targets import Target
 
 Row = Sequence[str]
@@ -41,15 +42,14 @@ def answers(results: Results) -> Iterator[str]:
 
 
 def _row(name: str, measured: Measured, ceiling: Measured | None, service: Measured) -> Row:
-    rates = [load.answers_per_s for load in measured.loads]
     return (
         name,
-        *(f"{rate:,.0f}" for rate in (measured.rate, min(rates), max(rates))),
+        *(f"{rate:,.0f}" for rate in (measured.rate, min(measured.rates), max(measured.rates))),
         *(f"{measured.percentile(part):.2f}" for part in (0.5, 0.99)),
         f"{measured.cpu:.3f}",
         f"{measured.pss_mib:.0f}",
-        f"{measured.rate / ceiling.rate:.2f}" if ceiling else "",
-        f"× {service.rate / measured.rate:.1f}",
+        f"{paired(measured.rates, ceiling.rates):.2f}" if ceiling else "",
+        f"× {paired(service.rates, measured.rates):.1f}",
     )
 
 
@@ -61,10 +61,10 @@ def jobs(measured: Jobs) -> str:
     return table(("", "jobs/s", "min", "max"), rows)
 
 
-def starts(taken_ms: dict[str, list[float]], medians_ms: dict[str, float]) -> str:
-    hello_ms = next(iter(medians_ms.values()))
+def starts(taken_ms: dict[str, list[float]]) -> str:
+    hello_ms = next(iter(taken_ms.values()))
     rows = [
-        (name, f"{medians_ms[name]:.0f}", f"{min(each):.0f}", f"{max(each):.0f}", f"{medians_ms[name] / hello_ms:.2f}")
+        (name, *(f"{of(each):.0f}" for of in (statistics.median, min, max)), f"{paired(each, hello_ms):.2f}")
         for name, each in taken_ms.items()
     ]
     return table(("first answer of", "median ms", "min", "max", "to hello world"), rows)
