@@ -49,9 +49,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self._wire.send(self._held)
         with _Raised(httpcore2.ReadTimeout, httpcore2.ReadError):
-            if not self._wire.readable:
-                async with asyncio.timeout(timeout):
-                    await self._wire.arrival()
+            await self._wire.arrival(timeout)
             return self._wire.take(max_bytes)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -60,8 +58,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
             return
         with _Raised(httpcore2.WriteTimeout, httpcore2.WriteError):
             self._wire.send(self._held)
-            async with asyncio.timeout(timeout):
-                await self._wire.drained()
+            await self._wire.drained(timeout)
 
     async def aclose(self) -> None:
         self._wire.transport.abort()
@@ -99,10 +96,11 @@ class _Wire(asyncio.Protocol):
         """Whether `take` has something to give: bytes, or the end."""
         return bool(self._unread) or self._ended
 
-    async def arrival(self) -> None:
-        """Wait until it is readable."""
-        self._news = asyncio.get_running_loop().create_future()
-        await self._news
+    async def arrival(self, within_s: float | None) -> None:
+        """Wait until it is readable; raise TimeoutError."""
+        if not self.readable:
+            self._news = asyncio.get_running_loop().create_future()
+            await _within(within_s, self._news)
 
     def take(self, max_bytes: int) -> bytes:
         """Return what has come, or nothing at the end; raise OSError where that was a failure."""
@@ -125,12 +123,12 @@ class _Wire(asyncio.Protocol):
             self.transport.write(b"".join(held))
             held.clear()
 
-    async def drained(self) -> None:
-        """Wait until there is room for more; raise OSError where nobody will read it."""
+    async def drained(self, within_s: float | None) -> None:
+        """Wait until there is room for more; raise TimeoutError, or another OSError where nobody will read it."""
         if self._ended:
             raise self._error or ConnectionResetError
         if self._room:
-            await self._room
+            await _within(within_s, self._room)
 
     async def start_tls(self, context: ssl.SSLContext, host: str | None) -> None:
         loop = asyncio.get_running_loop()
@@ -191,6 +189,18 @@ def _has_come(descriptor: int) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
+
+
+async def _within(seconds: float | None, future: asyncio.Future[None]) -> None:
+    """Wait for it so long; asyncio.timeout, which can wait for anything, would be 2 % of a publish's CPU each time."""
+    if seconds is None:
+        await future
+        return
+    timer = asyncio.get_running_loop().call_later(seconds, _done, future, TimeoutError())
+    try:
+        await future
+    finally:
+        timer.cancel()
 
 
 def _done(future: asyncio.Future[None] | None, error: Exception | None = None) -> None:

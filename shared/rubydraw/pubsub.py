@@ -13,7 +13,7 @@ from rubydraw import logs
 from rubydraw.errors import Misconfigured, SketchError, Unavailable
 
 if TYPE_CHECKING:
-    from httpcore2 import AsyncConnectionPool
+    from httpcore2 import URL, AsyncConnectionPool
 
 FIRST_PAUSE_S = 0.1
 ATTEMPT_TIMEOUT_S = 3.0
@@ -56,6 +56,7 @@ class Publisher:
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self._url, self._timeout_s = url, timeout_s
         self._pool: AsyncConnectionPool | None = None
+        self._addresses: dict[str, URL] = {}
         self._authorization = Authorization(url)
 
     async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> None:
@@ -64,20 +65,20 @@ class Publisher:
         body = orjson.dumps({"messages": [encoded]})
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._until_taken(f"{self._url}/v1/{topic}:publish", body)
+                await self._until_taken(topic, body)
         except TimeoutError:
             raise Unavailable("The job could not be handed over in time; try again.") from None
 
-    async def _until_taken(self, address: str, body: bytes) -> None:
+    async def _until_taken(self, topic: str, body: bytes) -> None:
         pause_s = FIRST_PAUSE_S
-        while (status := await self._attempt(address, body)) != 200:
+        while (status := await self._attempt(topic, body)) != 200:
             if status not in _TRY_AGAIN:
                 logs.error("publish.refused", status=status)
                 raise _refusal(status)
             await asyncio.sleep(pause_s)
             pause_s *= 2
 
-    async def _attempt(self, address: str, body: bytes) -> int:
+    async def _attempt(self, topic: str, body: bytes) -> int:
         """Return the status of one attempt; 503 stands for a connection that failed."""
         # What httpx2 makes its requests with: cookies, redirects and the like are a quarter of a publish's CPU.
         import httpcore2  # which a cached answer does not pay for
@@ -86,9 +87,13 @@ class Publisher:
 
         if self._pool is None:
             self._pool = httpcore2.AsyncConnectionPool(max_connections=PUBLISHES_AT_ONCE, network_backend=Network())
+        if topic not in self._addresses:
+            self._addresses[topic] = httpcore2.URL(f"{self._url}/v1/{topic}:publish")
         headers = [("content-type", "application/json"), *(await self._authorization.headers()).items()]
         try:
-            response = await self._pool.request("POST", address, headers=headers, content=body, extensions=_TIMEOUTS)
+            response = await self._pool.request(
+                "POST", self._addresses[topic], headers=headers, content=body, extensions=_TIMEOUTS
+            )
         except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError):
             return 503
         return response.status

@@ -1,12 +1,12 @@
 -- (nothing) -> queued | done. A job that is there already stays as it is: a repeated submit, or a worker's record.
 -- ARGV: channel, status, digest, outcome, owner, trace
 local job = read()
-if not job.status then
-  local now = string.format('%d', NOW)
-  move(ARGV[2], {
-    digest = ARGV[3], outcome = ARGV[4], owner = ARGV[5], trace = ARGV[6],
-    attempt = '0', generation = '0', created_at = now, updated_at = now,
-  })
-  job = read()
+if job.status then
+  return { job.status, job.created_at }
 end
-return { job.status, job.created_at }
+local now = string.format('%d', NOW)
+move(ARGV[2], {
+  digest = ARGV[3], outcome = ARGV[4], owner = ARGV[5], trace = ARGV[6],
+  attempt = '0', generation = '0', created_at = now,
+})
+return { ARGV[2], now }
