@@ -83,7 +83,7 @@ async def _answer(scope: Scope, receive: Receive) -> Response:
         case path if path.startswith(PATH):
             return await pictures()(Request(scope, receive))
     incoming = Incoming(scope, receive)
-    logs.trace_request(incoming.header(b"traceparent") or "")
+    logs.trace_request(incoming.header(b"traceparent") or "", incoming.header(b"function-execution-id") or "")
     announced = incoming.header(b"content-length") or ("0" if incoming.method == "GET" else None)
     try:
         with parts().intake.admit(announced):

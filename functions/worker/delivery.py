@@ -47,16 +47,17 @@ class Deliveries:
         if request.method != "POST":
             return Response("Pub/Sub pushes by POST.", 405, {"allow": "POST"})
         try:
-            return Response(status_code=await self._deliver(await _body(request)))
+            execution_id = request.headers.get("function-execution-id", "")
+            return Response(status_code=await self._deliver(await _body(request), execution_id))
         except ClientDisconnect:
             return Response(status_code=400)
         except Exception as error:  # its text may hold what a client sent; the framework would log it
             logs.error("delivery.fault", kind=type(error).__name__, at=logs.place(error))
             return Response(status_code=REDELIVER)
 
-    async def _deliver(self, body: bytes) -> int:
+    async def _deliver(self, body: bytes, execution_id: str) -> int:
         envelope = _envelope(body)
-        logs.trace_request(envelope.attributes.get("traceparent", "") if envelope else "")
+        logs.trace_request(envelope.attributes.get("traceparent", "") if envelope else "", execution_id)
         if envelope is None:
             return await self._malformed(Envelope(body, {}, "", 0), Malformed("it is not a Pub/Sub envelope"))
         del body

@@ -27,8 +27,8 @@ class _Straight:
     """
     Leaves out what the framework does for each request: half of what a `{ __typename }` takes beyond the bare server.
 
-    Nothing of it is of use here: routes which all lead to one function, an execution id that nobody logs, a page for
-    exceptions.
+    Nothing of it is of use here: routes which all lead to one function, marks for log lines that `logs` makes itself,
+    a page for exceptions.
     """
 
     def __init__(self, answer: Answer, layers: ASGIApp) -> None:

@@ -18,12 +18,14 @@ _least, _project = logging.CRITICAL, ""
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
+_EXECUTION_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
+
 
 class _Trace:
     """A trace that is drawn by lot when somebody first asks: 6 µs that a status or a `{ __typename }` never needs."""
 
-    def __init__(self, traceparent: str) -> None:
-        self._traceparent = traceparent
+    def __init__(self, traceparent: str, execution_id: str) -> None:
+        self._traceparent, self.execution_id = traceparent, execution_id
 
     @property
     def traceparent(self) -> str:
@@ -39,8 +41,10 @@ _trace: ContextVar[_Trace | None] = ContextVar("trace", default=None)
 def start(*, level: str, project: str) -> None:
     """Log from now on; `project` makes traces links. What libraries say is logged by name and severity alone."""
     global _out, _least, _project
-    _out, _least, _project = sys.stdout, logging.getLevelNamesMapping()[level], project
-    handler = logging.StreamHandler(sys.stdout)
+    # With LOG_EXECUTION_ID the framework marks what is written while it handles a request; we mark our lines ourselves.
+    _out = getattr(sys.stdout, "stream", sys.stdout)
+    _least, _project = logging.getLevelNamesMapping()[level], project
+    handler = logging.StreamHandler(_out)
     handler.setFormatter(_Said())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -48,9 +52,14 @@ def start(*, level: str, project: str) -> None:
     logging.captureWarnings(True)  # Google's SDK repeats words of an answer in them
 
 
-def trace_request(traceparent: str) -> None:
-    """Bind this task, and those that it makes, to the trace of `traceparent` (W3C Trace Context), or to a new one."""
-    _trace.set(_Trace(traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else ""))
+def trace_request(traceparent: str, execution_id: str = "") -> None:
+    """
+    Bind this task, and those that it makes, to the trace of `traceparent` (W3C Trace Context), or to a new one.
+
+    `execution_id`: what the platform calls this request, in its header Function-Execution-Id.
+    """
+    known = traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else ""
+    _trace.set(_Trace(known, execution_id if execution_id and _EXECUTION_ID.fullmatch(execution_id) else ""))
 
 
 def traceparent() -> str:
@@ -98,9 +107,11 @@ class _Said(logging.Formatter):
 
 
 def _line(severity: str, message: str, fields: dict[str, Any]) -> str:
-    line = {"severity": severity, "message": message, **fields}
-    if trace := trace_id():
-        line["trace"] = trace
+    line: dict[str, Any] = {"severity": severity, "message": message, **fields}
+    if trace := _trace.get():
+        line["trace"] = trace_id()
         if _project:
-            line["logging.googleapis.com/trace"] = f"projects/{_project}/traces/{trace}"
+            line["logging.googleapis.com/trace"] = f"projects/{_project}/traces/{trace_id()}"
+        if trace.execution_id:
+            line["logging.googleapis.com/labels"] = {"execution_id": trace.execution_id}
     return orjson.dumps(line, default=str).decode()

@@ -80,16 +80,17 @@ def sketch(colour: str) -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-def ask(url: str, query: str, **variables: Any) -> Any:
-    answer = httpx2.post(f"{url}/graphql", json={"query": query, "variables": variables}, timeout=60).json()
+def ask(url: str, query: str, headers: dict[str, str] | None = None, **variables: Any) -> Any:
+    asked = {"query": query, "variables": variables}
+    answer = httpx2.post(f"{url}/graphql", json=asked, headers=headers, timeout=60).json()
     assert "errors" not in answer, answer
     return answer["data"]
 
 
-def submitted(urls: dict[str, str], colour: str) -> tuple[str, dict[str, Any]]:
+def submitted(urls: dict[str, str], colour: str, headers: dict[str, str] | None = None) -> tuple[str, dict[str, Any]]:
     """Submit a job; return its request id and its message, as Pub/Sub keeps it."""
     png = sketch(colour)
-    payload = ask(urls["graphql"], IMPROVE, input={"pngBase64": png, "async": True})["improveSketch"]
+    payload = ask(urls["graphql"], IMPROVE, headers, input={"pngBase64": png, "async": True})["improveSketch"]
     assert [] == payload["errors"]
     pull = httpx2.post(f"{urls['pubsub']}/v1/{KEPT}:pull", json={"maxMessages": 10}).json()
     (message,) = [
@@ -169,13 +170,14 @@ def test_worker_takes_a_cloud_event(urls: dict[str, str]) -> None:
 
 def test_logs_are_lines_of_json(urls: dict[str, str], unpacked: dict[str, tuple[Path, Path]]) -> None:
     """Both functions log under the platform's own variables, one JSON object a line, marked with the execution."""
-    request_id, message = submitted(urls, "olive")
-    httpx2.post(urls["worker"], json=envelope(message), timeout=60).raise_for_status()
+    execution = {"function-execution-id": "s3m1-r4nd0m"}
+    request_id, message = submitted(urls, "olive", execution)
+    httpx2.post(urls["worker"], json=envelope(message), headers=execution, timeout=60).raise_for_status()
     for function, event in {"graphql": "job.submitted", "worker": "job.completed"}.items():
         lines = [json.loads(line) for line in log_of(unpacked[function][0]).read_text().splitlines()]
         (line,) = [line for line in lines if line["message"] == event and line["request_id"] == request_id]
         assert "INFO" == line["severity"]
-        assert "execution_id" in line["logging.googleapis.com/labels"]
+        assert {"execution_id": "s3m1-r4nd0m"} == line["logging.googleapis.com/labels"]
 
 
 @pytest.mark.parametrize("function", bundle.FUNCTIONS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import re
@@ -13,6 +14,7 @@ from typing import Any
 
 import orjson
 import pytest
+from functions_framework.execution_id import LoggingHandlerAddExecutionId
 from rubydraw import logs
 
 CANARY = "c4n4ry-s3cr3t"
@@ -151,6 +153,29 @@ def test_a_trace_is_carried_on_and_linked(lines: Any) -> None:
     logging.getLogger("httpx2").warning("x")
     expected = {"trace": TRACE, "logging.googleapis.com/trace": f"projects/p/traces/{TRACE}"}
     assert [expected, expected] == [{key: line[key] for key in expected} for line in lines()]
+
+
+@pytest.mark.parametrize(
+    ("sent", "labels"),
+    [("s3m1-r4nd0m_x", {"execution_id": "s3m1-r4nd0m_x"}), ("", None), ("x" * 65, None), ("a b", None), ("é", None)],
+)
+def test_the_platforms_name_of_a_request_is_a_label(lines: Any, sent: str, labels: dict[str, str] | None) -> None:
+    """As Cloud Logging groups the lines of one execution; a header that is no such name is left out."""
+    logs.start(level="INFO", project="")
+    logs.trace_request(TRACEPARENT, sent)
+    logs.info("a.b")
+    (line,) = lines()
+    assert labels == line.get("logging.googleapis.com/labels")
+
+
+def test_what_the_framework_puts_around_standard_output_is_passed_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With LOG_EXECUTION_ID it marks what is written while it handles a request, which is the first one alone."""
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", LoggingHandlerAddExecutionId(written))
+    logs.start(level="INFO", project="")
+    logs.trace_request(TRACEPARENT)
+    logs.info("a.b")
+    assert f'{{"severity":"INFO","message":"a.b","trace":"{TRACE}"}}\n' == written.getvalue()
 
 
 def test_without_a_project_the_trace_stands_alone(lines: Any) -> None:
