@@ -17,7 +17,7 @@ def lead_past(app: Starlette, answer: Answer) -> None:
     """
     Have `app` give HTTP requests to `answer` from now on, and all else to its own layers, as before.
 
-    An exception of `answer` is logged by its kind alone; the client gets the 500 that the framework would have sent.
+    An exception of `answer` is logged by its kind and place; the client gets the 500 that the framework would send.
     """
     if app.middleware_stack and not isinstance(app.middleware_stack, _Straight):
         app.middleware_stack = _Straight(answer, app.middleware_stack)
