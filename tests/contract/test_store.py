@@ -176,6 +176,21 @@ async def test_busy_event_loop_is_not_taken_for_a_silent_redis(store: Store) -> 
     assert 1 == await counted
 
 
+async def test_event_loop_that_is_busy_all_along_is_not_taken_for_a_silent_redis(store: Store) -> None:
+    """A burst makes each turn of it long, and connecting takes several."""
+
+    async def busy() -> None:
+        while True:
+            time.sleep(COMMAND_TIMEOUT_S / 3)  # noqa: ASYNC251 - as above
+            await asyncio.sleep(0)
+
+    burst = asyncio.create_task(busy())
+    try:
+        assert [1, 2, 3] == sorted(await asyncio.gather(*(store.command("INCR", "counted") for _ in range(3))))
+    finally:
+        burst.cancel()
+
+
 async def test_exactly_one_command_probes_after_two_seconds(clocked: Store, clock: Clock, wire: WireProxy) -> None:
     """The others fail at once until its answer closes the breaker."""
     wire.drop = 100

@@ -31,9 +31,10 @@ async def end_of(client: SketchClient, answers: list[tuple[str, str]]) -> Counte
 
 
 async def test_a_thousand_identical_requests_over_two_instances_of_each_function_cost_one_call(
-    client: SketchClient,
+    fleet: Laptop, client: SketchClient
 ) -> None:
     """Everyone is answered with the one picture, each background caller under an id of its own."""
+    seen = len(fleet.logs)
     await client.faults({"kind": "slow", "seconds": 2})
     answers = list(await asyncio.gather(*(ask(client, number) for number in range(MANY))))
     outcomes = Counter(what for kind, what in answers if kind == "sync")
@@ -41,7 +42,7 @@ async def test_a_thousand_identical_requests_over_two_instances_of_each_function
     assert outcomes.total() == MANY // 2
     assert len({what for kind, what in answers if kind == "async"}) == MANY // 2
     assert await end_of(client, answers) == {"done": MANY // 2}
-    assert await client.calls() == 1
+    assert await client.calls() == 1, [line for line in fleet.logs[seen:] if "gemini.asked" in line]
 
 
 @pytest.mark.parametrize("many", [200, pytest.param(1000, marks=pytest.mark.chaos)])
