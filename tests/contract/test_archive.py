@@ -174,8 +174,8 @@ async def test_s3_that_is_slow_is_waited_for_until_its_deadline(s3: S3) -> None:
 
 
 FAULTS: dict[str, bytes] = {
-    "500": b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n",
-    "503": b"HTTP/1.1 503 Slow Down\r\nretry-after: 0\r\ncontent-length: 0\r\n\r\n",
+    "500": b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+    "503": b"HTTP/1.1 503 Slow Down\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
     "cut on its way": b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n%b\r\nrubydraw drawing 1 "
     % b'etag: "1"\r\nlast-modified: Tue, 24 Nov 2026 10:00:00 GMT\r\n',
     "no HTTP": b"220 ready\r\n",

@@ -219,9 +219,8 @@ class Upstream:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
         await reader.readexactly(length)
-        writer.write(
-            f"HTTP/1.1 {self.status} {CANARY}\r\ncontent-length: {len(self.body)}\r\n\r\n".encode() + self.body
-        )
+        head = f"HTTP/1.1 {self.status} {CANARY}\r\ncontent-length: {len(self.body)}\r\nconnection: close\r\n\r\n"
+        writer.write(head.encode() + self.body)
         await writer.drain()
         writer.close()
 
