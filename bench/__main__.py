@@ -44,6 +44,7 @@ def measured(*, quick: bool, rounds: int) -> str:
         "targets": report.targets(judged),
         "answers": "\n".join(report.answers(answers)).strip(),
         "jobs": report.jobs(done),
+        "alone": report.alone(done),
         "starts": report.starts(taken_ms),
         "blocking": report.blocking(blocked_ms),
     }

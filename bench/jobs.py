@@ -8,6 +8,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -36,21 +37,27 @@ _WORKERS = {
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """Rates by name, round by round, and what pushes of this service took, eight at once and one by one."""
+    """
+    Rates by name, round by round, and what pushes of this service took, eight at once and one by one.
+
+    `calls_ms`: what a call of google-genai takes by itself, p50 by round.
+    """
 
     rates: dict[str, list[float]]
     pushed: list[Load]
     alone: list[Load]
     cpu_ms: list[float]
+    calls_ms: list[float]
 
     def rate(self, name: str) -> float:
         return statistics.median(self.rates[name])
 
 
 def measure(peers: tuple[str, ...], *, rounds: int, run_s: float) -> Jobs:
-    jobs = Jobs({name: [] for name in (SERVICE, *peers)}, [], [], [])
+    jobs = Jobs({name: [] for name in (SERVICE, *peers)}, [], [], [], [])
     for round_ in range(rounds):
         _push(jobs, run_s)
+        jobs.calls_ms.append(sdk_call_ms())
         for name in peers:
             jobs.rates[name].append(no_ops_per_s(name))
         print(f"jobs: round {round_ + 1} of {rounds}", file=sys.stderr)
@@ -83,6 +90,16 @@ def _push(jobs: Jobs, run_s: float) -> None:
 
 def _empty(body: memoryview) -> bool:
     return not body
+
+
+def sdk_call_ms() -> float:
+    """Return what a call of google-genai takes on the core of the servers, with the Gemini of the jobs."""
+    with tempfile.NamedTemporaryFile() as sketch, world(JOB_PICTURE) as addresses:
+        sketch.write(png(SKETCH_BYTES, 1))
+        sketch.flush()
+        command = [str(own_bin() / "python"), str(PEERS / "sdk_calls.py"), sketch.name]
+        pinned = ["taskset", "--cpu-list", str(SERVER_CORE), *command]
+        return float(subprocess.run(pinned, env={**machine(), **addresses}, check=True, capture_output=True).stdout)
 
 
 def no_ops_per_s(name: str) -> float:

@@ -61,6 +61,19 @@ def jobs(measured: Jobs) -> str:
     return table(("", "jobs/s", "min", "max"), rows)
 
 
+def alone(measured: Jobs) -> str:
+    """Lay out what one job takes, and what is left of it without this service."""
+    taken_ms = {
+        "a job, push to settled": [load.percentile(0.5) for load in measured.alone],
+        "google-genai's call": measured.calls_ms,
+    }
+    rows = [
+        (name, *(f"{of(each):.2f}" for of in (statistics.median, min, max)), f"{paired(each, measured.calls_ms):.1f}")
+        for name, each in taken_ms.items()
+    ]
+    return table(("alone", "p50 ms", "min", "max", "to google-genai's call"), rows)
+
+
 def starts(taken_ms: dict[str, list[float]]) -> str:
     hello_ms = next(iter(taken_ms.values()))
     rows = [
