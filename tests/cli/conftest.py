@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -98,6 +99,13 @@ class Service:
         """How many calls there were, and how many are `waiting`."""
         counts: dict[str, int] = httpx2.get(f"{self.gemini}/calls", trust_env=False).json()
         return counts
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible() -> None:
+    """Commands hear SIGINT, though a shell that starts the tests in its background has it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
