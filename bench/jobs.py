@@ -8,7 +8,6 @@ import json
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -94,12 +93,9 @@ def _empty(body: memoryview) -> bool:
 
 def sdk_call_ms() -> float:
     """Return what a call of google-genai takes on the core of the servers, with the Gemini of the jobs."""
-    with tempfile.NamedTemporaryFile() as sketch, world(JOB_PICTURE) as addresses:
-        sketch.write(png(SKETCH_BYTES, 1))
-        sketch.flush()
-        command = [str(own_bin() / "python"), str(PEERS / "sdk_calls.py"), sketch.name]
-        pinned = ["taskset", "--cpu-list", str(SERVER_CORE), *command]
-        return float(subprocess.run(pinned, env={**machine(), **addresses}, check=True, capture_output=True).stdout)
+    command = ["taskset", "--cpu-list", str(SERVER_CORE), str(own_bin() / "python"), str(PEERS / "sdk_calls.py")]
+    with world(JOB_PICTURE) as addresses:
+        return float(subprocess.check_output(command, env={**machine(), **addresses}, input=png(SKETCH_BYTES, 1)))
 
 
 def no_ops_per_s(name: str) -> float:

@@ -62,7 +62,7 @@ def jobs(measured: Jobs) -> str:
 
 
 def alone(measured: Jobs) -> str:
-    """Lay out what one job takes, and what is left of it without this service."""
+    """Lay out what one job takes, beside the one call that it makes."""
     taken_ms = {
         "a job, push to settled": [load.percentile(0.5) for load in measured.alone],
         "google-genai's call": measured.calls_ms,

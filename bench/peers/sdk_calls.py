@@ -7,7 +7,6 @@ import os
 import statistics
 import sys
 import time
-from pathlib import Path
 
 from google.genai import Client
 from google.genai.types import GenerateContentConfig, HttpOptions, Part
@@ -31,4 +30,4 @@ async def p50_ms(png: bytes) -> float:
 
 
 if __name__ == "__main__":
-    print(asyncio.run(p50_ms(Path(sys.argv[1]).read_bytes())))
+    print(asyncio.run(p50_ms(sys.stdin.buffer.read())))

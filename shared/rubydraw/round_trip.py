@@ -24,7 +24,8 @@ class RoundTrips:
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """
-        Return the answers, an error of Redis' in its place; raise OSError after a second when Redis does not answer.
+        Return the answers, an error of Redis' in its place; raise OSError when Redis does not answer: after a
+        second, as Patience counts it.
 
         Sent once more, on a fresh connection, when the connection was lost, says nothing, or is to a replica that has
         just lost its role and answers READONLY.

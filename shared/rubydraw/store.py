@@ -68,7 +68,7 @@ class Store:
         self._closed_until = 0.0
 
     async def command(self, *command: str | bytes | int | float) -> Any:
-        """Run one command; raise StoreUnavailable after 1 s at most, or where Redis refuses it."""
+        """Run one command; raise StoreUnavailable after 1 s, later if we are busy ourselves, or if refused."""
         answers = await self.pipeline(command)
         raise_first(answers)
         return answers[0]
