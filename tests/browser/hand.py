@@ -30,10 +30,30 @@ def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
 
 
+def once(page: Page, expression: str) -> Any:
+    """The first value of `expression` that is not falsy; it is looked at in every frame, for 20 s.
+
+    `Page.wait_for_function` hands the text to `eval` again in every frame, which the page's content
+    security policy forbids: it succeeds only where the very first look does.
+    """
+    return page.evaluate(
+        f"""() => new Promise((resolve, reject) => {{
+          const end = performance.now() + 20_000;
+          const look = () => {{
+            const value = ({expression});
+            if (value) resolve(value);
+            else if (performance.now() > end) reject(new Error('not within 20 s'));
+            else requestAnimationFrame(look);
+          }};
+          look();
+        }})"""
+    )
+
+
 def finished(page: Page) -> str:
     """The title of the drawing, once it is there and its pixels have been read."""
     page.locator("#panel[data-state=done]").wait_for()
-    page.wait_for_function("document.querySelector('.after').naturalWidth > 0")
+    once(page, "document.querySelector('.after').naturalWidth > 0")
     title: str = page.locator("#title").inner_text()
     return title
 

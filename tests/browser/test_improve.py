@@ -163,7 +163,7 @@ def test_what_is_sent_is_the_drawing_and_its_strokes(open_pad: OpenPad, laptop: 
     with page.expect_download() as download:
         page.get_by_role("link", name="Download PNG").click()
     page.locator("#file").set_input_files(download.value.path())
-    page.wait_for_function("document.querySelector('#ask-note').textContent === ''")
+    hand.once(page, "document.querySelector('#ask-note').textContent === ''")
     hand.draw(page, shift_px=30)
     with page.expect_request(laptop.endpoint) as second:
         hand.press(page, "Improve now")

@@ -58,7 +58,7 @@ def test_a_phone_has_room_for_everything(open_pad: OpenPad) -> None:
     hand.press(page, "Improve now")
     hand.finished(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
-    page.wait_for_function("document.querySelector('#stage').getBoundingClientRect().bottom <= innerHeight")
+    hand.once(page, "document.querySelector('#stage').getBoundingClientRect().bottom <= innerHeight")
     sizes = page.evaluate(
         """() => [...document.querySelectorAll('button, label:has(input), .button')]
           .map((each) => each.getBoundingClientRect()).filter(({ width }) => width)
@@ -72,8 +72,8 @@ def test_the_first_paint_is_told(open_pad: OpenPad) -> None:
     """The log (`--log-cli-level=INFO`) says when the page painted; 0.5 s is the aim, on a machine at rest."""
     page = open_pad()
     page.reload()
-    told = page.wait_for_function("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
-    log.info("first contentful paint after %.0f ms", told.json_value())
+    painted_ms = hand.once(page, "performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
+    log.info("first contentful paint after %.0f ms", painted_ms)
 
 
 def test_the_page_is_small() -> None:
