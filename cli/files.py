@@ -40,7 +40,7 @@ def check_target(path: Path, *, source: Path | None = None) -> None:
     try:
         if path.is_dir():
             raise Failure(Exit.USAGE, f"{path} is a folder; name a file to save the drawing in.")
-        if source and path.exists() and path.samefile(source):
+        if source and path.exists() and source.exists() and path.samefile(source):
             raise Failure(Exit.USAGE, f"{path} is the sketch itself; save the drawing under another name.")
         with tempfile.TemporaryFile(dir=path.parent, prefix=PREFIX):
             pass

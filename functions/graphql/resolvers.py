@@ -144,6 +144,7 @@ def _unavailable(error: Unavailable | RateLimited) -> GraphQLError:
 
 
 async def _improve(submit: Submit, watch: Watch, info: Info, input: Words, settings: Settings, charge: Charge) -> Words:
+    charge.check()  # who is refused anyhow has nothing decoded
     if len(input.get("clientMutationId") or "") > MAX_CLIENT_MUTATION_ID_CHARS:
         raise BadSketch(f"clientMutationId has more than {MAX_CLIENT_MUTATION_ID_CHARS} characters.")
     incoming = _context(info).incoming

@@ -203,9 +203,15 @@ _BY_CODE: dict[Code, type[SketchError]] = {
 }
 
 
-def shared_failure(code: str, *, retry_after_s: float | None = None, final: bool = False) -> SketchError:
-    """Return the failure of another caller's call for the same sketch as ours: the call counts for both."""
+def shared_failure(
+    code: str, *, retry_after_s: float | None = None, final: bool = False, billed: bool = True
+) -> SketchError:
+    """
+    Return the failure of another caller's call for the same sketch as ours: the call counts for both.
+
+    `billed`: it may have been paid for, as far as a failure of its kind can be.
+    """
     kind = _BY_CODE.get(Code(code) if code in Code.__members__ else Code.UNAVAILABLE, Unavailable)
-    failure = kind(retry_after_s=retry_after_s, may_be_billed=kind.may_be_billed or kind is OutOfTime)
+    failure = kind(retry_after_s=retry_after_s, may_be_billed=billed and (kind.may_be_billed or kind is OutOfTime))
     failure.final = final
     return failure

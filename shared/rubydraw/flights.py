@@ -16,7 +16,8 @@ from rubydraw.results import Results
 from rubydraw.store import Call, Script, Store, raise_first
 
 # As land_flight.lua and cool_down.lua write them; anything else is not ours and says nothing.
-_FAILED = re.compile(rb"failed:([A-Z_]+):(\d+):([01])")
+_FAILED = re.compile(rb"failed:([A-Z_]+):(\d+):([012])")
+_COUNTED, _FINAL, _NOTHING_BILLED = 0, 1, 2
 _COOLDOWN = re.compile(rb"(\d+):\d+")
 
 
@@ -83,19 +84,20 @@ class Flights:
 
         When as many calls for one sketch as a job may cost have failed, less than a minute apart, the failure is
         final: it answers for a minute, and every job that meets it ends. So a thousand jobs cost no more than one.
+        Calls that never reached Gemini cost nothing and do not count.
         """
-        code, life_ms, retry_ms = "", 0, 0
+        code, life_ms, retry_ms, kind = "", 0, 0, _COUNTED
         with suppress(StoreUnavailable):  # it lapses by itself
             if failure:
-                failure.final = await self._count(digest) >= self._max_failures
+                failure.final = failure.may_be_billed and await self._count(digest) >= self._max_failures
                 code, life_ms = failure.code, keys.FAILED_FOR_GOOD_MS if failure.final else keys.FAILED_FLIGHT_MS
                 retry_ms = max(int((failure.retry_after_s or 0) * 1000), life_ms)
-            final = int(failure is not None and failure.final)
-            await self._state.script(self._land, [keys.flight(digest)], (token, code, life_ms, retry_ms, final))
+                kind = _FINAL if failure.final else _COUNTED if failure.may_be_billed else _NOTHING_BILLED
+            await self._state.script(self._land, [keys.flight(digest)], (token, code, life_ms, retry_ms, kind))
 
     def landing(self, digest: str, token: str) -> Call:
         """Return what lets go of our flight, to be run right after its drawing is stored."""
-        return Call(self._land, [keys.flight(digest)], (token, "", 0, 0, 0))
+        return Call(self._land, [keys.flight(digest)], (token, "", 0, 0, _COUNTED))
 
     async def _count(self, digest: str) -> int:
         """Count one more failed call; sent twice it counts twice, which ends a row of failures one call early."""
@@ -115,7 +117,7 @@ class Flights:
         key = keys.flight(digest)
         holder, life_ms = await self._state.pipeline(("GET", key), ("PTTL", key))
         landed = _FAILED.fullmatch(holder or b"")
-        if not landed or landed[3] != b"0":
+        if not landed or int(landed[3]) == _FINAL:
             return 0.0
         return (max(int(life_ms), 0) + 1) / 1000  # it is still there in the very millisecond in which its life ends
 
@@ -160,4 +162,7 @@ def _landed_failure(holder: bytes, now_ms: int) -> SketchError | None:
         return None
     retry_at_ms = int(landed[2])
     wait_s = max(retry_at_ms - now_ms, 0) / 1000 if retry_at_ms else None
-    return shared_failure(landed[1].decode(), retry_after_s=wait_s, final=landed[3] == b"1")
+    kind = int(landed[3])
+    return shared_failure(
+        landed[1].decode(), retry_after_s=wait_s, final=kind == _FINAL, billed=kind != _NOTHING_BILLED
+    )

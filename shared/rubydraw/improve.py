@@ -95,9 +95,19 @@ class Improve:
             shared = self._in_air.get(wish.shared_by)
             try:
                 return await self._landing(shared or self._take_off(wish), deadline, shared=bool(shared))
-            except BudgetExceeded as full:
-                if not shared or full.account in ("", payer.account):
-                    raise  # what another may not spend, this one may: it takes over
+            except (BudgetExceeded, OutOfTime) as error:
+                if not (shared and self._ends_another_alone(error, wish)):
+                    raise
+                await asyncio.sleep(0)  # by then the task that has ended is not in the air any more
+
+    def _ends_another_alone(self, error: BudgetExceeded | OutOfTime, wish: Wish) -> bool:
+        """Whether what ended the task of another caller leaves this one a call of its own."""
+        if isinstance(error, BudgetExceeded):
+            return error.account not in ("", wish.payer.account)
+        return not error.may_be_billed and self._has_time_for_a_call(wish)
+
+    def _has_time_for_a_call(self, wish: Wish) -> bool:
+        return wish.deadline - self._clock() >= min(self._call_timeout_s, LONG_CALL_S) + AFTER_THE_CALL_S
 
     async def outwait_failure(self, sketch: Sketch) -> None:
         """Wait until the failure of this sketch's last call is nobody's answer any more: it was counted already."""
@@ -170,14 +180,13 @@ class Improve:
         """Poll until the flight is ours or has an answer; a flight is taken over only with time left for a call."""
         waited, since_ms = False, wish.since_ms
         while True:
-            left_s = wish.deadline - self._clock()
-            in_time = left_s >= min(self._call_timeout_s, LONG_CALL_S) + AFTER_THE_CALL_S
+            in_time = self._has_time_for_a_call(wish)
             look = await self._flights.look(wish.digest, token=token if in_time or not waited else "")
             since_ms = look.now_ms if since_ms is None else since_ms
             look = look.since(since_ms)
             if look.ours or look.drawing or look.failure:
                 return look, waited
-            if left_s <= 0 or (not look.taken and not in_time):
+            if wish.deadline <= self._clock() or (not look.taken and not in_time):
                 raise OutOfTime
             waited = True
             await asyncio.sleep(POLL_S)

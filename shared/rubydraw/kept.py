@@ -87,5 +87,9 @@ class Kept:
         await self._results.put(improved.digest, improved.drawing)
         return True
 
+    async def held(self, digest: str) -> None:
+        """Store a drawing that Redis would not take before, if there is one: it must not be taken for what is kept."""
+        await self._results.put_held(digest)
+
     def in_one_redis_with(self, store: Store) -> bool:
         return self._results.store is store

@@ -11,9 +11,10 @@ from rubydraw import logs
 from rubydraw.admission import Allowance, Gate
 from rubydraw.budget import Bill, Budget
 from rubydraw.drawing import Drawing, Improved
-from rubydraw.errors import BudgetExceeded, OutOfTime, SketchError, StoreUnavailable
+from rubydraw.errors import BudgetExceeded, OutOfTime, SketchError, Stopping, StoreUnavailable
 from rubydraw.gemini import Gemini
 from rubydraw.kept import Kept
+from rubydraw.stopping import Stop
 from rubydraw.store import Call
 from rubydraw.wish import Wish
 
@@ -28,12 +29,13 @@ class PaidCall:
         budget: Budget,
         allowance: Allowance,
         kept: Kept,
+        stop: Stop,
         *,
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._gemini, self._gate, self._budget, self._allowance, self._kept = gemini, gate, budget, allowance, kept
-        self._timeout_s, self._clock = timeout_s, clock
+        self._stop, self._timeout_s, self._clock = stop, timeout_s, clock
 
     async def __call__(self, wish: Wish, *, now_ms: int, blind: bool, landing: Call) -> Improved:
         """
@@ -60,6 +62,8 @@ class PaidCall:
             timeout_s = min(self._timeout_s, wish.deadline - self._clock() - 1)
             if timeout_s <= 0:
                 raise OutOfTime
+            if self._stop.requested:  # while the SDK was imported, or another's flight was waited for
+                raise Stopping
             bill = await pay(wish)
             logs.info("gemini.asked", digest=digest, png_bytes=len(wish.sketch.png))
             try:

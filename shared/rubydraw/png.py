@@ -10,6 +10,8 @@ from dataclasses import dataclass
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE_PX = 8192
 MAX_PIXELS = 40_000_000
+MAX_CHUNKS = 10_000
+"""Programs cut IDAT into pieces of 8 KiB or more: 640 of 5 MiB. So many empty ones keep the loop busy for seconds."""
 
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _KEPT = (*_CRITICAL, b"tRNS")
@@ -43,6 +45,8 @@ def read_png(data: bytes) -> Png:
     kept, chunks = [memoryview(SIGNATURE)], _Chunks()
     view, at = memoryview(data), len(SIGNATURE)
     while not chunks.ended:
+        if chunks.count == MAX_CHUNKS:
+            raise BadPng(f"it has more than {MAX_CHUNKS} chunks")
         name, body, end = _chunk_at(view, at)
         chunks.add(name, body)
         if name in _KEPT:
@@ -76,6 +80,7 @@ class _Chunks:
         self.pixels: list[memoryview] = []
         self.ended = False
         self._last = b""
+        self.count = 0
 
     def add(self, name: bytes, body: memoryview) -> None:
         """Take the next chunk, or raise BadPng where it may not stand."""
@@ -95,6 +100,7 @@ class _Chunks:
             case _ if not name.isalpha() or not name[0] & 0x20:
                 raise BadPng(f"it has an unknown critical chunk {_shown(name)}")
         self._last = name
+        self.count += 1
 
     def _check_header(self, body: bytes) -> None:
         if len(body) != 13:

@@ -102,6 +102,11 @@ class Results:
         """Store a drawing in place of whatever was there."""
         self._stored(digest, await self.store.pipeline(*_storing(digest, drawing)))
 
+    async def put_held(self, digest: str) -> None:
+        """Store a drawing that is held here, if there is one; it stays held where Redis does not take it."""
+        if held := self._unsaved.get(digest):
+            await self.put(digest, held)
+
     def _stored(self, digest: str, answers: list[Any]) -> None:
         raise_first(answers)
         raise_first(answers[-1])

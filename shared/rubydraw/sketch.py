@@ -88,12 +88,12 @@ def _decoded(png_base64: str, max_png_bytes: int) -> bytes:
     except ValueError:
         pass
     try:
-        return _strict("".join(text.split()))
+        return _strict(text.encode().translate(None, b" \t\r\n\f\v"))
     except ValueError:
         raise BadSketch("pngBase64 is not base64; a PNG in standard base64 is needed.") from None
 
 
-def _strict(text: str) -> bytes:
+def _strict(text: str | bytes) -> bytes:
     decoded: bytes = pybase64.b64decode(text, validate=True)
     return decoded
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from rubydraw import logs
 from rubydraw.acceptance import Acceptance
 from rubydraw.drawing import CacheUse, Improved
-from rubydraw.errors import BudgetExceeded, Code, Misconfigured, ResultExpired, SketchError
+from rubydraw.errors import BudgetExceeded, Code, Misconfigured, ResultExpired, SketchError, StoreUnavailable
 from rubydraw.idempotency import IdempotencyKeys
 from rubydraw.improve import Improve
-from rubydraw.jobs import Jobs
+from rubydraw.jobs import Jobs, JobState
 from rubydraw.kept import NOT_KEPT, Kept
 from rubydraw.message import JobMessage
 from rubydraw.pubsub import Publisher
@@ -30,12 +30,14 @@ class Request(NamedTuple):
     """
     A background request. `repeated`: its idempotency key was used before; `settled`: nothing is left to do for it.
 
-    A running job counts as settled here: its worker has all it needs.
+    A running job counts as settled here: its worker has all it needs. `queued_at_ms`: when it was accepted, in ms
+    since 1970, if that is so and all that is left to do is to hand it over.
     """
 
     id: str
     repeated: bool = False
     settled: bool = False
+    queued_at_ms: int = 0
 
 
 class Submit:
@@ -107,9 +109,11 @@ class Submit:
         return request.id
 
     async def _record(self, request: Request, sketch: Sketch, charge: Charge, cache: CacheUse) -> None:
-        """Record a job, and hand over what is queued."""
+        """Record a job, unless that has been done, and hand over what is queued."""
         digest, owner = self._improve.digest(sketch), charge.principal.owner
-        status, created_at_ms = await self._recorded(request.id, digest, charge, cache)
+        status, created_at_ms = "queued", request.queued_at_ms
+        if not created_at_ms:
+            status, created_at_ms = await self._recorded(request.id, digest, charge, cache)
         logs.info("job.submitted", request_id=request.id, status=status, digest=digest[:12])
         if status == "queued":
             job = JobMessage(request.id, owner, created_at_ms, 0, digest, logs.traceparent(), sketch)
@@ -152,12 +156,21 @@ class Submit:
         if bound == new_id:
             return Request(new_id)
         earlier = await self._jobs.read(bound)
-        if earlier is None or earlier.status == "queued":
-            return Request(bound, repeated=earlier is not None)
-        if earlier.status == "error" and Code(earlier.code).retryable:
+        if earlier is None:
+            return Request(bound)
+        if earlier.status == "queued":  # what it had to pass was asked when it was accepted
+            return Request(bound, repeated=True, queued_at_ms=earlier.created_at_ms)
+        if (earlier.status == "error" and Code(earlier.code).retryable) or await self._has_lost_its_drawing(earlier):
             again = await bind(owner, key, new_id, input_hash, replaces=bound)
             return Request(again, repeated=again != new_id)
         return Request(bound, repeated=True, settled=True)
+
+    async def _has_lost_its_drawing(self, job: JobState) -> bool:
+        """Whether a job is done and its drawing is kept no longer, as far as that can be known."""
+        try:
+            return job.status == "done" and not await self._kept.for_a_job(job.digest)
+        except StoreUnavailable:
+            return False
 
     async def _publish(self, job: JobMessage, *, repeated: bool) -> None:
         """

@@ -89,7 +89,7 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
     gemini, gate, stop = Gemini(settings), Gate(settings.max_in_flight), Stop()
     archive, budget, allowance = Archive(settings), Budget(state, settings), Allowance(calls_without_redis_per_minute)
     kept = Kept(results, archive)
-    call = PaidCall(gemini, gate, budget, allowance, kept, timeout_s=settings.gemini_timeout_s)
+    call = PaidCall(gemini, gate, budget, allowance, kept, stop, timeout_s=settings.gemini_timeout_s)
     improve = Improve(kept, flights, gemini, call, stop, call_timeout_s=settings.gemini_timeout_s)
     updates = Updates(state.connection)
     stop.chain(updates.stop, improve.wind_up)

@@ -99,6 +99,18 @@ async def test_failed_flight_answers_everyone_for_five_seconds(flights: Flights,
     assert 2000 < await raw.pttl(FLIGHT) <= 5000
 
 
+async def test_failures_that_cost_nothing_are_never_final(flights: Flights, raw: redis.asyncio.Redis) -> None:
+    """Gemini was not reached: nobody's attempt is used up, however often that happens."""
+    for number in range(5):
+        await flights.look(DIGEST, token=f"t{number}")
+        await flights.land(DIGEST, f"t{number}", GeminiFailed(may_be_billed=False))
+        failure = (await flights.look(DIGEST)).failure
+        assert isinstance(failure, GeminiFailed)
+        assert (False, False) == (failure.final, failure.may_be_billed)
+        assert 0 < await flights.failed_for_s(DIGEST) <= 5.001
+        await raw.delete(FLIGHT)
+
+
 async def test_failed_flight_tells_when_a_retry_makes_sense(flights: Flights) -> None:
     """Later than the marker lives, if the leader was told so."""
     await flights.look(DIGEST, token="t1")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from tests.functions.tiny_graphql import IMPROVE, TinyService, served
+from tests.functions.tiny_graphql import IMPROVE, TinyService, incoming, served
 
 MIB = 1024 * 1024
 CHUNK = b"10000\r\n" + b" " * 65_536 + b"\r\n"
@@ -51,6 +51,18 @@ def test_a_streamed_body_is_refused_at_the_first_byte_too_many(port: int) -> Non
         connection.settimeout(10)
         connection.sendall(CHUNK)
         assert b"HTTP/1.1 413" == connection.recv(12)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes up the room of others, whether nothing comes at all or a little now and then."""
+    monkeypatch.setattr(incoming, "BODY_S", 0.3)
+    for sent in (b"", b'{"query":'):
+        with opened(port, f"content-length: {11 * MIB}") as connection:
+            connection.sendall(sent)
+            answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert b"connection: close" in answer.lower()
+            assert b"The body was not here after 30 s." in answer
 
 
 def test_a_body_just_below_the_limit_is_read(port: int) -> None:

@@ -129,13 +129,13 @@ async def test_key_with_another_sketch_is_a_conflict(service: SketchService, pub
 @pytest.mark.parametrize(
     ("stands", "same_id", "messages"),
     [
-        ({"status": "done"}, True, 1),
+        ({"status": "done"}, False, 2),
         ({"status": "running", "lease_until_ms": 2**52}, True, 1),
         ({"status": "error", "code": "CONTENT_REFUSED"}, True, 1),
         ({"status": "error", "code": "PROVIDER_FAILED"}, False, 2),
         ({}, True, 2),
     ],
-    ids=["done", "running", "failed for good", "failed and retryable", "vanished"],
+    ids=["done, and its drawing is gone", "running", "failed for good", "failed and retryable", "vanished"],
 )
 async def test_repeated_key_looks_at_what_became_of_the_request(
     service: SketchService,
@@ -145,7 +145,7 @@ async def test_repeated_key_looks_at_what_became_of_the_request(
     same_id: bool,
     messages: int,
 ) -> None:
-    """Only what failed and may succeed now, or was forgotten, is submitted anew."""
+    """Only what failed and may succeed now, has lost its drawing, or was forgotten, is submitted anew."""
     first = await service.submit(idempotencyKey="a-key")
     if stands:
         await raw.hset(keys.status(first), mapping=stands)
@@ -153,3 +153,12 @@ async def test_repeated_key_looks_at_what_became_of_the_request(
         await raw.delete(keys.status(first))
     assert same_id == (first == await service.submit(idempotencyKey="a-key"))
     assert messages == len(await pubsub_stand_in.pulled())
+
+
+async def test_repeated_key_of_a_kept_drawing_is_the_same_request(
+    service: SketchService, pubsub_stand_in: PubsubStandIn
+) -> None:
+    """It is done, and nothing is handed over."""
+    await service.improve()
+    assert 1 == len({await service.submit(idempotencyKey="a-key") for _ in range(2)})
+    assert [] == await pubsub_stand_in.pulled()

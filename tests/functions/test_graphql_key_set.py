@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from rubydraw.errors import Unavailable
@@ -42,8 +41,19 @@ def clock() -> Clock:
 
 @pytest.fixture
 def keys(issuer: Issuer, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> KeySet:
-    monkeypatch.setattr(key_set, "FETCH_S", 0.4)
+    monkeypatch.setattr(key_set, "FETCH_S", WAIT_S)
     return KeySet(f"{issuer.url}/keys", clock=clock)
+
+
+@pytest.fixture
+def breaks(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Give the key server a fault, or none. It is given up soon only while it has one: a good one may be slow here."""
+
+    def breaks(fault: str) -> None:
+        issuer.fault = fault
+        monkeypatch.setattr(key_set, "FETCH_S", 0.4 if fault else WAIT_S)
+
+    return breaks
 
 
 async def known(keys: KeySet, kid: str) -> bool:
@@ -97,28 +107,29 @@ async def test_a_withdrawn_key_is_not_trusted_after_an_idle_hour(keys: KeySet, i
 
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_without_any_key_the_caller_may_come_again(
-    keys: KeySet, issuer: Issuer, clock: Clock, fault: str
+    keys: KeySet, issuer: Issuer, breaks: Callable[[str], None], clock: Clock, fault: str
 ) -> None:
     """Unavailable within the time of one fetch, then no fetch for some seconds, then all is well."""
-    issuer.fault = fault
-    began = time.monotonic()
+    breaks(fault)
     with pytest.raises(Unavailable) as refused:
-        await keys.find("rsa")
-    assert time.monotonic() - began < 5
+        async with asyncio.timeout(WAIT_S):
+            await keys.find("rsa")
     assert FIRST_AGAIN_S == refused.value.retry_after_s
     with pytest.raises(Unavailable):
         await keys.find("rsa")
     assert 1 == issuer.fetches
-    issuer.fault = ""
+    breaks("")
     clock.now_s += FIRST_AGAIN_S
     assert await known(keys, "rsa")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_keys_that_are_here_outlive_their_server(keys: KeySet, issuer: Issuer, clock: Clock, fault: str) -> None:
+async def test_keys_that_are_here_outlive_their_server(
+    keys: KeySet, breaks: Callable[[str], None], clock: Clock, fault: str
+) -> None:
     """For as long as it is away; only a token that names a key we have not seen is told to come again."""
     await known(keys, "rsa")
-    issuer.fault = fault
+    breaks(fault)
     for age_s in (FRESH_S, STALE_S):
         clock.now_s += age_s
         assert await known(keys, "rsa")

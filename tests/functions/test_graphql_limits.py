@@ -122,6 +122,17 @@ async def test_what_one_caller_may_not_spend_another_may(
     assert 6 == await gemini_stand_in.calls()
 
 
+async def test_a_repeated_key_is_answered_when_the_budget_is_used_up(services: list[SketchService]) -> None:
+    """What the job had to pass was asked when it was accepted; whoever lost that answer repeats the key to have it."""
+    client = of("192.0.2.5")
+    first = await services[0].submit(60, headers=client, idempotencyKey="a")
+    drawn = await asyncio.gather(*(services[0].improve(n, headers=of(f"192.0.2.{10 + n}")) for n in range(CALLS)))
+    assert all(payload["result"] for payload in drawn)
+    refused = await services[1].improve(61, later=True, headers=client, idempotencyKey="b")
+    assert "BUDGET_EXCEEDED" == refused["problem"]["code"]
+    assert first == await services[1].submit(60, headers=client, idempotencyKey="a")
+
+
 async def test_no_more_requests_than_the_limit_pass_over_two_instances(
     services: list[SketchService], http: httpx2.AsyncClient
 ) -> None:

@@ -215,6 +215,25 @@ async def test_full_redis_at_the_end_costs_no_second_call(
     assert 1 == await gemini_stand_in.calls()
 
 
+async def test_refreshed_drawing_that_redis_did_not_take_is_not_forgotten(
+    deliveries: Deliveries,
+    far_deliveries: Deliveries,
+    message: JobMessage,
+    redis_proxy: RedisProxy,
+    gemini_stand_in: GeminiStandIn,
+    raw: redis.asyncio.Redis,
+) -> None:
+    """It is stored before the job is done: an older one is in its place, and would pass for it."""
+    assert ACKNOWLEDGED == await deliveries.push(message)
+    refresh = job(sketch=message.sketch, created_at_ms=now_ms(), refresh=True)
+    redis_proxy.fail("drop", "MULTI", times=2)
+    assert ACKNOWLEDGED == await far_deliveries.push(refresh)
+    status, digest = await deliveries.state(refresh, "status", "digest")
+    assert "done" == status
+    assert int(await raw.hget(keys.result(digest or ""), "created_at_ms") or 0) >= refresh.created_at_ms
+    assert ([], 2) == (redis_proxy.left, await gemini_stand_in.calls())
+
+
 async def test_failover_that_loses_a_lease_costs_no_second_call(
     deliveries: Deliveries, far_deliveries: Deliveries, message: JobMessage, gemini_stand_in: GeminiStandIn
 ) -> None:

@@ -65,6 +65,24 @@ async def test_three_failed_calls_exhaust_a_job(
     assert {**message.attributes(), "code": "PROVIDER_FAILED", "delivery_attempt": "3"} == attributes
 
 
+async def test_gemini_out_of_reach_ends_no_job(
+    deliveries: Deliveries,
+    message: JobMessage,
+    environment: dict[str, str],
+    http: httpx2.AsyncClient,
+    raw: redis.asyncio.Redis,
+) -> None:
+    """Nothing can have been billed: each attempt is handed back, and the first that reaches Gemini is the first."""
+    with servers.running_function("worker", environment | {"GEMINI_BASE_URL": "http://127.0.0.1:1"}) as server:
+        cut_off = Deliveries(http, server.url, raw)
+        for attempt in range(1, 5):
+            assert AGAIN == await cut_off.push(message, attempt=attempt)
+            assert ("queued", "0") == await cut_off.state(message, "status", "attempt")
+            await cut_off.forget_failures()
+    assert ACKNOWLEDGED == await deliveries.push(message, attempt=5)
+    assert ("done", "1") == await deliveries.state(message, "status", "attempt")
+
+
 async def test_three_attempts_that_died_exhaust_a_job(
     deliveries: Deliveries, message: JobMessage, gemini_stand_in: GeminiStandIn, pubsub_stand_in: PubsubStandIn
 ) -> None:

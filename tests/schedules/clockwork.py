@@ -21,7 +21,7 @@ for _, key in ipairs(redis.call('KEYS', 'improve_sketch:*')) do
         if value and value > 0 then redis.call('HSET', key, field, earlier(value)) end
       end
     elseif string.find(key, ':flight:', 1, true) then
-      local code, at, final = string.match(redis.call('GET', key), '^failed:([A-Z_]+):(%d+):([01])$')
+      local code, at, final = string.match(redis.call('GET', key), '^failed:([A-Z_]+):(%d+):([012])$')
       if code and at ~= '0' then
         redis.call('SET', key, 'failed:' .. code .. ':' .. earlier(at) .. ':' .. final, 'KEEPTTL')
       end

@@ -8,7 +8,7 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rubydraw.png import BadPng, read_png
+from rubydraw.png import MAX_CHUNKS, BadPng, read_png
 
 from tests.unit.pngs import GREY, INDEXED, RGB, RGBA, SIGNATURE, chunk, file, ihdr, pixels, png
 
@@ -214,3 +214,14 @@ def test_pixels_are_not_decoded() -> None:
     """A decompression bomb passes through unopened: what counts is the size that the header claims."""
     bomb = zlib.compress(bytes(10_000_000))
     assert (read_png(file(ihdr(), chunk(b"IDAT", bomb), IEND)).width_px, 20) == (20, 20)
+
+
+def test_the_number_of_chunks_is_bounded() -> None:
+    """Reading each takes its time, however empty it is."""
+    for empty, taken in ((MAX_CHUNKS - 3, True), (MAX_CHUNKS - 2, False)):
+        data = file(ihdr(), IDAT, *[chunk(b"IDAT")] * empty, chunk(b"IEND"))
+        if taken:
+            assert read_png(data).identity == read_png(png()).identity
+        else:
+            with pytest.raises(BadPng, match="it has more than 10000 chunks"):
+                read_png(data)

@@ -1,0 +1,135 @@
+"""Callers of one process who share a call: what ends it for one of them alone does not end it for the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import redis.asyncio
+from rubydraw import keys
+from rubydraw.admission import Allowance, Gate
+from rubydraw.archive import Archive
+from rubydraw.budget import Budget, spent_today
+from rubydraw.drawing import Drawing, Improved
+from rubydraw.errors import BudgetExceeded, OutOfTime, Stopping
+from rubydraw.flights import Flights
+from rubydraw.gemini import Gemini
+from rubydraw.improve import AFTER_THE_CALL_S, LONG_CALL_S, Improve
+from rubydraw.kept import Kept
+from rubydraw.paid_call import PaidCall
+from rubydraw.principal import NOBODY, Principal
+from rubydraw.quotas import Charge
+from rubydraw.results import Results
+from rubydraw.settings import Settings
+from rubydraw.stopping import Stop
+from rubydraw.store import Store
+
+from tests.sketches import sketch
+from tests.stand_ins import GeminiStandIn
+
+POOR, RICH = Principal(account="poor"), Principal(account="rich")
+SETTINGS = {"REDIS_URL": "redis://nowhere", "GEMINI_API_KEY": "k", "PRINCIPAL_DAILY_CALLS": "1"}
+ENOUGH_S = 150.0
+
+
+class LateKept(Kept):
+    """Counts the reads, and holds their answers back as long as `waits` says so."""
+
+    reads = 0
+    waits: Callable[[], bool] = staticmethod(lambda: False)
+
+    async def hit(
+        self, digest: str, *, with_image: bool, since_ms: int | None, charge: Charge | None
+    ) -> Drawing | None:
+        found = await super().hit(digest, with_image=with_image, since_ms=since_ms, charge=charge)
+        while self.waits():
+            await asyncio.sleep(0)
+        self.reads += 1
+        return found
+
+
+class Process:
+    """One process' way to Gemini, with a clock that a test moves."""
+
+    def __init__(self, store: Store, results: Results, flights: Flights, gemini: Gemini) -> None:
+        settings = Settings.from_env(SETTINGS)
+        self.now_s = 0.0
+        self.kept, self.stop, self.budget = LateKept(results, Archive(settings)), Stop(), Budget(store, settings)
+        call = PaidCall(
+            gemini, Gate(10), self.budget, Allowance(0), self.kept, self.stop, timeout_s=120, clock=lambda: self.now_s
+        )
+        self.improve = Improve(
+            self.kept, flights, gemini, call, self.stop, call_timeout_s=120, clock=lambda: self.now_s
+        )
+
+    def asks(self, payer: Principal = NOBODY, *, deadline: float = ENOUGH_S) -> asyncio.Task[Improved]:
+        return asyncio.create_task(self.improve(sketch(), deadline=deadline, payer=payer))
+
+    async def until_shared_by(self, count: int) -> asyncio.Task[Improved]:
+        """Wait until so many have looked for the drawing, and wait for one and the same task; return that."""
+        async with asyncio.timeout(10):
+            while self.kept.reads < count or not self.improve._in_air:
+                await asyncio.sleep(0.01)
+        (task,) = self.improve._in_air.values()
+        return task
+
+
+@pytest.fixture
+def process(store: Store, results: Results, flights: Flights, gemini: Gemini) -> Process:
+    return Process(store, results, flights, gemini)
+
+
+async def test_who_comes_as_anothers_budget_ends_the_call_makes_it(
+    process: Process, gemini_stand_in: GeminiStandIn
+) -> None:
+    """In the very turn of the loop in which that task ends; asked for ever again it would never be a new one."""
+    await process.budget.reserve(POOR)
+    poor = process.asks(POOR)
+    task = await process.until_shared_by(1)
+    process.kept.waits = lambda: not task.done()
+    rich = process.asks(RICH)
+    with pytest.raises(BudgetExceeded):
+        await poor
+    assert "MISS" == (await rich).outcome
+    assert 1 == await gemini_stand_in.calls()
+
+
+async def test_who_has_time_for_a_call_does_not_end_with_who_has_not(
+    process: Process, flights: Flights, raw: redis.asyncio.Redis
+) -> None:
+    """The flight of another instance lapses when it is too late for the one who has waited for long."""
+    digest = process.improve.digest(sketch())
+    await flights.look(digest, token="another instance")
+    old = process.asks(deadline=LONG_CALL_S + AFTER_THE_CALL_S)
+    await process.until_shared_by(1)
+    young = process.asks()
+    await process.until_shared_by(2)
+    process.now_s = 1.0
+    await raw.delete(keys.flight(digest))
+    with pytest.raises(OutOfTime):
+        await old
+    assert "MISS" == (await young).outcome
+
+
+async def test_no_call_begins_after_a_stop(
+    process: Process,
+    store: Store,
+    raw: redis.asyncio.Redis,
+    gemini: Gemini,
+    gemini_stand_in: GeminiStandIn,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not even for who was let in before, and waited for the SDK; nothing is paid, and the flight is free."""
+    load = gemini.load
+
+    async def stopped_meanwhile() -> object:
+        client = await load()
+        process.stop._event.set()
+        return client
+
+    monkeypatch.setattr(gemini, "load", stopped_meanwhile)
+    with pytest.raises(Stopping):
+        await process.asks()
+    assert (0, 0) == (await gemini_stand_in.calls(), (await spent_today(store)).calls)
+    assert not await raw.exists(keys.flight(process.improve.digest(sketch())))
