@@ -112,7 +112,7 @@ def environment(valkey: Server, gemini_server: Server, pubsub_server: Server) ->
         "PUBSUB_URL": pubsub_server.url,
         "PUBSUB_TOPIC": TOPIC,
         "DEAD_LETTER_TOPIC": DEAD_LETTER_TOPIC,
-        "PUBLISH_TIMEOUT_S": "1",
+        "PUBLISH_TIMEOUT_S": "5",
         "GEMINI_API_KEY": "a-throw-away-key",
         "GEMINI_BASE_URL": gemini_server.url,
         "GEMINI_TIMEOUT_S": "5",

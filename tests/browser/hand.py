@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import Any
 
@@ -81,3 +82,10 @@ def inked(page: Page) -> int:
         })))"""
     )
     return count
+
+
+def until_more_is_inked(page: Page, pixels: int) -> None:
+    """Wait until more than so many are not empty: an image that is loaded lies on the pad some time later."""
+    end_s = time.monotonic() + 20
+    while inked(page) <= pixels:
+        assert time.monotonic() < end_s, "nothing came onto the pad"

@@ -162,8 +162,9 @@ def test_what_is_sent_is_the_drawing_and_its_strokes(open_pad: OpenPad, laptop: 
     assert drawn["pngBase64"].startswith("iVBORw0KGgo")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download PNG").click()
+    strokes = hand.inked(page)
     page.locator("#file").set_input_files(download.value.path())
-    hand.once(page, "document.querySelector('#ask-note').textContent === ''")
+    hand.until_more_is_inked(page, strokes)
     hand.draw(page, shift_px=30)
     with page.expect_request(laptop.endpoint) as second:
         hand.press(page, "Improve now")

@@ -68,12 +68,11 @@ def _own_terminal() -> None:
 
 def test_live_line_tells_state_attempt_and_time(cli: Cli, service: Service, sketch: Path, drawing: Path) -> None:
     """It is written over and over at one place, and gone at the end; what remains is the result."""
-    service.plays(kind="slow", seconds=1)
+    service.plays(kind="slow", seconds=3)
     terminal = Terminal(cli, "improve", sketch, "-o", drawing, "--watch")
     assert 0 == terminal.read_to_end(), terminal.text
     live, _, remains = terminal.text.rpartition("\x1b[2K")
-    assert re.search(r"running, attempt 1 of 1 .* 0\.\d s", live)
-    assert re.search(r"running, attempt 1 of 1 .* 1\.\d s", live)
+    assert 2 <= len(set(re.findall(r"running, attempt 1 of 1 [^\r]*? (\d\.\d) s", live)))
     assert 1 == live.count("\n")  # rich's own last one, which is taken back
     assert remains.startswith(f"{drawing}: Redrawn sketch")
     assert [1, 1] == [terminal.text.count(HIDE), terminal.text.count(SHOW)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,8 @@ from rubydraw.message import JobMessage
 
 from cli.main import app
 from tests.cli.conftest import Cli, Ended
-from tests.servers import WAIT_S, free_port
+from tests.redis_proxy import RedisProxy
+from tests.servers import WAIT_S, Server, free_port
 from tests.sketches import HOUR_MS, TRACEPARENT, job, now_ms, sketch
 from tests.stand_ins import DEAD_LETTER_TOPIC, TOPIC, PubsubStandIn
 
@@ -242,14 +243,28 @@ async def test_replay_wants_ids_or_all(operator: Operator, arguments: tuple[str,
         await operator.run("replay", *arguments)
 
 
+@pytest.fixture
+def redis_proxy(valkey: Server) -> Iterator[RedisProxy]:
+    """A way to Redis that goes wrong as a test wants."""
+    proxy = RedisProxy(valkey.port)
+    with proxy.listening():
+        yield proxy
+
+
 async def test_killed_replay_of_many_loses_no_letter(
-    operator: Operator, letters: Letters, pubsub_stand_in: PubsubStandIn, environment: dict[str, str]
+    operator: Operator,
+    letters: Letters,
+    pubsub_stand_in: PubsubStandIn,
+    environment: dict[str, str],
+    redis_proxy: RedisProxy,
 ) -> None:
     """What it had handed over is queued, the rest comes back after the ack deadline, and a second run does that."""
     await letters.expire_after(1)
     jobs = [job(created_at_ms=now_ms() - 48 * HOUR_MS) for _ in range(60)]
     await asyncio.gather(*(letters.put(each.data(), each.attributes() | GIVEN_UP) for each in jobs))
-    killed = Cli(**environment).start("dead-letters", "replay", "--all")
+    redis_proxy.fail("delay", "replay", times=30, seconds=0)
+    redis_proxy.fail("hold", "replay", times=1000)  # so that it never comes to its end
+    killed = Cli(**environment | {"REDIS_URL": redis_proxy.url}).start("dead-letters", "replay", "--all")
     handed_over: list[str] = []
     async with asyncio.timeout(WAIT_S):
         while len(handed_over) < 20:

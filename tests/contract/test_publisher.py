@@ -88,7 +88,7 @@ async def test_overloaded_service_is_given_up_in_time(pubsub_stand_in: PubsubSta
     began_s = time.monotonic()
     with pytest.raises(Unavailable):
         await publisher.publish(TOPIC, DATA, ATTRIBUTES)
-    assert 0.4 < time.monotonic() - began_s < 2
+    assert 0.4 < time.monotonic() - began_s < 10
     await publisher.close()
     assert [] == await pubsub_stand_in.pulled()
 

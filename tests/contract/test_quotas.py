@@ -65,16 +65,16 @@ async def test_a_caller_is_told_how_it_stands(store: Store) -> None:
     quotas = Quotas(store, requests_per_minute=3)
     charge = quotas.charge(ADA)
     await charge.enter()
-    assert Quota(3, 2, 61) == charge.quota
+    assert charge.quota in (Quota(3, 2, 61), Quota(3, 2, 60))  # the next slice may have begun
     for _ in range(2):
         await charge.whole()  # the rest of the same request, once
-    assert Quota(3, 2, 61) == charge.quota
+    assert charge.quota in (Quota(3, 2, 61), Quota(3, 2, 60))  # the next slice may have begun
     for _ in range(2):
         await quotas.charge(ADA).whole()
     charge = quotas.charge(ADA)
     with pytest.raises(RateLimited) as limited:
         await charge.enter()
-    assert Quota(3, 0, 61) == charge.quota
+    assert charge.quota in (Quota(3, 0, 61), Quota(3, 0, 60))
     assert 59 < (limited.value.retry_after_s or 0) <= 60.6
 
 

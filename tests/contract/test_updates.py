@@ -68,7 +68,7 @@ async def connections(raw: redis.asyncio.Redis) -> list[dict[str, str]]:
     return found
 
 
-async def hears(viewer: Viewer, *, within_s: float = 2) -> bool:
+async def hears(viewer: Viewer, *, within_s: float = 20) -> bool:
     try:
         async with asyncio.timeout(within_s):
             await viewer.news()

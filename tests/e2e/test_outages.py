@@ -12,7 +12,7 @@ from tests.e2e.redis_server import RedisServer
 from tests.e2e.sketch_client import SKETCH, SketchClient, client_of
 
 REDIS_MAY_COST_S = 2.0
-SLACK_S = 1.5
+SLACK_S = 8
 """These machines are slow at times; what is tested is that nothing waits for a time-out of tens of seconds."""
 
 
@@ -113,7 +113,7 @@ async def test_an_overloaded_gemini_is_left_alone_and_costs_no_job_an_attempt(
 ) -> None:
     """During the cooldown nobody calls, hits are served, and the jobs wait and end well with their first attempt."""
     await client.improve(variant=9)
-    await client.faults({"kind": "status", "status": status, "retry_after_s": 3, "times": 2})
+    await client.faults({"kind": "status", "status": status, "retry_after_s": 6, "times": 2})
     first = await client.improve()
     assert first["problem"]["code"] == "PROVIDER_OVERLOADED"
     assert first["problem"]["retryAfterSeconds"] > 0

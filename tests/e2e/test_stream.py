@@ -206,7 +206,7 @@ async def test_streams_end_without_completing_when_their_instance_is_stopped(
         pids = terminate(fleet, "graphql")
         began = time.monotonic()
         assert ["end"] == await events.until("complete")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5  # and not after the grace of 6 s
     async with stream_of(client.endpoints[1], request_id) as events:
         assert ["running"] == await events.until("running")
         assert await ended(pids) < PLATFORM_KILLS_AFTER_S
@@ -277,8 +277,11 @@ async def test_a_status_says_when_to_ask_again_once_something_is_known(client: S
         assert (None, None) == (first["etaMs"], first["pollAfterMs"])
         await client.release()
         await events.until("complete")
+    await client.faults({"kind": "hold"})
     async with stream_of(client.endpoints[0], await client.submit(variant=1)) as events:
-        await events.until("complete")
+        await events.until("running")
         assert events.heard[0][1]["data"]["improveSketchStatus"]["pollAfterMs"] >= 500
+        await client.release()
+        await events.until("complete")
         last = events.heard[-2][1]["data"]["improveSketchStatus"]
         assert (None, None) == (last["etaMs"], last["pollAfterMs"])

@@ -47,7 +47,11 @@ async def test_refreshes_at_once_share_exactly_one_call(service: SketchService, 
 
 
 async def test_refreshes_on_two_instances_share_exactly_one_call(
-    service: SketchService, environment: dict[str, str], http: httpx2.AsyncClient, gemini_stand_in: GeminiStandIn
+    service: SketchService,
+    environment: dict[str, str],
+    http: httpx2.AsyncClient,
+    gemini_stand_in: GeminiStandIn,
+    raw: redis.asyncio.Redis,
 ) -> None:
     """Whoever waits for another instance is told what that one draws, and never the old drawing."""
     old = (await service.improve())["result"]["provenance"]["createdAt"]
@@ -55,13 +59,22 @@ async def test_refreshes_on_two_instances_share_exactly_one_call(
         both = (service, SketchService(http, server.url))
         assert "HIT" == shown(await both[1].improve())[0]  # its first request is slow enough to come too late
         await gemini_stand_in.fail("hold")
+        tried = await tries_of_a_flight(raw)
         asked = [asyncio.create_task(each.improve(cache="REFRESH")) for each in both]
         await gemini_stand_in.until_waiting(1)
+        async with asyncio.timeout(servers.WAIT_S):
+            while await tries_of_a_flight(raw) < tried + 2:  # the leader's, and one of who follows
+                await asyncio.sleep(servers.POLL_S)
         await gemini_stand_in.release()
         payloads = await asyncio.gather(*asked)
     assert ["COALESCED", "MISS"] == sorted(shown(payload)[0] for payload in payloads)
     assert old not in {payload["result"]["provenance"]["createdAt"] for payload in payloads}
     assert 2 == await gemini_stand_in.calls()
+
+
+async def tries_of_a_flight(raw: redis.asyncio.Redis) -> int:
+    """How often somebody has tried to take a flight since Valkey was started."""
+    return int((await raw.info("commandstats")).get("cmdstat_set", {"calls": 0})["calls"])
 
 
 async def test_only_is_never_drawn(service: SketchService, gemini_stand_in: GeminiStandIn) -> None:

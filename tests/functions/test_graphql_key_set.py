@@ -47,11 +47,11 @@ def keys(issuer: Issuer, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> KeySe
 
 @pytest.fixture
 def breaks(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Give the key server a fault, or none. It is given up soon only while it has one: a good one may be slow here."""
+    """Give the key server a fault, or none. It is given up soon only where it has to be: any other may be slow here."""
 
     def breaks(fault: str) -> None:
         issuer.fault = fault
-        monkeypatch.setattr(key_set, "FETCH_S", 0.4 if fault else WAIT_S)
+        monkeypatch.setattr(key_set, "FETCH_S", 0.4 if fault in ("hang", "drip") else WAIT_S)
 
     return breaks
 
@@ -117,7 +117,7 @@ async def test_without_any_key_the_caller_may_come_again(
     assert FIRST_AGAIN_S == refused.value.retry_after_s
     with pytest.raises(Unavailable):
         await keys.find("rsa")
-    assert 1 == issuer.fetches
+    assert issuer.fetches <= 1  # one that hangs may have been given up before it arrived
     breaks("")
     clock.now_s += FIRST_AGAIN_S
     assert await known(keys, "rsa")

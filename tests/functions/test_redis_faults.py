@@ -83,7 +83,7 @@ async def test_flight_lost_in_mid_call_costs_one_call_more(
     service: SketchService, far_service: SketchService, gemini_stand_in: GeminiStandIn, raw: redis.asyncio.Redis
 ) -> None:
     """Two instances ask, since neither could know of the other; neither lets go of the other's flight."""
-    await gemini_stand_in.fail("slow", seconds=1)
+    await gemini_stand_in.fail("slow", seconds=4)
     await gemini_stand_in.fail("hold")
     first = asyncio.create_task(service.improve())
     await gemini_stand_in.until_called(1)
