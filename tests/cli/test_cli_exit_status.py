@@ -60,6 +60,14 @@ def test_unreadable_sketch_is_refused(cli: Cli, tmp_path: Path, drawing: Path) -
     assert not drawing.exists()
 
 
+def test_missing_sketch_is_blamed_though_the_drawing_exists(cli: Cli, tmp_path: Path, drawing: Path) -> None:
+    """2: the file that is there is fit to be written over, and left as it is."""
+    drawing.write_bytes(b"of before")
+    ended = cli.run("improve", tmp_path / "none.png", "-o", drawing)
+    assert [2, f"{tmp_path}/none.png cannot be read: no such file or directory."] == [ended.status, ended.sentence]
+    assert b"of before" == drawing.read_bytes()
+
+
 @pytest.mark.parametrize("way", [(), ("--watch",)])
 def test_refused_content(cli: Cli, service: Service, sketch: Path, drawing: Path, way: tuple[str, ...]) -> None:
     """1: now or in the background."""
