@@ -17,18 +17,25 @@ from cli.report import Report
 
 
 def show(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
-    """Say what this UTC day has cost so far; raise Failure where that cannot be read."""
+    """
+    Say what this UTC day has cost so far, beside the ceilings that this environment names; the functions' may differ.
+
+    Raises Failure where that cannot be read.
+    """
     settings = read(environment, "REDIS_URL")
     try:
         spent = asyncio.run(_spent(settings))
     except StoreUnavailable:
         raise Failure(Exit.TRY_AGAIN, "Redis does not answer, or does not accept user and password.") from None
-    calls, dollars = settings.daily_calls, settings.daily_dollars
-    report.knows(calls=spent.calls, dollars=spent.dollars, dailyCalls=calls, dailyDollars=dollars)
-    return report.end(
-        Text(f"calls    {spent.calls} of {'unlimited' if calls is None else calls}"),
-        Text(f"dollars  {spent.dollars:.2f} of {'unlimited' if dollars is None else f'{dollars:.2f}'}"),
-    )
+    report.knows(calls=spent.calls, dollars=spent.dollars)
+    calls, dollars = f"calls    {spent.calls}", f"dollars  {spent.dollars:.2f}"
+    if environment.get("DAILY_CALLS"):
+        report.knows(dailyCalls=settings.daily_calls)
+        calls += f" of {'unlimited' if settings.daily_calls is None else settings.daily_calls}"
+    if environment.get("DAILY_DOLLARS"):
+        report.knows(dailyDollars=settings.daily_dollars)
+        dollars += f" of {'unlimited' if settings.daily_dollars is None else f'{settings.daily_dollars:.2f}'}"
+    return report.end(Text(calls), Text(dollars))
 
 
 async def _spent(settings: Settings) -> budget.Spent:

@@ -29,5 +29,14 @@ async def test_what_cannot_be_read_is_one_sentence(environment: dict[str, str]) 
 
 
 async def test_an_address_is_all_it_needs(redis_url: str, raw: redis.asyncio.Redis) -> None:
-    """Whoever asks what was spent needs no key of Gemini's."""
-    assert 0 == Cli(REDIS_URL=redis_url).run("budget").status
+    """Whoever asks what was spent needs no key of Gemini's; ceilings that nobody named here are not told."""
+    cli = Cli(REDIS_URL=redis_url)
+    for empty in ({}, {"DAILY_CALLS": "", "DAILY_DOLLARS": ""}):
+        ended = cli.run("budget", **empty)
+        assert [0, "calls    0\ndollars  0.00\n"] == [ended.status, ended.out]
+        assert {"exitStatus": 0, "calls": 0, "dollars": 0.0} == cli.run("budget", "--json", **empty).json
+    ended = cli.run("budget", DAILY_DOLLARS="7.5")
+    assert "calls    0\ndollars  0.00 of 7.50\n" == ended.out
+    assert {"exitStatus": 0, "calls": 0, "dollars": 0.0, "dailyCalls": None} == cli.run(
+        "budget", "--json", DAILY_CALLS="unlimited"
+    ).json
