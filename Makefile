@@ -18,8 +18,8 @@ help: ## list the commands
 run: $(VENV)/ready ## start everything on this machine: PORT=8080 INSTANCES=1 PUBSUB=google
 	@exec $(BIN)/python -m emulator
 
-improve: $(VENV)/ready ## improve one sketch on a running endpoint: FILE=sketch.png OUT=drawing.png
-	@$(BIN)/python -m cli improve "$(FILE)" --output "$(OUT)" --watch $(ARGS)
+improve: $(VENV)/ready ## improve one sketch on a running endpoint: FILE=sketch.png OUT=drawing.png PORT=8080
+	@$(BIN)/python -m cli improve "$(FILE)" --output "$(OUT)" --watch $(if $(PORT),--endpoint http://127.0.0.1:$(PORT)/graphql) $(ARGS)
 
 test: $(VENV)/ready ## run the tests; WITH="node browser terraform bundle google_pubsub chaos" adds groups that need more
 	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile --with="$(WITH)" $(ARGS)

@@ -21,7 +21,7 @@ _CEILINGS = ("DAILY_CALLS", "DAILY_DOLLARS", "PRINCIPAL_DAILY_CALLS", "PRINCIPAL
 _SETTINGS = (
     *("GEMINI_MODEL", "GEMINI_TIMEOUT_S", "SYNC_DEADLINE_S", "WORK_DEADLINE_S", "PUBLISH_TIMEOUT_S"),
     *("LEASE_MS", "HEARTBEAT_MS", "MAX_ATTEMPTS", "JOB_MAX_AGE_S", "MAX_PNG_BYTES", "MAX_IN_FLIGHT"),
-    *("LOCAL_ALLOWANCE_PER_MINUTE", "CORS_ORIGINS", "INTROSPECTION", "LOG_LEVEL", "PUBLIC_URL"),
+    *("LOCAL_ALLOWANCE_PER_MINUTE", "INTROSPECTION", "LOG_LEVEL", "PUBLIC_URL"),
     *("CALL_DOLLARS", "INPUT_DOLLARS_PER_MILLION", "OUTPUT_DOLLARS_PER_MILLION", "TRUSTED_PROXIES"),
     *_LIMITS,
     *_CEILINGS,
@@ -57,7 +57,7 @@ def layout(shell: Shell) -> list[Part]:
     environment = (
         _machine(shell)
         | dict.fromkeys(unlimited, "unlimited")
-        | {"CORS_ORIGINS": _origins(3000, 5173, pad), "INTROSPECTION": "true", "LOG_LEVEL": "INFO", "ACCESS": "off"}
+        | {"CORS_ORIGINS": _callers(shell, pad), "INTROSPECTION": "true", "LOG_LEVEL": "INFO", "ACCESS": "off"}
         | {name: shell[name] for name in (*_SETTINGS, *(_ARCHIVE if shell.get("ARCHIVE_URL") else ())) if name in shell}
         | {name: value for _, settings in placed for name, value in settings.items()}
     )
@@ -183,6 +183,11 @@ def _number(shell: Shell, name: str, default: int, most: int) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
         raise CannotStart(f"{name} must be a number from 1 to {most}, not {text!r}")
     return int(text)
+
+
+def _callers(shell: Shell, pad: int) -> str:
+    """The origins that the shell names, or those of the usual development servers, and the sketch pad's anyhow."""
+    return f"{shell.get('CORS_ORIGINS') or _origins(3000, 5173)},{_origins(pad)}"
 
 
 def _origins(*ports: int) -> str:

@@ -73,6 +73,21 @@ def test_front_ends_of_this_machine_may_call() -> None:
     assert {f"{host}:{p}" for host in hosts for p in (3000, 5173, port + 1)} == set(origins)
 
 
+@pytest.mark.parametrize("named", ["https://draw.example", "https://draw.example,http://localhost:4200"])
+def test_named_origins_take_the_place_of_all_but_the_pads(named: str) -> None:
+    """Those of the shell's, as they stand, and then the sketch pad, which would otherwise be cut off."""
+    port = free_port()
+    origins = laid_out(PORT=str(port), CORS_ORIGINS=named)["graphql"].environment["CORS_ORIGINS"]
+    assert f"{named},http://localhost:{port + 1},http://127.0.0.1:{port + 1}" == origins
+
+
+def test_empty_list_of_origins_is_none() -> None:
+    """As everywhere, an empty variable means the default."""
+    port = str(free_port())
+    unsaid, empty = (laid_out(PORT=port, **shell)["graphql"].environment for shell in ({}, {"CORS_ORIGINS": ""}))
+    assert unsaid["CORS_ORIGINS"] == empty["CORS_ORIGINS"]
+
+
 def test_settings_pass_and_addresses_do_not() -> None:
     """A setting of the shell's reaches the functions under its own name, unless it says where to connect."""
     parts = laid_out(LEASE_MS="600", LOG_LEVEL="DEBUG", PUBSUB_URL="http://elsewhere", GEMINI_BASE_URL="http://x")
