@@ -78,6 +78,8 @@ def _decoded(png_base64: str, max_png_bytes: int) -> bytes:
     text = png_base64.strip()
     if text[: len(_DATA_URL)].lower() == _DATA_URL:
         text = text[len(_DATA_URL) :]
+    elif text[:5].lower() == "data:":
+        raise BadSketch("pngBase64 is a data URL of something else; data:image/png;base64, or base64 alone is needed.")
     if not text:
         raise BadSketch("pngBase64 is empty; a PNG in base64 is needed.")
     # Twice the limit leaves room for line breaks; beyond it nothing is decoded at all.

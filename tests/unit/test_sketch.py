@@ -72,9 +72,6 @@ def test_one_picture_is_one_sketch_however_its_base64_is_written(written: str) -
         B64 + "=",
         B64 + "AAAA=",
         B64.replace("+", "-").replace("/", "_") + "-_-_",
-        f"data:image/jpeg;base64,{B64}",
-        f"data:image/png,{B64}",
-        f"data:text/plain;base64,{B64}",
         B64[:8] + "\0" + B64[8:],
         B64[:8] + "é" + B64[8:],
         B64[:8] + "\ud800" + B64[8:],
@@ -87,6 +84,13 @@ def test_one_picture_is_one_sketch_however_its_base64_is_written(written: str) -
 def test_what_is_not_strict_base64_is_refused(written: str) -> None:
     """Other alphabets, padding, URLs and paths are not base64."""
     assert refusal(png_base64=written).startswith("pngBase64 is not ")
+
+
+@pytest.mark.parametrize("kind", ["data:image/jpeg;base64,", "data:image/png,", "DATA:text/plain;base64,", "data:,"])
+def test_a_data_url_of_something_else_is_told_so(kind: str) -> None:
+    """As a canvas writes it in another format, or when it is empty."""
+    told = "pngBase64 is a data URL of something else; data:image/png;base64, or base64 alone is needed."
+    assert told == refusal(png_base64=kind + B64)
 
 
 @pytest.mark.parametrize("written", ["", "   \n", "data:image/png;base64,", "data:image/png;base64,  "])
