@@ -16,6 +16,7 @@ locals {
       "storage.googleapis.com",
     ],
     var.gemini.mode == "api" ? [] : ["aiplatform.googleapis.com"],
+    length(var.alert_emails) == 0 ? [] : ["logging.googleapis.com", "monitoring.googleapis.com"],
   )
 }
 

@@ -26,6 +26,17 @@ variable "access" {
   }
 }
 
+variable "alert_emails" {
+  description = "Addresses that are written to when something breaks, the day's budget is used up, or jobs wait: alerts.tf. None: no alerts."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for email in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+$", email))])
+    error_message = "alert_emails allows addresses such as team@example.com."
+  }
+}
+
 variable "allow_unauthenticated_spending" {
   description = "Must say \"yes, anyone may spend our money\" where access.mode is off and graphql_invokers lets everybody in."
   type        = string

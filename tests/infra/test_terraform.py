@@ -13,7 +13,8 @@ import hcl2
 import pytest
 from rubydraw.graphql_settings import GraphqlSettings
 
-MODULE = Path(__file__).resolve().parents[2] / "infra" / "terraform"
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "infra" / "terraform"
 FILES = sorted([*MODULE.glob("*.tf"), *MODULE.rglob("*.hcl"), *MODULE.glob("*.example")])
 SETTINGS = {field.name.upper(): field for field in fields(GraphqlSettings)}
 SETTLE_S = 20
@@ -101,6 +102,17 @@ def test_the_refused_setting_is_told_all_that_are_allowed() -> None:
     """The sentence of the validation lists what its condition lists."""
     allowed, sentence = overridable()
     assert allowed == set(re.findall(r"\b[A-Z_]{5,}\b", sentence))
+
+
+def test_alerts_name_what_the_code_logs() -> None:
+    """Each message in a filter is one that a function writes, with the field that is asked for, and has its advice."""
+    filters = "".join(local("alerts.tf", "alerts").values())
+    code = "".join(path.read_text() for folder in ("shared", "functions") for path in (ROOT / folder).rglob("*.py"))
+    messages = set(re.findall(r'"([a-z]+\.[a-z_]+)\\?"', filters))
+    assert 5 == len(messages)
+    assert [] == [message for message in messages if f'logs.warning("{message}"' not in code]
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    assert [] == [message for message in messages if f"`{message}`" not in operations]
 
 
 def test_each_time_fits_into_the_next() -> None:

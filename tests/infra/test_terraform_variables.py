@@ -22,6 +22,7 @@ REFUSED = [
         {"jwt": {"audience": "a", "issuer": "i", "jwks_url": "http://keys.example"}},
         "access.jwt needs an audience",
     ),
+    ("alert_emails", ["team at example.com"], "alert_emails allows addresses such as"),
     ("api_keys", "a-key", "api_keys allows a JSON list of keys"),
     ("api_keys", '{"name": "web"}', "api_keys allows a JSON list of keys"),
     ("archive", {"keep_days": -1}, "archive.keep_days allows whole days"),
@@ -59,6 +60,7 @@ REFUSED = [
 
 ACCEPTED = {
     "access": {"jwt": {"audience": "a", "issuer": "i", "jwks_url": "https://keys.example"}, "mode": "off"},
+    "alert_emails": ["team@example.com"],
     "allow_unauthenticated_spending": "yes, anyone may spend our money",
     "api_keys": '[{"name": "web", "sha256": "0"}]',
     "background_enabled": False,

@@ -165,3 +165,12 @@ run "roles_are_few_and_on_resources" {
     error_message = "On the project, only the build has grants: logs, and the sources of Cloud Functions."
   }
 }
+
+run "nobody_is_woken_without_an_address" {
+  command = plan
+
+  assert {
+    condition     = length(google_monitoring_alert_policy.event) + length(google_monitoring_alert_policy.waiting_jobs) + length(google_monitoring_notification_channel.email) == 0
+    error_message = "There is nobody to write to."
+  }
+}

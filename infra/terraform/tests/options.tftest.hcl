@@ -284,3 +284,24 @@ run "memory_bounds_the_calls_in_flight" {
     error_message = "An instance takes as many calls as fit into its memory, and at most a thousand."
   }
 }
+
+run "operators_are_woken_where_they_say_how" {
+  command = plan
+
+  variables {
+    alert_emails = ["one@example.com", "two@example.com"]
+  }
+
+  assert {
+    condition     = [for channel in google_monitoring_notification_channel.email : channel.labels["email_address"]] == ["one@example.com", "two@example.com"]
+    error_message = "Each address is written to."
+  }
+  assert {
+    condition     = keys(google_monitoring_alert_policy.event) == ["budget", "errors", "misconfigured", "redis"] && length(google_monitoring_alert_policy.waiting_jobs) == 1
+    error_message = "About each kind of event, and about jobs that wait."
+  }
+  assert {
+    condition     = alltrue([for policy in google_monitoring_alert_policy.event : startswith(policy.conditions[0].condition_matched_log[0].filter, "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(\"improve-sketch-graphql\" OR \"improve-sketch-worker\") AND ")])
+    error_message = "Only what the two functions log counts."
+  }
+}
