@@ -89,13 +89,13 @@ class Gemini:
         from rubydraw.metadata import Metadata, read_metadata  # as the SDK, which a hit does not pay for
 
         client = await self.load()
-        from rubydraw import upload  # by now it is loaded, and with it the HTTP client
+        from rubydraw import gemini_body  # by now it is loaded, and with it the HTTP client
 
         began = self._clock()
         try:
             async with asyncio.timeout(timeout_s):
-                with upload.sent(sketch.png, prompt.user_text(sketch)):
-                    contents: Any = [{"role": "user", "parts": [{"text": upload.PLACEHOLDER}]}]
+                with gemini_body.sent(sketch.png, prompt.user_text(sketch)):
+                    contents: Any = [{"role": "user", "parts": [{"text": gemini_body.PLACEHOLDER}]}]
                     response = await client.aio.models.generate_content(model=self.model, contents=contents)
         except Exception as error:
             raise ours(error, self._clock() - began) from None

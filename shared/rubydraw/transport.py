@@ -7,7 +7,7 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from rubydraw import upload
+from rubydraw import gemini_body
 from rubydraw.network import Network
 
 KEPT_S = 5.0
@@ -34,7 +34,7 @@ class HttpClient(httpx2.AsyncClient):
     ) -> httpx2.Response:
         """Send a request, with the sketch in place of its placeholder, and return the whole answer."""
         times = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)}
-        fields, carried = [*headers.items()], upload.in_place(content)
+        fields, carried = [*headers.items()], gemini_body.in_place(content)
         if carried:
             fields.append(("content-length", str(carried.length_bytes)))
         body: Any = carried or content

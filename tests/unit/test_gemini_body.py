@@ -8,7 +8,7 @@ import pybase64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rubydraw.upload import PIECE_BYTES, PLACEHOLDER, in_place, sent
+from rubydraw.gemini_body import PIECE_BYTES, PLACEHOLDER, in_place, sent
 
 
 def part(png: bytes) -> dict[str, object]:
