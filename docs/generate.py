@@ -114,9 +114,9 @@ def limits() -> dict[str, str]:
     endpoint = ROOT / "functions" / "graphql"
     if str(endpoint) not in sys.path:
         sys.path.append(str(endpoint))  # last, as functions-framework does
-    access, complexity, cors, documents, key_set, parameters, resolvers, sse, tokens = map(
+    access, complexity, cors, documents, key_set, parameters, readers, resolvers, sse, tokens = map(
         importlib.import_module,
-        ("access", "complexity", "cors", "documents", "key_set", "parameters", "resolvers", "sse", "tokens"),
+        ("access", "complexity", "cors", "documents", "key_set", "parameters", "readers", "resolvers", "sse", "tokens"),
     )
     return {
         "credential": f"{access.MAX_CREDENTIAL_CHARS:,}",
@@ -127,7 +127,7 @@ def limits() -> dict[str, str]:
         "cors_exposed": cors.EXPOSED,
         "failures": str(quotas.FAILURES),
         "body": _bytes(parameters.MAX_BODY_BYTES),
-        "body_s": f"{parameters.BODY_S:.0f}",
+        "body_s": f"{readers.BODY_S:.0f}",
         "document": _bytes(documents.MAX_DOCUMENT_BYTES),
         "literal": f"{documents.MAX_LITERAL_CHARACTERS:,} characters",
         "tokens": f"{documents.MAX_TOKENS:,}",

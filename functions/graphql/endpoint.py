@@ -15,6 +15,7 @@ from graphql import GraphQLFormattedError, GraphQLSchema, OperationType
 from incoming import Incoming
 from negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, answer_type
 from parameters import BadRequest, Parameters, from_body, from_query_string
+from readers import BODY_S, Readers
 from rubydraw.errors import SketchError, Unavailable
 from rubydraw.principal import Principal
 from splicing import Pieces, PiecesResponse, encoded
@@ -51,6 +52,7 @@ class Endpoint:
         self._cors = Cors(cors_origins)
         self._principal, self._context = principal, context
         self._on_fault = on_fault
+        self._readers = Readers()
 
     async def __call__(self, incoming: Incoming) -> Response:
         """Answer any request: a fault of the client's is a 4xx or a GraphQL error, none of ours is shown."""
@@ -85,7 +87,7 @@ class Endpoint:
         media_type = answer_type(incoming.header(b"accept"))
         if media_type is None:
             raise BadRequest(406, f"The endpoint answers {GRAPHQL_RESPONSE}, {JSON} and {EVENT_STREAM}.")
-        parameters = await from_body(incoming) if incoming.method == "POST" else from_query_string(incoming)
+        parameters = await self._posted(incoming) if incoming.method == "POST" else from_query_string(incoming)
         outcome = await self._run(incoming, principal, parameters, streams=media_type == EVENT_STREAM)
         if media_type == EVENT_STREAM:
             bodies = _bodies(outcome) if isinstance(outcome, tuple | list) else outcome
@@ -94,6 +96,13 @@ class Endpoint:
             return _response(incoming, 200, outcome, media_type)
         status = 400 if media_type == GRAPHQL_RESPONSE else 200
         return _response(incoming, status, (orjson.dumps({"errors": outcome}),), media_type)
+
+    async def _posted(self, incoming: Incoming) -> Parameters:
+        try:
+            with self._readers:
+                return await from_body(incoming)
+        except TimeoutError:
+            raise BadRequest(408, f"The body was not here after {BODY_S:.0f} s.", {"connection": "close"}) from None
 
     async def _run(self, incoming: Incoming, principal: Principal, parameters: Parameters, *, streams: bool) -> Outcome:
         """Answer the body of an operation that was executed, or the bodies of a subscription, or why it is neither."""

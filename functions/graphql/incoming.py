@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
-
-BODY_S = 30.0
-"""For a body to come whole: until then it takes up the room of all others. A sketch of 1 MB needs 0.4 Mbit/s."""
 
 
 class Incoming:
@@ -40,21 +35,16 @@ class Incoming:
         return None if value is None else value.decode("latin-1")
 
     async def body(self, max_bytes: int) -> bytes | None:
-        """
-        Return the body, or None at the first byte too many.
-
-        Raises ClientDisconnect when the client leaves, and TimeoutError when it takes too long.
-        """
+        """Return the body, or None at the first byte too many; raise ClientDisconnect when the client leaves."""
         chunks: list[bytes] = []
         size_bytes, more = 0, True
-        async with asyncio.timeout(BODY_S):
-            while more:
-                message = await self._receive()
-                if message["type"] != "http.request":
-                    raise ClientDisconnect
-                chunk, more = message.get("body", b""), message.get("more_body", False)
-                size_bytes += len(chunk)
-                if size_bytes > max_bytes:
-                    return None
-                chunks.append(chunk)
+        while more:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                raise ClientDisconnect
+            chunk, more = message.get("body", b""), message.get("more_body", False)
+            size_bytes += len(chunk)
+            if size_bytes > max_bytes:
+                return None
+            chunks.append(chunk)
         return b"".join(chunks)

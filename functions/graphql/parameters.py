@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
-from incoming import BODY_S, Incoming
+from incoming import Incoming
 from negotiation import is_json
 from starlette.datastructures import QueryParams
 
@@ -62,10 +62,7 @@ async def _body(incoming: Incoming) -> bytes:
     """Return the body; one that says that it is too large is not read at all."""
     announced = incoming.header(b"content-length") or ""
     if not (announced.isdecimal() and int(announced) > MAX_BODY_BYTES):
-        try:
-            body = await incoming.body(MAX_BODY_BYTES)
-        except TimeoutError:
-            raise BadRequest(408, f"The body was not here after {BODY_S:.0f} s.", {"connection": "close"}) from None
+        body = await incoming.body(MAX_BODY_BYTES)
         if body is not None:
             return body
     raise BadRequest(413, f"The body is larger than {MAX_BODY_BYTES // 1024**2} MiB.", {"connection": "close"})

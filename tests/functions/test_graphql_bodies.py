@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 
-from tests.functions.tiny_graphql import IMPROVE, TinyService, incoming, served
+from tests.functions.tiny_graphql import IMPROVE, TinyService, readers, served
 
 MIB = 1024 * 1024
 CHUNK = b"10000\r\n" + b" " * 65_536 + b"\r\n"
@@ -53,16 +53,18 @@ def test_a_streamed_body_is_refused_at_the_first_byte_too_many(port: int) -> Non
         assert b"HTTP/1.1 413" == connection.recv(12)
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes up the room of others, whether nothing comes at all or a little now and then."""
-    monkeypatch.setattr(incoming, "BODY_S", 0.3)
-    for sent in (b"", b'{"query":'):
-        with opened(port, f"content-length: {11 * MIB}") as connection:
-            connection.sendall(sent)
-            answer = b"".join(iter(lambda: connection.recv(65_536), b""))
-            assert answer.startswith(b"HTTP/1.1 408")
-            assert b"connection: close" in answer.lower()
-            assert b"The body was not here after 30 s." in answer
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes up the room of others, whether nothing comes at all or only its beginning; the next one is served."""
+    monkeypatch.setattr(readers, "BODY_S", 0.3)
+    with served(TinyService()) as port:
+        for sent in (b"", b'{"query":'):
+            with opened(port, f"content-length: {11 * MIB}") as connection:
+                connection.sendall(sent)
+                answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+                assert answer.startswith(b"HTTP/1.1 408")
+                assert b"connection: close" in answer.lower()
+                assert b"The body was not here after 30 s." in answer
+        assert 200 == httpx2.post(f"http://127.0.0.1:{port}/", json={"query": "{ __typename }"}).status_code
 
 
 def test_a_body_just_below_the_limit_is_read(port: int) -> None:

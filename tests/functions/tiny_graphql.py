@@ -26,8 +26,8 @@ import access as access  # noqa: E402 - on the path since the line above; for te
 import coercion as coercion  # noqa: E402
 import documents as documents  # noqa: E402
 import execution as execution  # noqa: E402
-import incoming as incoming  # noqa: E402
 import key_set as key_set  # noqa: E402
+import readers as readers  # noqa: E402
 import sse as sse  # noqa: E402
 import tokens as tokens  # noqa: E402
 from endpoint import Endpoint  # noqa: E402
