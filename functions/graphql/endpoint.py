@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
@@ -98,11 +99,16 @@ class Endpoint:
         return _response(incoming, status, (orjson.dumps({"errors": outcome}),), media_type)
 
     async def _posted(self, incoming: Incoming) -> Parameters:
+        task = self._readers.begin()
         try:
-            with self._readers:
-                return await from_body(incoming)
-        except TimeoutError:
-            raise BadRequest(408, f"The body was not here after {BODY_S:.0f} s.", {"connection": "close"}) from None
+            return await from_body(incoming)
+        except asyncio.CancelledError:
+            if self._readers.gave_up(task):
+                told = f"The body was not here after {BODY_S:.0f} s."
+                raise BadRequest(408, told, {"connection": "close"}) from None
+            raise
+        finally:
+            self._readers.end(task)
 
     async def _run(self, incoming: Incoming, principal: Principal, parameters: Parameters, *, streams: bool) -> Outcome:
         """Answer the body of an operation that was executed, or the bodies of a subscription, or why it is neither."""
