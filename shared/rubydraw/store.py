@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hiredis import ReplyError
@@ -24,15 +24,16 @@ COMMANDS_AT_ONCE = 32
 """Commands in progress per address: enough to keep Redis busy, few enough that a burst waits here, where
 no time-out runs, and not on its sockets."""
 
+_LUA = Path(__file__).parent / "lua"
+
 
 class Script:
     """A Lua script of ours, sent by its SHA-1 and whole only where Redis does not know it yet."""
 
     def __init__(self, *names: str, steps: Mapping[str, Script] | None = None) -> None:
         """Join the files `names` of `lua/`, in that order; `steps` stand before them as functions of KEYS and ARGV."""
-        folder = files("rubydraw") / "lua"
         before = (f"local function {name}(KEYS, ARGV)\n{step.text}end\n" for name, step in (steps or {}).items())
-        self.text: str = "".join((*before, *((folder / f"{name}.lua").read_text("utf-8") for name in names)))
+        self.text: str = "".join((*before, *((_LUA / f"{name}.lua").read_text("utf-8") for name in names)))
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
