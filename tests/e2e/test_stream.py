@@ -278,7 +278,9 @@ async def test_a_status_says_when_to_ask_again_once_something_is_known(client: S
         await client.release()
         await events.until("complete")
     await client.faults({"kind": "hold"})
-    async with stream_of(client.endpoints[0], await client.submit(variant=1)) as events:
+    another = await client.submit(variant=1)
+    await client.waiting(1)
+    async with stream_of(client.endpoints[0], another) as events:
         await events.until("running")
         assert events.heard[0][1]["data"]["improveSketchStatus"]["pollAfterMs"] >= 500
         await client.release()
