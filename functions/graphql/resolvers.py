@@ -146,7 +146,7 @@ def _unavailable(error: Unavailable | RateLimited) -> GraphQLError:
 
 
 async def _improve(submit: Submit, watch: Watch, info: Info, input: Words, settings: Settings, charge: Charge) -> Words:
-    charge.check()  # who is refused anyhow has nothing decoded
+    charge.check()  # before anything is decoded for who is refused anyhow
     if len(input.get("clientMutationId") or "") > MAX_CLIENT_MUTATION_ID_CHARS:
         raise BadSketch(f"clientMutationId has more than {MAX_CLIENT_MUTATION_ID_CHARS} characters.")
     incoming = _context(info).incoming

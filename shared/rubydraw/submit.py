@@ -65,7 +65,6 @@ class Submit:
         self, sketch: Sketch, charge: Charge, *, with_image: bool = True, cache: CacheUse = CacheUse.USE
     ) -> Improved:
         """Improve a sketch while the caller waits; `charge`: who that is, and what it may do."""
-        charge.check()
         began = self._clock()
         if cache is CacheUse.ONLY:
             improved = await self._kept.only(self._improve.digest(sketch), with_image=with_image, charge=charge)
@@ -100,7 +99,6 @@ class Submit:
         """
         if not self._topic:
             raise Misconfigured(NO_JOBS)
-        charge.check()
         request = Request(str(uuid.uuid4()))
         if idempotency_key is not None:
             request = await self._bound(_input_hash(sketch, cache), request.id, charge, idempotency_key)

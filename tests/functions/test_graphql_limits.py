@@ -146,6 +146,9 @@ async def test_no_more_requests_than_the_limit_pass_over_two_instances(
     assert 0 < int(headers["retry-after"]) <= 61
     assert f'"requests";q={REQUESTS};w=60' == headers["ratelimit-policy"]
     assert headers["ratelimit"].startswith('"requests";r=0;t=')
+    for picture in (base64.b64encode(png()).decode(), "no picture"):  # the second is not even decoded
+        refused = await services[0].improve(headers=of("192.0.2.3"), pngBase64=picture)
+        assert "RATE_LIMITED" == refused["problem"]["code"]
     assert (await services[0].improve(headers=of("192.0.2.4")))["result"]
     for client, told in (("192.0.2.3", "RATE_LIMITED"), ("192.0.2.4", "not_found")):
         headers = {"accept": "text/event-stream", **of(client)}
