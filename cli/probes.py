@@ -163,7 +163,7 @@ async def _gemini(settings: Settings) -> str:
     from google.genai.errors import APIError
 
     try:
-        await client.aio.models.get(model=settings.gemini_model)
+        await client.sdk.aio.models.get(model=settings.gemini_model)
     except APIError as error:
         raise Wrong(_refusal(error, settings)) from None
     except GoogleAuthError:

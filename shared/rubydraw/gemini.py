@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rubydraw import prompt
 from rubydraw.budget import Usage
 from rubydraw.drawing import Drawing
-from rubydraw.errors import BadAnswer, ContentRefused, Misconfigured, NoImage
+from rubydraw.errors import Misconfigured
 from rubydraw.gemini_failures import ours
 from rubydraw.picture import to_png
 from rubydraw.settings import Settings
@@ -19,27 +19,9 @@ from rubydraw.sketch import Sketch
 
 if TYPE_CHECKING:
     from google.genai import Client
-    from google.genai.types import GenerateContentResponse, Part
+    from google.genai.types import Content
 
     from rubydraw.transport import HttpClient
-
-REFUSING = frozenset(
-    [
-        "IMAGE_SAFETY",
-        "IMAGE_PROHIBITED_CONTENT",
-        "IMAGE_RECITATION",
-        "PROHIBITED_CONTENT",
-        "SAFETY",
-        "RECITATION",
-        "SPII",
-        "BLOCKLIST",
-        "JAILBREAK",
-        "MODEL_ARMOR",
-        "ESCALATION",
-        "PUP_LIMITED_DISABLED",
-    ]
-)
-"""Finish reasons that depend on the sketch alone; any other end without a picture may be tried again."""
 
 EVERY_REQUEST = {
     "systemInstruction": {"role": "user", "parts": [{"text": prompt.SYSTEM}]},
@@ -63,18 +45,18 @@ class Gemini:
         self.prompt_version = prompt.PROMPT_VERSION
         self._settings = settings
         self._clock = clock
-        self._client: asyncio.Task[_Clients] | None = None
+        self._client: asyncio.Task[_Client] | None = None
 
-    def warm(self) -> asyncio.Task[_Clients]:
+    def warm(self) -> asyncio.Task[_Client]:
         """Begin to import the SDK and make the client, unless that has been done."""
         if self._client is None or (self._client.done() and self._client.exception()):
-            self._client = asyncio.create_task(asyncio.to_thread(_clients, self._settings))
+            self._client = asyncio.create_task(asyncio.to_thread(_client, self._settings))
         return self._client
 
-    async def load(self) -> Client:
+    async def load(self) -> _Client:
         """Return the client; callers before the end of the import wait for the same one."""
         try:
-            return (await asyncio.shield(self.warm())).sdk
+            return await asyncio.shield(self.warm())
         except Exception:  # no ambient credentials, say: their text may name paths and accounts
             raise Misconfigured from None
 
@@ -86,23 +68,19 @@ class Gemini:
 
         `used` is told what an answer says that it has used, whatever else is in it.
         """
-        from rubydraw.metadata import Metadata, read_metadata  # as the SDK, which a hit does not pay for
+        from rubydraw.gemini_answer import read_answer  # as the SDK, which a hit does not pay for
+        from rubydraw.metadata import Metadata, read_metadata
 
         client = await self.load()
-        from rubydraw import gemini_body  # by now it is loaded, and with it the HTTP client
-
         began = self._clock()
         try:
             async with asyncio.timeout(timeout_s):
-                with gemini_body.sent(sketch.png, prompt.user_text(sketch)):
-                    contents: Any = [{"role": "user", "parts": [{"text": gemini_body.PLACEHOLDER}]}]
-                    response = await client.aio.models.generate_content(model=self.model, contents=contents)
+                answer = await client.answer(self.model, sketch)
         except Exception as error:
             raise ours(error, self._clock() - began) from None
         took_ms = round((self._clock() - began) * 1000)
-        if usage := _usage(response):
-            used(usage)
-        picture, text = _parts(response)
+        picture, text = read_answer(answer, used)
+        del answer  # while the picture is converted, it alone is held
         metadata = read_metadata(text)
         words = metadata or Metadata()
         return Drawing(
@@ -124,16 +102,25 @@ class Gemini:
             await self._client.result().http.aclose()
 
 
-class _Clients(NamedTuple):
-    """Google's client and the one that it sends with, which it does not close."""
+class _Client(NamedTuple):
+    """Google's client, the one that it sends with, which it does not close, and contents for the exchange to fill."""
 
     sdk: Client
     http: HttpClient
+    contents: Content
+
+    async def answer(self, model: str, sketch: Sketch) -> bytes:
+        """Return the body of an answer with status 200; raise whatever the SDK and what is below it raise."""
+        from rubydraw.gemini_exchange import exchanging
+
+        with exchanging(sketch.png, prompt.user_text(sketch)) as exchange:
+            await self.sdk.aio.models.generate_content(model=model, contents=self.contents)
+        return exchange.answer
 
 
-def _clients(settings: Settings) -> _Clients:
+def _client(settings: Settings) -> _Client:
     from google.genai import Client
-    from google.genai.types import HttpOptions
+    from google.genai.types import Content, HttpOptions
 
     from rubydraw.transport import HttpClient
 
@@ -153,41 +140,4 @@ def _clients(settings: Settings) -> _Clients:
             sdk = make(vertexai=True, api_key=settings.gemini_api_key)
         case _:
             sdk = make(vertexai=False, api_key=settings.gemini_api_key)
-    return _Clients(sdk, http)
-
-
-def _usage(response: GenerateContentResponse) -> Usage | None:
-    """Return what an answer has used; None where it does not say so, or not in numbers."""
-    counts = response.usage_metadata
-    try:
-        all_tokens, input_tokens = int(counts.total_token_count), int(counts.prompt_token_count or 0)  # type: ignore
-    except (AttributeError, TypeError, ValueError):
-        return None
-    return Usage(input_tokens, all_tokens - input_tokens) if all_tokens >= input_tokens >= 0 else None
-
-
-def _parts(response: GenerateContentResponse) -> tuple[bytes, str]:
-    """Return the picture that counts and the text beside it; raise ContentRefused, NoImage or BadAnswer."""
-    try:
-        if response.prompt_feedback and response.prompt_feedback.block_reason:
-            raise ContentRefused
-        candidate = response.candidates[0] if response.candidates else None
-        if candidate is None:
-            raise NoImage
-        if candidate.finish_reason and candidate.finish_reason.name in REFUSING:
-            raise ContentRefused
-        parts = (candidate.content and candidate.content.parts) or []
-    except (AttributeError, TypeError, KeyError):  # {"candidates": "nope"} passes for success in the SDK
-        raise BadAnswer from None
-    pictures = [part for part in parts if part.inline_data and part.inline_data.data]
-    if not pictures:
-        raise NoImage
-    text = "".join(part.text for part in parts if part.text and not part.thought)
-    return _final(pictures), text
-
-
-def _final(pictures: list[Part]) -> bytes:
-    """Return the last picture; those in thought parts are drafts and count only when there is no other."""
-    chosen = [part for part in pictures if not part.thought] or pictures
-    data = chosen[-1].inline_data and chosen[-1].inline_data.data
-    return data or b""
+    return _Client(sdk, http, Content(role="user", parts=[]))

@@ -13,14 +13,13 @@ from rubydraw import logs
 from rubydraw.errors import Misconfigured, SketchError, Unavailable
 
 if TYPE_CHECKING:
-    from httpcore2 import URL, AsyncConnectionPool
+    from httpcore2 import URL
+
+    from rubydraw.http_pool import HttpPool
 
 FIRST_PAUSE_S = 0.1
 ATTEMPT_TIMEOUT_S = 3.0
 PUBLISHES_AT_ONCE = 50
-_TIMEOUTS: dict[str, Any] = {
-    "timeout": dict.fromkeys(("connect", "read", "write", "pool"), ATTEMPT_TIMEOUT_S),
-}
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -55,7 +54,7 @@ class Publisher:
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
         self._url, self._timeout_s = url, timeout_s
-        self._pool: AsyncConnectionPool | None = None
+        self._pool: HttpPool | None = None
         self._addresses: dict[str, URL] = {}
         self._authorization = Authorization(url)
 
@@ -83,16 +82,16 @@ class Publisher:
         # What httpx2 makes its requests with: cookies, redirects and the like are a quarter of a publish's CPU.
         import httpcore2  # which a cached answer does not pay for
 
-        from rubydraw.network import Network
+        from rubydraw.http_pool import HttpPool
 
         if self._pool is None:
-            self._pool = httpcore2.AsyncConnectionPool(max_connections=PUBLISHES_AT_ONCE, network_backend=Network())
+            self._pool = HttpPool(PUBLISHES_AT_ONCE)
         if topic not in self._addresses:
             self._addresses[topic] = httpcore2.URL(f"{self._url}/v1/{topic}:publish")
         headers = [("content-type", "application/json"), *(await self._authorization.headers()).items()]
         try:
             response = await self._pool.request(
-                "POST", self._addresses[topic], headers=headers, content=body, extensions=_TIMEOUTS
+                "POST", self._addresses[topic], headers, body, timeout_s=ATTEMPT_TIMEOUT_S
             )
         except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError):
             return 503

@@ -7,11 +7,8 @@ from typing import Any
 import httpcore2
 import httpx2
 
-from rubydraw import gemini_body
-from rubydraw.network import Network
-
-KEPT_S = 5.0
-"""How long an idle connection is kept, as in httpx2."""
+from rubydraw import gemini_exchange
+from rubydraw.http_pool import HttpPool, tls_context
 
 
 class HttpClient(httpx2.AsyncClient):
@@ -23,25 +20,26 @@ class HttpClient(httpx2.AsyncClient):
     """
 
     def __init__(self, max_connections: int) -> None:
-        context = httpcore2.default_ssl_context()
-        super().__init__(verify=context)
-        self._pool = httpcore2.AsyncConnectionPool(
-            context, max_connections=max_connections, keepalive_expiry=KEPT_S, network_backend=Network()
-        )
+        super().__init__(verify=tls_context())
+        self._pool = HttpPool(max_connections)
 
     async def request(  # type: ignore[override]
         self, method: str, url: str, *, headers: dict[str, str], content: bytes | None, timeout: float | None
     ) -> httpx2.Response:
-        """Send a request, with the sketch in place of its placeholder, and return the whole answer."""
-        times = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)}
-        fields, carried = [*headers.items()], gemini_body.in_place(content)
-        if carried:
-            fields.append(("content-length", str(carried.length_bytes)))
-        body: Any = carried or content
+        """Send a request and return the whole answer; in an exchange, which keeps its drawing, an empty one."""
+        exchange = gemini_exchange.current()
+        fields: list[tuple[str, str]] = [*headers.items()]
+        body: Any = content
+        if exchange and content:
+            body = exchange.body(content)
+            fields += [("content-length", str(body.length_bytes)), ("accept-encoding", "identity")]
         try:
-            answer = await self._pool.request(method.upper(), url, headers=fields, content=body, extensions=times)
+            answer = await self._pool.request(method.upper(), httpcore2.URL(url), fields, body, timeout_s=timeout)
         except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
             raise getattr(httpx2, type(error).__name__)(str(error)) from error
+        if exchange and answer.status == httpx2.codes.OK:
+            exchange.answer = answer.content
+            return httpx2.Response(httpx2.codes.OK, content=b"{}")
         return httpx2.Response(answer.status, headers=answer.headers, content=answer.content)
 
     async def aclose(self) -> None:

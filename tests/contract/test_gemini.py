@@ -43,7 +43,7 @@ async def test_key_of_the_shell_does_not_beat_that_of_the_settings(
     """`GOOGLE_API_KEY` would, and `GOOGLE_GENAI_USE_VERTEXAI` would change the mode."""
     monkeypatch.setenv("GOOGLE_API_KEY", "another")
     monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
-    client = await make_gemini().load()
+    client = (await make_gemini().load()).sdk
     assert (KEY, False) == (client._api_client.api_key, bool(client.vertexai))
 
 

@@ -16,7 +16,8 @@ from rubydraw.errors import (
     OutOfTime,
     SketchError,
 )
-from rubydraw.gemini import REFUSING, Gemini
+from rubydraw.gemini import Gemini
+from rubydraw.gemini_answer import REFUSING
 
 from tests.contract.gemini_calls import MakeGemini, draw, failure
 from tests.contract.wire_proxy import WireProxy
@@ -65,7 +66,6 @@ async def test_overload_says_when_to_come_back(gemini: Gemini, gemini_stand_in: 
     assert 12.5 == (await failure(gemini)).retry_after_s
 
 
-@pytest.mark.filterwarnings("ignore:.* is not a valid FinishReason")
 @pytest.mark.parametrize("reason", sorted(REFUSING - {"ESCALATION", "PUP_LIMITED_DISABLED"}))
 async def test_refusing_finish_reason_is_final(gemini: Gemini, gemini_stand_in: GeminiStandIn, reason: str) -> None:
     """Same sketch, same answer."""
@@ -74,7 +74,6 @@ async def test_refusing_finish_reason_is_final(gemini: Gemini, gemini_stand_in: 
     assert (ContentRefused, True) == (type(error), error.may_be_billed)
 
 
-@pytest.mark.filterwarnings("ignore:.* is not a valid FinishReason")
 @pytest.mark.parametrize(
     "reason", ["NO_IMAGE", "IMAGE_OTHER", "OTHER", "MAX_TOKENS", "MALFORMED_RESPONSE", "STOP", "UNHEARD_OF"]
 )

@@ -16,20 +16,27 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from rubydraw import http_pool
+from rubydraw.http_pool import HttpPool
 from rubydraw.network import HELD_BYTES, UNREAD_BYTES, Network
 
 from tests.servers import free_port
 
 LARGE = bytes(range(256)) * 16 * 1024  # 4 MiB: more than any buffer on the way
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-WITHIN_S = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), 10.0)}
-SOON_S = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), 0.2)}
+WITHIN_S, SOON_S = 10.0, 0.2
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[httpcore2.AsyncConnectionPool]:
-    async with httpcore2.AsyncConnectionPool(network_backend=Network()) as pool:
-        yield pool
+async def pool() -> AsyncIterator[HttpPool]:
+    pool = HttpPool(10)
+    yield pool
+    await pool.aclose()
+
+
+async def post(pool: HttpPool, port: int, body: bytes, *, scheme: str = "http", timeout_s: float = WITHIN_S) -> bytes:
+    response = await pool.request("POST", httpcore2.URL(f"{scheme}://127.0.0.1:{port}"), [], body, timeout_s=timeout_s)
+    return response.content
 
 
 @asynccontextmanager
@@ -71,16 +78,15 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 @pytest.mark.parametrize(
     "body", [b"", b"x", LARGE[:HELD_BYTES], LARGE[:UNREAD_BYTES], LARGE], ids=lambda body: f"{len(body)} bytes"
 )
-async def test_what_is_sent_comes_back(pool: httpcore2.AsyncConnectionPool, body: bytes) -> None:
+async def test_what_is_sent_comes_back(pool: HttpPool, body: bytes) -> None:
     """Whole and in order, again and again over one connection."""
     async with serving(echo) as port:
         for _ in range(3):
-            response = await pool.request("POST", f"http://127.0.0.1:{port}", content=body, extensions=WITHIN_S)
-            assert body == response.content
-        assert len(pool.connections) == 1
+            assert body == await post(pool, port, body)
+        assert len(pool._idle) == 1
 
 
-async def test_a_small_request_leaves_in_one_piece(pool: httpcore2.AsyncConnectionPool) -> None:
+async def test_a_small_request_leaves_in_one_piece(pool: HttpPool) -> None:
     """A head alone would be a packet, and a wait, of its own."""
     pieces: list[bytes] = []
 
@@ -89,11 +95,11 @@ async def test_a_small_request_leaves_in_one_piece(pool: httpcore2.AsyncConnecti
         writer.write(answer(b""))
 
     async with serving(serve) as port:
-        await pool.request("POST", f"http://127.0.0.1:{port}", content=b"the body", extensions=WITHIN_S)
+        await post(pool, port, b"the body")
     assert pieces[0].endswith(b"\r\n\r\nthe body")
 
 
-async def test_a_large_answer_waits_until_it_is_read(pool: httpcore2.AsyncConnectionPool) -> None:
+async def test_a_large_answer_waits_until_it_is_read() -> None:
     """A client that reads slowly holds no more than a part of it."""
     sent_bytes = 0
 
@@ -108,7 +114,10 @@ async def test_a_large_answer_waits_until_it_is_read(pool: httpcore2.AsyncConnec
 
     async with serving(serve) as port:
         address = f"http://127.0.0.1:{port}"
-        async with pool.stream("POST", address, content=b"", extensions=WITHIN_S) as response:
+        async with (
+            httpcore2.AsyncConnectionPool(network_backend=Network()) as pool,
+            pool.stream("POST", address, content=b"") as response,
+        ):
             pieces = response.aiter_stream()
             read = [await anext(pieces)]
             before = -1
@@ -120,7 +129,7 @@ async def test_a_large_answer_waits_until_it_is_read(pool: httpcore2.AsyncConnec
     assert b"".join(read) == LARGE * 8
 
 
-async def test_a_connection_that_has_ended_is_not_used_again(pool: httpcore2.AsyncConnectionPool) -> None:
+async def test_a_connection_that_has_ended_is_not_used_again(pool: HttpPool) -> None:
     """A server closes what is idle for long: the next request goes over another one."""
     connections = 0
     gone = asyncio.Event()
@@ -136,18 +145,18 @@ async def test_a_connection_that_has_ended_is_not_used_again(pool: httpcore2.Asy
 
     async with serving(serve) as port:
         for _ in range(2):
-            await pool.request("POST", f"http://127.0.0.1:{port}", content=b"x", extensions=WITHIN_S)
+            await post(pool, port, b"x")
             await gone.wait()
             gone.clear()
     assert connections == 2
 
 
-async def test_nobody_listens(pool: httpcore2.AsyncConnectionPool) -> None:
+async def test_nobody_listens(pool: HttpPool) -> None:
     with pytest.raises(httpcore2.ConnectError):
-        await pool.request("POST", f"http://127.0.0.1:{free_port()}", extensions=WITHIN_S)
+        await post(pool, free_port(), b"")
 
 
-async def test_no_answer_comes(pool: httpcore2.AsyncConnectionPool) -> None:
+async def test_no_answer_comes(pool: HttpPool) -> None:
     """The wait for it ends in time, and the connection with it."""
     hung_up = asyncio.Event()
 
@@ -159,11 +168,11 @@ async def test_no_answer_comes(pool: httpcore2.AsyncConnectionPool) -> None:
 
     async with serving(serve) as port:
         with pytest.raises(httpcore2.ReadTimeout):
-            await pool.request("POST", f"http://127.0.0.1:{port}", content=b"x", extensions=SOON_S)
+            await post(pool, port, b"x", timeout_s=SOON_S)
         await asyncio.wait_for(hung_up.wait(), 10)
 
 
-async def test_nobody_reads_the_request(pool: httpcore2.AsyncConnectionPool) -> None:
+async def test_nobody_reads_the_request(pool: HttpPool) -> None:
     """A large one does not wait for ever to be taken."""
     over = asyncio.Event()
 
@@ -173,13 +182,13 @@ async def test_nobody_reads_the_request(pool: httpcore2.AsyncConnectionPool) -> 
 
     async with serving(serve) as port:
         with pytest.raises(httpcore2.WriteTimeout):
-            await pool.request("POST", f"http://127.0.0.1:{port}", content=LARGE * 8, extensions=SOON_S)
+            await post(pool, port, LARGE * 8, timeout_s=SOON_S)
         over.set()
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut"], ids=["nothing", "a part"])
 @pytest.mark.parametrize("reset", [True, False])
-async def test_the_connection_breaks(pool: httpcore2.AsyncConnectionPool, said: bytes, *, reset: bool) -> None:
+async def test_the_connection_breaks(pool: HttpPool, said: bytes, *, reset: bool) -> None:
     """Before an answer or within one, by an end or by a reset."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -190,10 +199,10 @@ async def test_the_connection_breaks(pool: httpcore2.AsyncConnectionPool, said: 
 
     async with serving(serve) as port:
         with pytest.raises((httpcore2.ReadError, httpcore2.RemoteProtocolError)):
-            await pool.request("POST", f"http://127.0.0.1:{port}", content=b"x", extensions=WITHIN_S)
+            await post(pool, port, b"x")
 
 
-async def test_the_connection_breaks_while_the_request_is_sent(pool: httpcore2.AsyncConnectionPool) -> None:
+async def test_the_connection_breaks_while_the_request_is_sent(pool: HttpPool) -> None:
     """A server that hangs up in the middle of a large one."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -202,10 +211,10 @@ async def test_the_connection_breaks_while_the_request_is_sent(pool: httpcore2.A
 
     async with serving(serve) as port:
         with pytest.raises((httpcore2.ReadError, httpcore2.RemoteProtocolError)):
-            await pool.request("POST", f"http://127.0.0.1:{port}", content=LARGE * 8, extensions=WITHIN_S)
+            await post(pool, port, LARGE * 8)
 
 
-async def test_who_gives_up_leaves_no_connection_behind(pool: httpcore2.AsyncConnectionPool) -> None:
+async def test_who_gives_up_leaves_no_connection_behind(pool: HttpPool) -> None:
     """A cancelled request ends its connection: the answer to it would be taken for that to the next."""
     came = asyncio.Event()
 
@@ -215,14 +224,12 @@ async def test_who_gives_up_leaves_no_connection_behind(pool: httpcore2.AsyncCon
         await reader.read()
 
     async with serving(serve) as port:
-        request = asyncio.create_task(
-            pool.request("POST", f"http://127.0.0.1:{port}", content=b"x", extensions=WITHIN_S)
-        )
+        request = asyncio.create_task(post(pool, port, b"x"))
         await came.wait()
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
             await request
-    assert pool.connections == []
+    assert not pool._idle
 
 
 class Authority:
@@ -250,14 +257,12 @@ class Authority:
 async def test_tls(tmp_path: Path, body: bytes) -> None:
     """As Google speaks it."""
     authority = Authority(tmp_path, address="127.0.0.1")
-    async with (
-        serving(echo, authority.server) as port,
-        httpcore2.AsyncConnectionPool(authority.client, network_backend=Network()) as pool,
-    ):
+    pool = HttpPool(10, authority.client)
+    async with serving(echo, authority.server) as port:
         for _ in range(2):
-            response = await pool.request("POST", f"https://127.0.0.1:{port}", content=body, extensions=WITHIN_S)
-            assert body == response.content
-        assert len(pool.connections) == 1
+            assert body == await post(pool, port, body, scheme="https")
+        assert len(pool._idle) == 1
+    await pool.aclose()
 
 
 async def test_a_server_that_is_another_is_not_spoken_to(tmp_path: Path) -> None:
@@ -265,12 +270,11 @@ async def test_a_server_that_is_another_is_not_spoken_to(tmp_path: Path) -> None
     authority = Authority(tmp_path, address="127.0.0.2")
     async with serving(echo, authority.server) as port:
         for context in (authority.client, None):
-            async with httpcore2.AsyncConnectionPool(context, network_backend=Network()) as pool:
-                with pytest.raises(httpcore2.ConnectError):
-                    await pool.request("POST", f"https://127.0.0.1:{port}", content=b"x", extensions=WITHIN_S)
+            with pytest.raises(httpcore2.ConnectError):
+                await post(HttpPool(10, context), port, b"x", scheme="https")
 
 
-async def test_a_server_that_does_not_speak_tls(pool: httpcore2.AsyncConnectionPool) -> None:
+async def test_a_server_that_does_not_speak_tls(pool: HttpPool) -> None:
     """Or none that answers in time."""
 
     async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -278,4 +282,60 @@ async def test_a_server_that_does_not_speak_tls(pool: httpcore2.AsyncConnectionP
 
     async with serving(silent) as port:
         with pytest.raises(httpcore2.ConnectTimeout):
-            await pool.request("POST", f"https://127.0.0.1:{port}", content=b"x", extensions=SOON_S)
+            await post(pool, port, b"x", scheme="https", timeout_s=SOON_S)
+
+
+async def test_no_more_connections_than_allowed() -> None:
+    """Who finds none free waits for one; nobody is refused."""
+    pool, at_once, most = HttpPool(3), 0, 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal at_once, most
+        while True:
+            body = await asked(reader)
+            at_once += 1
+            most = max(most, at_once)
+            await asyncio.sleep(0.01)
+            at_once -= 1
+            writer.write(answer(body))
+
+    async with serving(serve) as port:
+        bodies = [b"%d" % number for number in range(20)]
+        assert bodies == await asyncio.gather(*(post(pool, port, body) for body in bodies))
+        await pool.aclose()
+    assert most == 3
+
+
+async def test_what_is_idle_for_long_is_closed(pool: HttpPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A burst leaves no more connections behind than are used afterwards."""
+    monkeypatch.setattr(http_pool, "KEPT_S", -1.0)
+    async with serving(echo) as port:
+        await asyncio.gather(*(post(pool, port, b"x") for _ in range(5)))
+        burst = [*pool._idle]
+        await post(pool, port, b"x")
+        assert len(pool._idle) == 1
+        assert all(connection.is_closed() for connection in burst)
+
+
+async def test_authorities_are_read_once(tmp_path: Path, pool: HttpPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for each connection, and by no pool of this process anew; and not for an `http:` address."""
+    reads = 0
+
+    def read() -> ssl.SSLContext:
+        nonlocal reads
+        reads += 1
+        return authority.client
+
+    authority = Authority(tmp_path, address="127.0.0.1")
+    monkeypatch.setattr(httpcore2, "default_ssl_context", read)
+    http_pool.tls_context.cache_clear()
+    async with serving(echo) as port, serving(echo, authority.server) as secure_port:
+        await post(pool, port, b"x")
+        assert reads == 0
+        for _ in range(2):
+            secure = HttpPool(10)
+            await post(secure, secure_port, b"x", scheme="https")
+            await asyncio.gather(*(post(secure, secure_port, b"x", scheme="https") for _ in range(2)))
+            await secure.aclose()
+    http_pool.tls_context.cache_clear()
+    assert reads == 1

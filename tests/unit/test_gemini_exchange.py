@@ -1,4 +1,4 @@
-"""A sketch put in place of its placeholder: what is sent is what the SDK would have sent, byte for byte."""
+"""A sketch put where the SDK leaves room: what is sent is what the SDK would have sent, byte for byte."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ import pybase64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rubydraw.gemini_body import PIECE_BYTES, PLACEHOLDER, in_place, sent
+from rubydraw.gemini_exchange import PIECE_BYTES, Exchange, current, exchanging
 
 
 def part(png: bytes) -> dict[str, object]:
     return {"inlineData": {"data": pybase64.urlsafe_b64encode(png).decode(), "mimeType": "image/png"}}
-
-
-HELD: dict[str, object] = {"text": PLACEHOLDER}
 
 
 def body(*parts: dict[str, object]) -> bytes:
@@ -25,9 +22,7 @@ def body(*parts: dict[str, object]) -> bytes:
 
 async def carried(png: bytes, text: str) -> tuple[bytes, int]:
     """What is sent, and how long it says it is."""
-    with sent(png, text):
-        placed = in_place(body(HELD))
-    assert placed
+    placed = Exchange(png, text).body(body())
     return b"".join([piece async for piece in placed]), placed.length_bytes
 
 
@@ -41,21 +36,21 @@ async def test_pieces_make_the_whole(size: int) -> None:
 
 @given(st.text(alphabet='"\\ek\u2028\U0001f3a8', max_size=9))
 async def test_words_are_sent_as_they_are(quotes: str) -> None:
-    """Even those that look like the placeholder, with the quotes around it."""
-    words = quotes + json.dumps(HELD) + quotes
+    """Even those that look like the room for them, with the quotes around it."""
+    words = quotes + '"parts": []' + quotes
     whole = body(part(b"\xff\xfe"), {"text": words})
     assert (whole, len(whole)) == await carried(b"\xff\xfe", words)
 
 
-@pytest.mark.parametrize("content", [body(), body(HELD, HELD)])
+@pytest.mark.parametrize("content", [body({"text": "a"}), b'{"parts": [], "contents": [{"parts": []}]}'])
 def test_nothing_is_sent_without_the_sketch(content: bytes) -> None:
     """Should the SDK write its requests in another way, no call is paid for."""
-    with sent(b"\xff\xfe", "Redraw it."), pytest.raises(ValueError, match="values to unpack"):
-        in_place(content)
+    with pytest.raises(ValueError, match="values to unpack"):
+        Exchange(b"\xff\xfe", "Redraw it.").body(content)
 
 
-def test_other_requests_pass() -> None:
-    """Asking what a model is carries no sketch, and has no body."""
-    assert in_place(b"{}") is None
-    with sent(b"\xff\xfe", "Redraw it."):
-        assert in_place(None) is None
+def test_an_exchange_ends_with_its_block() -> None:
+    """Asking what a model is is none, and is sent as it is."""
+    with exchanging(b"\xff\xfe", "Redraw it.") as exchange:
+        assert current() is exchange
+    assert current() is None

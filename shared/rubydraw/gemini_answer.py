@@ -1,0 +1,86 @@
+"""What Gemini answers: the picture that counts, the words beside it, and what the call has used.
+
+Field names are those of `GenerateContentResponse` (Gemini API reference, "Generating content"; Vertex AI has the same).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pybase64
+
+from rubydraw.budget import Usage
+from rubydraw.errors import BadAnswer, ContentRefused, NoImage
+
+REFUSING = frozenset(
+    [
+        "IMAGE_SAFETY",
+        "IMAGE_PROHIBITED_CONTENT",
+        "IMAGE_RECITATION",
+        "PROHIBITED_CONTENT",
+        "SAFETY",
+        "RECITATION",
+        "SPII",
+        "BLOCKLIST",
+        "JAILBREAK",
+        "MODEL_ARMOR",
+        "ESCALATION",
+        "PUP_LIMITED_DISABLED",
+    ]
+)
+"""Finish reasons that depend on the sketch alone; any other end without a picture may be tried again."""
+
+
+def read_answer(body: bytes, used: Callable[[Usage], object]) -> tuple[bytes, str]:
+    """
+    Return picture and words out of a body that came with 200; raise ContentRefused, NoImage or BadAnswer.
+
+    `used` is told first what the answer says that the call has used; nothing where it does not say so in numbers.
+    """
+    try:
+        answer: Any = orjson.loads(body)
+        if usage := _usage(answer.get("usageMetadata")):
+            used(usage)
+        parts = _parts(answer)
+        pictures = [part for part in parts if part.get("inlineData") and part["inlineData"].get("data")]
+        if not pictures:
+            raise NoImage
+        text = "".join(part["text"] for part in parts if part.get("text") and not part.get("thought"))
+        return _decoded(_final(pictures)), text
+    except (AttributeError, TypeError, LookupError, ValueError):  # HTML, cut JSON, {"candidates": 5}, no base64
+        raise BadAnswer from None
+
+
+def _usage(counts: Any) -> Usage | None:
+    if not isinstance(counts, dict):
+        return None
+    all_tokens, input_tokens = counts.get("totalTokenCount"), counts.get("promptTokenCount") or 0
+    if not (isinstance(all_tokens, int) and isinstance(input_tokens, int) and all_tokens >= input_tokens >= 0):
+        return None
+    return Usage(input_tokens, all_tokens - input_tokens)
+
+
+def _parts(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    if (answer.get("promptFeedback") or {}).get("blockReason"):
+        raise ContentRefused
+    candidates = answer.get("candidates")
+    if not candidates:
+        raise NoImage
+    if candidates[0].get("finishReason") in REFUSING:
+        raise ContentRefused
+    parts: list[dict[str, Any]] = (candidates[0].get("content") or {}).get("parts") or []
+    return parts
+
+
+def _final(pictures: list[dict[str, Any]]) -> str:
+    """Return the last picture; those in thought parts are drafts and count only when there is no other."""
+    chosen = [part for part in pictures if not part.get("thought")] or pictures
+    data: str = chosen[-1]["inlineData"]["data"]
+    return data
+
+
+def _decoded(data: str) -> bytes:
+    """Read either alphabet of base64, as ProtoJSON asks of whoever reads it."""
+    return pybase64.b64decode(data, b"-_" if "-" in data or "_" in data else None, validate=True)
