@@ -192,9 +192,9 @@ all calls are answered at once. Places are the setting `MAX_IN_FLIGHT`; half as 
 |---|---|---|---|---|---|---|---|---|---|---|
 {calls}
 
-A sketch is encoded while it is sent (`rubydraw/gemini_body.py`). Handed to the SDK whole it is held three times more, \
-as base64 in a dict, as JSON and as the client's request: a waiting call took 4.5 MiB of the graphql function, and 7.2 \
-of the worker, which held body and message as well (2026-11-24, 200 calls, same script).
+A sketch is encoded while it is sent (`rubydraw/gemini_exchange.py`). Handed to the SDK whole it is held three times \
+more, as base64 in a dict, as JSON and as the client's request: a waiting call took 4.5 MiB of the graphql function, \
+and 7.2 of the worker, which held body and message as well (2026-11-24, 200 calls, same script).
 
 The defaults follow: 250 calls for 1 GiB, and in Terraform `(memory - 110) / 3.65` for any other size.
 

@@ -115,7 +115,7 @@ class _Client(NamedTuple):
 
         with exchanging(sketch.png, prompt.user_text(sketch)) as exchange:
             await self.sdk.aio.models.generate_content(model=model, contents=self.contents)
-        return exchange.answer
+            return exchange.answer
 
 
 def _client(settings: Settings) -> _Client:

@@ -39,6 +39,10 @@ class Exchange:
         text = json.dumps({"text": self._text}).encode()
         return Body(head + _HEAD, self._png, _BETWEEN + text + _TAIL + tail)
 
+    def clear(self) -> None:
+        """Let go of both pictures: a timer that was cancelled keeps its task's context, and so this, for a minute."""
+        self._png = self.answer = b""
+
 
 @contextmanager
 def exchanging(png: bytes, text: str) -> Iterator[Exchange]:
@@ -49,6 +53,7 @@ def exchanging(png: bytes, text: str) -> Iterator[Exchange]:
         yield exchange
     finally:
         _exchange.reset(token)
+        exchange.clear()
 
 
 def current() -> Exchange | None:

@@ -50,7 +50,9 @@ def test_nothing_is_sent_without_the_sketch(content: bytes) -> None:
 
 
 def test_an_exchange_ends_with_its_block() -> None:
-    """Asking what a model is is none, and is sent as it is."""
+    """Asking what a model is is none, and is sent as it is; what was carried is not held any longer."""
     with exchanging(b"\xff\xfe", "Redraw it.") as exchange:
         assert current() is exchange
+        exchange.answer = b"{}"
     assert current() is None
+    assert (b"", b"") == (exchange._png, exchange.answer)
