@@ -22,7 +22,7 @@ improve: $(VENV)/ready ## improve one sketch on a running endpoint: FILE=sketch.
 	@$(BIN)/python -m cli improve "$(FILE)" --output "$(OUT)" --watch $(if $(PORT),--endpoint http://127.0.0.1:$(PORT)/graphql) $(ARGS)
 
 test: $(VENV)/ready ## run the tests; WITH="node browser terraform bundle google_pubsub chaos" adds groups that need more
-	@$(BIN)/python -m pytest -n $(or $(JOBS),2) --dist loadfile --with="$(WITH)" $(ARGS)
+	@$(BIN)/python -m pytest -n $(or $(JOBS),3) --dist loadfile --with="$(WITH)" $(ARGS)
 
 check: $(VENV)/ready ## lint, formatting, types, and whether the generated pages are in step
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && $(BIN)/python docs/generate.py --check

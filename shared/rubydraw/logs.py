@@ -49,7 +49,7 @@ def start(*, level: str, project: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.captureWarnings(True)  # Google's SDK repeats words of an answer in them
+    logging.captureWarnings(True)  # a library may repeat words of an answer in them
 
 
 def trace_request(traceparent: str, execution_id: str = "") -> None:
