@@ -26,14 +26,19 @@ from graphql.execution.values import VariableValues, get_variable_values
 MAX_ERRORS = 10
 MAX_NAME_CHARACTERS = 64
 
+_NONE = VariableValues({}, {})
+
 
 def coerce(
     schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
 ) -> VariableValues | list[GraphQLFormattedError]:
     """Answer the variables as their types have them, or at least one error; what was sent is forgotten."""
-    coerced: VariableValues | list[GraphQLError] = VariableValues({}, {})
-    if definitions := operation.variable_definitions:
-        coerced = get_variable_values(schema, definitions, variables, max_errors=1, hide_suggestions=True)
+    if not operation.variable_definitions:
+        variables.clear()
+        return _NONE
+    coerced = get_variable_values(
+        schema, operation.variable_definitions, variables, max_errors=1, hide_suggestions=True
+    )
     if isinstance(coerced, list):
         return _errors(schema, operation, variables)
     # The coerced copy alone stays: a resolver that drops the sketch from its input has dropped it for good.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from graphql import GraphQLFormattedError, GraphQLSchema, OperationType
 from incoming import Incoming
 from negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, answer_type
 from parameters import BadRequest, Parameters, from_body, from_query_string
-from readers import BODY_S, Readers
+from readers import Readers
 from rubydraw.errors import SketchError, Unavailable
 from rubydraw.principal import Principal
 from splicing import Pieces, PiecesResponse, encoded
@@ -88,7 +87,11 @@ class Endpoint:
         media_type = answer_type(incoming.header(b"accept"))
         if media_type is None:
             raise BadRequest(406, f"The endpoint answers {GRAPHQL_RESPONSE}, {JSON} and {EVENT_STREAM}.")
-        parameters = await self._posted(incoming) if incoming.method == "POST" else from_query_string(incoming)
+        if incoming.method == "POST":
+            with self._readers.reading():
+                parameters = await from_body(incoming)
+        else:
+            parameters = from_query_string(incoming)
         outcome = await self._run(incoming, principal, parameters, streams=media_type == EVENT_STREAM)
         if media_type == EVENT_STREAM:
             bodies = _bodies(outcome) if isinstance(outcome, tuple | list) else outcome
@@ -97,18 +100,6 @@ class Endpoint:
             return _response(incoming, 200, outcome, media_type)
         status = 400 if media_type == GRAPHQL_RESPONSE else 200
         return _response(incoming, status, (orjson.dumps({"errors": outcome}),), media_type)
-
-    async def _posted(self, incoming: Incoming) -> Parameters:
-        task = self._readers.begin()
-        try:
-            return await from_body(incoming)
-        except asyncio.CancelledError:
-            if self._readers.gave_up(task):
-                told = f"The body was not here after {BODY_S:.0f} s."
-                raise BadRequest(408, told, {"connection": "close"}) from None
-            raise
-        finally:
-            self._readers.end(task)
 
     async def _run(self, incoming: Incoming, principal: Principal, parameters: Parameters, *, streams: bool) -> Outcome:
         """Answer the body of an operation that was executed, or the bodies of a subscription, or why it is neither."""

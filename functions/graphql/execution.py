@@ -39,11 +39,6 @@ class Info(NamedTuple):
     context: Any
     field: Planned
 
-    @property
-    def parent_type(self) -> GraphQLObjectType:
-        """What the resolver of `__typename` asks for."""
-        return self.field.parent
-
 
 async def execute(
     schema: GraphQLSchema, operation: Operation, variables: dict[str, Any], context: Any, on_fault: OnFault
@@ -139,6 +134,8 @@ class _Execution:
 
     async def _awaited(self, field: Planned, source: Any, path: Path) -> Any:
         """Resolve and complete a field whose answer may have to be awaited."""
+        if field.fixed:
+            return field.fixed
         try:
             value = self._resolved(field, source)
             if inspect.iscoroutine(value):
@@ -156,6 +153,9 @@ class _Execution:
         for field in plan:
             if field.plain and type(value := source.get(field.name)) is field.plain:
                 answer[field.key] = value
+                continue
+            if field.fixed:
+                answer[field.key] = field.fixed
                 continue
             try:
                 at = (*path, field.key)

@@ -35,6 +35,7 @@ class Planned:
     """
     One field of an answer, and what is asked below it.
 
+    `fixed`: its answer, where that is always the same: that of `__typename`, as no type here is abstract.
     `plain`: the Python type of values that need no more than to be put into the answer. `awaits_below`: whether an
     answer below it has to be awaited; its own may have to be where it is a root field, or below one of those.
     """
@@ -45,6 +46,7 @@ class Planned:
     parent: GraphQLObjectType
     definition: GraphQLField
     below: tuple[Planned, ...]
+    fixed: str | None
     plain: type | None
     awaits_below: bool
 
@@ -110,6 +112,7 @@ class Planner:
         type_ = definition.type.of_type if isinstance(definition.type, GraphQLNonNull) else definition.type
         return Planned(
             key, name, [each.node for each in details], parent, definition, below,
+            fixed=parent.name if name == "__typename" else None,
             plain=None if definition.resolve else _AS_IT_IS.get(type_),
             awaits_below=any(each.awaits for each in below),
         )  # fmt: skip

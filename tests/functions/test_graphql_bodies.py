@@ -63,7 +63,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
                 answer = b"".join(iter(lambda: connection.recv(65_536), b""))
                 assert answer.startswith(b"HTTP/1.1 408")
                 assert b"connection: close" in answer.lower()
-                assert b"The body was not here after 30 s." in answer
+                assert b"The body was not here after" in answer
         assert 200 == httpx2.post(f"http://127.0.0.1:{port}/", json={"query": "{ __typename }"}).status_code
 
 
