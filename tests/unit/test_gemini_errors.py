@@ -141,12 +141,13 @@ class Upstream:
     """A server on 127.0.0.1 that answers every call with the same bytes."""
 
     def __init__(self) -> None:
-        self.status, self.body, self.url = 200, b"{}", ""
+        self.status, self.body, self.url, self.calls = 200, b"{}", "", 0
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
         await reader.readexactly(length)
+        self.calls += 1
         head = f"HTTP/1.1 {self.status} {CANARY}\r\ncontent-length: {len(self.body)}\r\nconnection: close\r\n\r\n"
         writer.write(head.encode() + self.body)
         await writer.drain()
@@ -213,6 +214,14 @@ async def test_no_word_of_an_answer_gets_into_our_error(
     assert "c4n4ry" not in told
     assert error.code.sentence == error.message
     assert code in ("", error.code)
+
+
+async def test_an_answer_that_asks_to_be_continued_is_one_call(upstream: Upstream, client: Gemini) -> None:
+    """The SDK would go on asking by itself, and nobody would have paid for that in advance."""
+    candidate = {"finishReason": "CONTINUATION", "continuationToken": "dG9rZW4="}
+    upstream.body = json.dumps({"candidates": [candidate]}).encode()
+    assert (await failure(client)).code == Code.NO_IMAGE
+    assert upstream.calls == 1
 
 
 async def test_a_server_that_is_not_there_costs_nothing() -> None:
