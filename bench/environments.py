@@ -24,7 +24,7 @@ def python(name: str) -> Path:
         pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         _run(*pip, "--no-deps", "--requirement", str(requirements))
 
-    return _made(name, requirements.read_bytes(), make) / "bin"
+    return _made(name, requirements.read_bytes() + sys.version.encode(), make) / "bin"
 
 
 def node(name: str) -> Path:
@@ -42,7 +42,7 @@ def node(name: str) -> Path:
 
 
 def _made(name: str, pinned: bytes, make: Callable[[Path], None]) -> Path:
-    """Make a folder unless it was made whole, and from the same pins."""
+    """Make a folder unless it was made whole, and from the same pins and Python."""
     folder, stamp = BUILD / name, BUILD / f"{name}.sha256"
     digest = hashlib.sha256(pinned).hexdigest()
     if not (stamp.exists() and stamp.read_text() == digest):
