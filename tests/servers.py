@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx2
@@ -22,6 +24,8 @@ from tests.processes import children
 ROOT = Path(__file__).resolve().parent.parent
 WAIT_S = 30.0
 POLL_S = 0.02
+PORTS = 12
+"""As many as the emulator needs."""
 
 # Waits at the end of a pipe, and kills a whole group once the tests are gone: gunicorn's worker is a grandchild.
 _GUARD = 'read -r group; cat; kill -s KILL -- "-$group"'
@@ -55,10 +59,29 @@ class Server:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, and eleven more above it; none is given twice within a while."""
+    while True:
+        first = next(_firsts)
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + PORTS):
+                    probe = stack.enter_context(socket.socket())
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+                    probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return first
+
+
+def _candidates() -> Iterator[int]:
+    """Below those that the kernel gives to outgoing connections, and for each process of the tests others."""
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 11
+    blocks = 2_000 // PORTS
+    for block in itertools.count(random.randrange(blocks)):
+        yield 10_000 + process * 2_000 + block % blocks * PORTS
+
+
+_firsts = _candidates()
 
 
 def machine() -> dict[str, str]:

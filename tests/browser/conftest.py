@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+
+from tests.servers import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext
@@ -45,13 +46,6 @@ class Laptop:
         """Let the call go on that a `hold` fault keeps waiting, once it has come."""
         wait_for(lambda: httpx2.get(f"{self.gemini}/calls").json()["waiting"] == 1)
         httpx2.post(f"{self.gemini}/release").raise_for_status()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import httpx2
 
-from tests.browser.conftest import answers, free_port, running, wait_for
+from tests.browser.conftest import answers, running, wait_for
+from tests.servers import free_port
 
 
 def test_the_site_tells_its_endpoint_and_guards_its_page() -> None:

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,8 @@ from google.genai import errors, types
 from google.oauth2.credentials import Credentials
 from PIL import Image
 from pydantic import ValidationError
+
+from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 MODEL = "gemini-3.1-flash-image"
@@ -41,9 +42,7 @@ def png(size: tuple[int, int] = (48, 32)) -> bytes:
 @contextmanager
 def stand_in(**environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A stand-in as a process of its own, and its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "emulator.gemini", "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env={"PATH": os.environ["PATH"], **environment})
     url = f"http://127.0.0.1:{port}"

@@ -1,9 +1,7 @@
 """The whole laptop as its user runs it: `python -m emulator` in a process, with an environment of its own."""
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +14,7 @@ import pytest
 from tests.e2e.redis_server import RedisServer, redis_server
 from tests.e2e.sketch_client import SketchClient, client_of
 from tests.processes import processes
+from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 30.0
@@ -75,20 +74,6 @@ class Laptop:
         """Send a signal and wait for its end; the exit status."""
         self.process.send_signal(number)
         return self.process.wait(WAIT_S)
-
-
-def free_port() -> int:
-    """A port with free ones above it, below those that the kernel gives to outgoing connections."""
-    lowest = 26_000 if os.environ.get("PYTEST_XDIST_WORKER") == "gw1" else 20_000  # two that look at once never meet
-    while True:
-        first = random.randrange(lowest, lowest + 6_000)
-        with ExitStack() as stack:
-            try:
-                for port in range(first, first + 12):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return first
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import WAIT_S, Laptop, StartLaptop, free_port
+from tests.e2e.conftest import WAIT_S, Laptop, StartLaptop
 from tests.processes import alive
+from tests.servers import free_port
 
 
 def status(url: str) -> int:

@@ -8,7 +8,7 @@ import pytest
 
 from emulator.layout import layout
 from emulator.parts import CannotStart, Part
-from tests.e2e.conftest import free_port
+from tests.servers import free_port
 
 
 def laid_out(**shell: str) -> dict[str, Part]:

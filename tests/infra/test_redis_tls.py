@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from rubydraw.errors import StoreUnavailable
 from rubydraw.store import connect
-from unpacked import free_port, running
+from unpacked import running
 
 from emulator import valkey
+from tests.servers import free_port
 
 REDIS_TF = Path(__file__).resolve().parents[2] / "infra" / "terraform" / "redis.tf"
 

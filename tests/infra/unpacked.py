@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx2
 
 from emulator.lifeline import die_with_parent
+from tests.servers import free_port
 
 RUNTIME = "python3.13"
 START_S = 60.0
@@ -41,13 +42,6 @@ def unpack(bundle: Path, folder: Path) -> Path:
          "--require-hashes", "-r", folder / "requirements.txt"], check=True,
     )  # fmt: skip
     return environment / "bin"
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @contextmanager

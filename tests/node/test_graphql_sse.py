@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Laptop, free_port, laptop
+from tests.e2e.conftest import Laptop, laptop
 from tests.e2e.redis_server import RedisServer, redis_server
 from tests.e2e.sketch_client import IMPROVE, SKETCH, SketchClient, client_of
 from tests.node.conftest import HERE, node_program
+from tests.servers import free_port
 
 pytestmark = pytest.mark.node
 

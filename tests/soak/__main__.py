@@ -25,9 +25,10 @@ from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 
 from tests.contract.wire_proxy import WireProxy
-from tests.e2e.conftest import Laptop, free_port, laptop
+from tests.e2e.conftest import Laptop, laptop
 from tests.e2e.redis_server import redis_server
 from tests.e2e.sketch_client import SketchClient, client_of
+from tests.servers import free_port
 from tests.soak import colours, report
 from tests.soak.gauges import Gauges
 from tests.soak.ledger import Ledger
