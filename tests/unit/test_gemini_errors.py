@@ -38,7 +38,7 @@ FOREIGN = [
     *exceptions(httpx2),
     *exceptions(google.auth.exceptions),
     *(TimeoutError, ConnectionResetError, OSError, json.JSONDecodeError, UnicodeDecodeError, ValueError),
-    # What the SDK stumbles over when fields of an answer have other types, or nest too deeply.
+    # What the SDK stumbles over when fields of an error's body have other types, or nest too deeply.
     *(AttributeError, TypeError, KeyError, IndexError, RecursionError),
 ]
 
