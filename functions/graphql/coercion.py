@@ -33,12 +33,9 @@ def coerce(
     schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
 ) -> VariableValues | list[GraphQLFormattedError]:
     """Answer the variables as their types have them, or at least one error; what was sent is forgotten."""
-    if not operation.variable_definitions:
-        variables.clear()
-        return _NONE
-    coerced = get_variable_values(
-        schema, operation.variable_definitions, variables, max_errors=1, hide_suggestions=True
-    )
+    coerced: VariableValues | list[GraphQLError] = _NONE
+    if definitions := operation.variable_definitions:
+        coerced = get_variable_values(schema, definitions, variables, max_errors=1, hide_suggestions=True)
     if isinstance(coerced, list):
         return _errors(schema, operation, variables)
     # The coerced copy alone stays: a resolver that drops the sketch from its input has dropped it for good.

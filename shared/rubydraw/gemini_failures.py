@@ -36,7 +36,7 @@ def ours(error: Exception, took_s: float) -> SketchError:
         case httpx2.HTTPError() | OSError():
             return GeminiFailed()
         case ValueError() | TypeError() | AttributeError() | LookupError() | RecursionError():
-            return BadAnswer()  # what the SDK stumbles over in the body of an error: HTML, nested too deeply
+            return BadAnswer()  # the body of an error that the SDK stumbles over: cut, or nested too deeply
     if type(error).__module__.startswith("google.auth"):
         return Misconfigured()
     if type(error).__module__.startswith(("google.genai", "httpx2")):

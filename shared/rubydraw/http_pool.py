@@ -29,9 +29,10 @@ def tls_context() -> ssl.SSLContext:
 class HttpPool:
     """At most `max_connections` at once; who finds none free waits. Errors are httpcore2's."""
 
-    def __init__(self, max_connections: int, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, max_connections: int) -> None:
         self._free = asyncio.Semaphore(max_connections)
-        self._context, self._network = context, Network()
+        self._context: ssl.SSLContext | None = None
+        self._network = Network()
         self._idle: deque[httpcore2.AsyncHTTPConnection] = deque()
 
     async def request(

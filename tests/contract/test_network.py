@@ -254,24 +254,24 @@ class Authority:
 
 
 @pytest.mark.parametrize("body", [b"x", LARGE], ids=["small", "large"])
-async def test_tls(tmp_path: Path, body: bytes) -> None:
+async def test_tls(tmp_path: Path, pool: HttpPool, monkeypatch: pytest.MonkeyPatch, body: bytes) -> None:
     """As Google speaks it."""
     authority = Authority(tmp_path, address="127.0.0.1")
-    pool = HttpPool(10, authority.client)
+    monkeypatch.setattr(http_pool, "tls_context", lambda: authority.client)
     async with serving(echo, authority.server) as port:
         for _ in range(2):
             assert body == await post(pool, port, body, scheme="https")
         assert len(pool._idle) == 1
-    await pool.aclose()
 
 
-async def test_a_server_that_is_another_is_not_spoken_to(tmp_path: Path) -> None:
+async def test_a_server_that_is_another_is_not_spoken_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its certificate is for another address, or nobody vouches for it."""
     authority = Authority(tmp_path, address="127.0.0.2")
     async with serving(echo, authority.server) as port:
-        for context in (authority.client, None):
+        for context in (authority.client, http_pool.tls_context()):
+            monkeypatch.setattr(http_pool, "tls_context", lambda context=context: context)
             with pytest.raises(httpcore2.ConnectError):
-                await post(HttpPool(10, context), port, b"x", scheme="https")
+                await post(HttpPool(10), port, b"x", scheme="https")
 
 
 async def test_a_server_that_does_not_speak_tls(pool: HttpPool) -> None:
@@ -308,13 +308,41 @@ async def test_no_more_connections_than_allowed() -> None:
 
 async def test_what_is_idle_for_long_is_closed(pool: HttpPool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A burst leaves no more connections behind than are used afterwards."""
-    monkeypatch.setattr(http_pool, "KEPT_S", -1.0)
+    came, go_on = asyncio.Semaphore(0), {b"burst": asyncio.Event(), b"last": asyncio.Event()}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            body = await asked(reader)
+            came.release()
+            await go_on[body].wait()
+            writer.write(answer(body))
+
+    async with serving(serve) as port:
+        monkeypatch.setattr(http_pool, "KEPT_S", -1.0)
+        burst = [asyncio.create_task(post(pool, port, b"burst")) for _ in range(5)]
+        for _ in burst:
+            await came.acquire()
+        monkeypatch.undo()
+        last = asyncio.create_task(post(pool, port, b"last"))
+        await came.acquire()
+        go_on[b"burst"].set()
+        await asyncio.gather(*burst)
+        go_on[b"last"].set()
+        await last
+        *expired, kept = pool._idle
+        await post(pool, port, b"last")
+        assert [kept] == [*pool._idle]
+        assert len(expired) == 5
+        assert all(connection.is_closed() for connection in expired)
+
+
+async def test_the_connection_that_was_used_last_is_used_again(pool: HttpPool) -> None:
+    """So that after a burst the others are idle for long, and closed."""
     async with serving(echo) as port:
-        await asyncio.gather(*(post(pool, port, b"x") for _ in range(5)))
-        burst = [*pool._idle]
+        await asyncio.gather(*(post(pool, port, b"x") for _ in range(2)))
+        both = [*pool._idle]
         await post(pool, port, b"x")
-        assert len(pool._idle) == 1
-        assert all(connection.is_closed() for connection in burst)
+        assert both == [*pool._idle]
 
 
 async def test_authorities_are_read_once(tmp_path: Path, pool: HttpPool, monkeypatch: pytest.MonkeyPatch) -> None:

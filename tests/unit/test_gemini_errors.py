@@ -141,11 +141,11 @@ class Upstream:
     """A server on 127.0.0.1 that answers every call with the same bytes."""
 
     def __init__(self) -> None:
-        self.status, self.body, self.url, self.calls = 200, b"{}", "", 0
+        self.status, self.body, self.url, self.calls, self.head = 200, b"{}", "", 0, b""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        self.head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = int(self.head.partition(b"content-length:")[2].partition(b"\r\n")[0])
         await reader.readexactly(length)
         self.calls += 1
         head = f"HTTP/1.1 {self.status} {CANARY}\r\ncontent-length: {len(self.body)}\r\nconnection: close\r\n\r\n"
@@ -222,6 +222,12 @@ async def test_an_answer_that_asks_to_be_continued_is_one_call(upstream: Upstrea
     upstream.body = json.dumps({"candidates": [candidate]}).encode()
     assert (await failure(client)).code == Code.NO_IMAGE
     assert upstream.calls == 1
+
+
+async def test_an_answer_is_not_to_be_compressed(upstream: Upstream, client: Gemini) -> None:
+    """It is read as it comes; a request that does not say so leaves the choice to the server (RFC 9110, 12.5.3)."""
+    await failure(client)
+    assert b"\r\naccept-encoding: identity\r\n" in upstream.head
 
 
 async def test_a_server_that_is_not_there_costs_nothing() -> None:
