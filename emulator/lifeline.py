@@ -16,7 +16,7 @@ from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1
 # Each line is the whole list of groups; the last one counts when the pipe ends.
-_GUARD = 'while read -r line; do groups=$line; done; [ -z "$groups" ] || kill -s KILL -- $groups'
+_GUARD = 'while read -r line; do groups=$line; done; [ -z "$groups" ] || kill -s KILL -- $groups; rm -rf -- "$1"'
 
 
 def die_with_parent() -> Callable[[], None] | None:
@@ -34,18 +34,18 @@ def die_with_parent() -> Callable[[], None] | None:
 
 
 class Guard:
-    """Kills the process groups it was last told of when this process ends."""
+    """Kills the process groups it was last told of when this process ends, and removes a folder."""
 
     def __init__(self, process: Process, pipe: int) -> None:
         self._process = process
         self._pipe = pipe
 
     @classmethod
-    async def start(cls) -> "Guard":
-        """Start it in a session of its own, out of reach of the terminal's signals."""
+    async def start(cls, folder: str) -> "Guard":
+        """Start it in a session of its own, out of reach of the terminal's signals; `folder` is removed in the end."""
         reading, writing = os.pipe()
         process = await asyncio.create_subprocess_exec(
-            *("/bin/sh", "-c", _GUARD),
+            *("/bin/sh", "-c", _GUARD, "guard", folder),
             stdin=reading,
             stdout=DEVNULL,
             stderr=DEVNULL,
@@ -61,6 +61,6 @@ class Guard:
             os.write(self._pipe, (" ".join(f"-{group}" for group in groups) + "\n").encode())
 
     async def dismiss(self) -> None:
-        """Let it go; what it was last told of is killed."""
+        """Let it go; what it was last told of is killed, and the folder removed."""
         os.close(self._pipe)
         await self._process.wait()

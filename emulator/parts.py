@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 import time
 from asyncio.subprocess import DEVNULL, Process
 from collections import deque
@@ -59,12 +60,13 @@ def tell(line: str, stream: TextIO = sys.stdout) -> None:
 class Keeper:
     """Keeps one part running."""
 
-    def __init__(self, part: Part, changed: Callable[[], None]) -> None:
+    def __init__(self, part: Part, folder: Path, changed: Callable[[], None]) -> None:
         self.part = part
         self.ready = asyncio.Event()
         self.process: Process | None = None
         self.group: int | None = None
         """The process group, as long as anything of it may run."""
+        self._folder = folder
         self._changed = changed
         self._lines: deque[str] = deque(maxlen=200)
         self._reading: asyncio.Task[None] | None = None
@@ -124,6 +126,7 @@ class Keeper:
 
     async def _spawn(self) -> None:
         self._lines.clear()
+        self._folder.mkdir(exist_ok=True)
         reading, writing = os.pipe()  # our own: with asyncio's, `wait` also waits for every heir of the pipe
         try:
             self.process = await asyncio.create_subprocess_exec(
@@ -132,7 +135,9 @@ class Keeper:
                 stdout=writing,
                 stderr=writing,
                 cwd=ROOT,
-                env=self.part.environment,
+                # gunicorn has a socket there for its operators, else one in $HOME for all: they pulled it away from
+                # each other, and from the gunicorn that somebody runs besides.
+                env={**self.part.environment, "XDG_RUNTIME_DIR": str(self._folder)},
                 start_new_session=True,  # so that Ctrl-C reaches the emulator alone, which ends all in order
                 preexec_fn=die_with_parent(),
             )
@@ -196,15 +201,16 @@ class Keeper:
 async def run(parts: Sequence[Part], announce: Callable[[], None]) -> None:
     """Run all parts until cancelled, `announce` once all answer.
 
-    Raises CannotStart when one does not come up. When this returns, no process is left.
+    Raises CannotStart when one does not come up. When this returns, no process and no file is left.
     """
-    guard = await Guard.start()
+    folder = tempfile.mkdtemp(prefix="emulator-")
+    guard = await Guard.start(folder)
     keepers: list[Keeper] = []
 
     def changed() -> None:
         guard.watch(keeper.group for keeper in keepers if keeper.group)
 
-    keepers += [Keeper(part, changed) for part in parts]
+    keepers += [Keeper(part, Path(folder, part.name), changed) for part in parts]
 
     async def announce_when_ready() -> None:
         for keeper in keepers:

@@ -109,7 +109,7 @@ def running(
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env={**machine(), **(environment or {})},
+                env={**machine(), "XDG_RUNTIME_DIR": folder, **(environment or {})},  # for gunicorn's own socket
                 stdin=subprocess.DEVNULL,
                 stdout=written,
                 stderr=subprocess.STDOUT,

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import time
 import urllib.request
 from functools import partial
@@ -82,14 +83,27 @@ def test_two_instances_of_each_function(start_laptop: StartLaptop) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left_behind(start_laptop: StartLaptop, number: signal.Signals) -> None:
-    """Whether it is asked to end or killed outright, every process that it started ends."""
-    laptop = start_laptop()
+def test_nothing_is_left_behind(start_laptop: StartLaptop, tmp_path: Path, number: signal.Signals) -> None:
+    """Whether it is asked to end or killed outright, every process that it started ends, and its files are gone."""
+    laptop = start_laptop(TMPDIR=str(tmp_path))
     assert laptop.endpoint
+    assert list(tmp_path.iterdir())
     family = laptop.processes()
     assert len(family) == 9  # a guard, a store, two stand-ins, two functions of two processes each, the pad
     assert laptop.stop(number) == (-signal.SIGKILL if number == signal.SIGKILL else 0)
     assert gone(family)
+    assert not list(tmp_path.iterdir())
+
+
+def test_each_function_has_a_control_socket_of_its_own(start_laptop: StartLaptop, tmp_path: Path) -> None:
+    """gunicorn has one in $HOME by default, for all that run: who starts takes it away from the others."""
+    with tempfile.TemporaryDirectory() as scratch:  # tmp_path is too long for the name of a socket
+        laptop = start_laptop(HOME=str(tmp_path), TMPDIR=scratch)
+        assert laptop.endpoint
+        laptop.until(lambda: len(list(Path(scratch).glob("*/*/gunicorn.ctl"))) == 2)
+        assert {path.parent.name for path in Path(scratch).glob("*/*/gunicorn.ctl")} == {"worker", "graphql"}
+        assert not list(tmp_path.iterdir())
+        laptop.stop()
 
 
 def test_killed_parts_are_started_again(start_laptop: StartLaptop) -> None:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,9 +89,11 @@ def booted(target: str, folder: Path, bin_folder: Path, settings: Mapping[str, s
         "PYTHONUNBUFFERED": "TRUE",
     }
     command = [bin_folder / "functions-framework"]
-    with running(command, cwd=folder, env={**platform, **settings}, port=port, log=log_of(folder)) as url:
-        assert httpx2.get(f"{url}/up").json() == {"up": True}
-        yield url
+    with tempfile.TemporaryDirectory() as home:  # its own, as a container's is
+        environment = {**platform, "HOME": home, **settings}
+        with running(command, cwd=folder, env=environment, port=port, log=log_of(folder)) as url:
+            assert httpx2.get(f"{url}/up").json() == {"up": True}
+            yield url
 
 
 def log_of(folder: Path) -> Path:
