@@ -14,7 +14,7 @@ from faults import OnFault, internal_error
 from graphql import GraphQLFormattedError, GraphQLSchema, OperationType
 from incoming import Incoming
 from negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, answer_type
-from parameters import BadRequest, Parameters, from_body, from_query_string
+from parameters import BadRequest, Parameters, from_query_string
 from readers import Readers
 from rubydraw.errors import SketchError, Unavailable
 from rubydraw.principal import Principal
@@ -88,8 +88,7 @@ class Endpoint:
         if media_type is None:
             raise BadRequest(406, f"The endpoint answers {GRAPHQL_RESPONSE}, {JSON} and {EVENT_STREAM}.")
         if incoming.method == "POST":
-            with self._readers.reading():
-                parameters = await from_body(incoming)
+            parameters = await self._readers.parameters(incoming)
         else:
             parameters = from_query_string(incoming)
         outcome = await self._run(incoming, principal, parameters, streams=media_type == EVENT_STREAM)
