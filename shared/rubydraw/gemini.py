@@ -74,8 +74,7 @@ class Gemini:
         client = await self.load()
         began = self._clock()
         try:
-            async with asyncio.timeout(timeout_s):
-                answer = await client.answer(self.model, sketch)
+            answer = await client.answer(self.model, sketch, timeout_s)
         except Exception as error:
             raise ours(error, self._clock() - began) from None
         took_ms = round((self._clock() - began) * 1000)
@@ -109,12 +108,24 @@ class _Client(NamedTuple):
     http: HttpClient
     contents: Content
 
-    async def answer(self, model: str, sketch: Sketch) -> bytes:
-        """Return the body of an answer with status 200; raise whatever the SDK and what is below it raise."""
+    async def answer(self, model: str, sketch: Sketch, timeout_s: float) -> bytes:
+        """
+        Return the body of an answer with status 200; raise whatever the SDK and what is below it raise.
+
+        TimeoutError where it does not come in time, and httpx2's ConnectTimeout where not even the sketch has left.
+        """
+        import httpx2
+
         from rubydraw.gemini_exchange import exchanging
 
         with exchanging(sketch.png, prompt.user_text(sketch)) as exchange:
-            await self.sdk.aio.models.generate_content(model=model, contents=self.contents)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self.sdk.aio.models.generate_content(model=model, contents=self.contents)
+            except TimeoutError:
+                if exchange.begun:
+                    raise
+                raise httpx2.ConnectTimeout("") from None
             return exchange.answer
 
 

@@ -23,11 +23,16 @@ _exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
 class Exchange:
-    """What the request that the SDK makes for a task is to carry, and `answer`: the body of what came back with 200."""
+    """
+    What the request that the SDK makes for a task is to carry, and what came of it.
+
+    `begun`: it has begun to be sent, on a connection that is open, and may be paid for. `answer`: the body of what
+    came back with 200.
+    """
 
     def __init__(self, png: bytes, text: str) -> None:
         self._png, self._text = png, text
-        self.answer = b""
+        self.begun, self.answer = False, b""
 
     def body(self, content: bytes) -> Body:
         """
@@ -37,7 +42,7 @@ class Exchange:
         """
         head, tail = content.split(_NO_PARTS)
         text = json.dumps({"text": self._text}).encode()
-        return Body(head + _HEAD, self._png, _BETWEEN + text + _TAIL + tail)
+        return Body(self, head + _HEAD, self._png, _BETWEEN + text + _TAIL + tail)
 
     def clear(self) -> None:
         """Let go of both pictures: a timer that was cancelled keeps its task's context, and so this, for a minute."""
@@ -64,12 +69,13 @@ def current() -> Exchange | None:
 class Body:
     """A request's body that is encoded while it is sent."""
 
-    def __init__(self, head: bytes, png: bytes, tail: bytes) -> None:
-        self._head, self._png, self._tail = head, memoryview(png), tail
+    def __init__(self, exchange: Exchange, head: bytes, png: bytes, tail: bytes) -> None:
+        self._exchange, self._head, self._png, self._tail = exchange, head, memoryview(png), tail
         self.length_bytes = len(head) + (len(png) + 2) // 3 * 4 + len(tail)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield few pieces: each is a write to the socket."""
+        self._exchange.begun = True
         last = max(len(self._png) - 1, 0) // PIECE_BYTES * PIECE_BYTES
         for at in range(0, last + 1, PIECE_BYTES):
             piece = pybase64.urlsafe_b64encode(self._png[at : at + PIECE_BYTES])

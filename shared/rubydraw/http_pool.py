@@ -46,7 +46,7 @@ class HttpPool:
                 return await connection.request(method, url, headers=headers, content=body, extensions=times)
             finally:
                 if connection.is_available():
-                    self._idle.append(connection)
+                    await self._keep(connection)
 
     async def aclose(self) -> None:
         while self._idle:
@@ -62,6 +62,14 @@ class HttpPool:
                 return connection
             await connection.aclose()
         return None
+
+    async def _keep(self, connection: httpcore2.AsyncHTTPConnection) -> None:
+        """Keep it for another request, unless more than the answer has come: it would be taken for that one's."""
+        http: Any = connection._connection  # httpcore2 has no public way to what its parser has left
+        if http._h11_state.trailing_data[0]:
+            await connection.aclose()
+        else:
+            self._idle.append(connection)
 
     async def _new(self, origin: httpcore2.Origin) -> httpcore2.AsyncHTTPConnection:
         if origin.scheme == b"https" and self._context is None:

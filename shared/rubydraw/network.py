@@ -61,7 +61,8 @@ class _Stream(httpcore2.AsyncNetworkStream):
             await self._wire.drained(timeout)
 
     async def aclose(self) -> None:
-        self._wire.transport.abort()
+        if not self._wire.lost.is_set():  # asyncio takes a transport apart that has ended
+            self._wire.transport.abort()
         await self._wire.lost.wait()
 
     async def start_tls(
@@ -74,7 +75,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         if info == "is_readable":  # of a connection that should be silent: it has ended
-            return self._wire.readable or _has_come(self._wire.transport.get_extra_info("socket").fileno())
+            return self._wire.ending or _has_come(self._wire.transport.get_extra_info("socket").fileno())
         return self._wire.transport.get_extra_info(info)
 
 
@@ -95,6 +96,11 @@ class _Wire(asyncio.Protocol):
     def readable(self) -> bool:
         """Whether `take` has something to give: bytes, or the end."""
         return bool(self._unread) or self._ended
+
+    @property
+    def ending(self) -> bool:
+        """Whether nobody can be asked anything any more, or something has come unasked."""
+        return self.readable or self.transport.is_closing()
 
     async def arrival(self, within_s: float | None) -> None:
         """Wait until it is readable; raise TimeoutError."""
@@ -118,17 +124,18 @@ class _Wire(asyncio.Protocol):
         return data
 
     def send(self, held: list[bytes]) -> None:
-        """Send what is held, and empty it."""
+        """Send what is held, and empty it; what nobody would read is dropped."""
         if held:
-            self.transport.write(b"".join(held))
+            if not self.transport.is_closing():
+                self.transport.write(b"".join(held))
             held.clear()
 
     async def drained(self, within_s: float | None) -> None:
         """Wait until there is room for more; raise TimeoutError, or another OSError where nobody will read it."""
-        if self._ended:
-            raise self._error or ConnectionResetError
-        if self._room:
+        if self._room and not self._ended:
             await _within(within_s, self._room)
+        if self._ended or self.transport.is_closing():
+            raise self._error or ConnectionResetError
 
     async def start_tls(self, context: ssl.SSLContext, host: str | None) -> None:
         loop = asyncio.get_running_loop()
@@ -153,12 +160,13 @@ class _Wire(asyncio.Protocol):
     def eof_received(self) -> None:
         self._ended = True
         _done(self._news)
+        _done(self._room)  # whoever has said all has no use for the rest: its answer is here, and can be read
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended, self._error = True, exc
         self.lost.set()
         _done(self._news)
-        _done(self._room, exc or ConnectionResetError())
+        _done(self._room)
 
     def pause_writing(self) -> None:
         self._room = asyncio.get_running_loop().create_future()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ipaddress
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -151,6 +153,41 @@ async def test_a_connection_that_has_ended_is_not_used_again(pool: HttpPool) -> 
     assert connections == 2
 
 
+async def test_what_comes_beyond_an_answer_is_nobody_s(pool: HttpPool) -> None:
+    """A second answer in the same packet would be taken for that to the next request."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while body := await asked(reader):
+            writer.write(answer(body) + answer(b"too much"))
+
+    async with serving(serve) as port:
+        assert [b"1", b"2"] == [await post(pool, port, body) for body in (b"1", b"2")]
+    assert not pool._idle
+
+
+@pytest.mark.parametrize("reads_on", [True, False])
+async def test_an_answer_before_the_request_is_whole(pool: HttpPool, *, reads_on: bool) -> None:
+    """A server that will not have it says so, ends its side, and may read on for the client's sake."""
+    over = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(answer(b"too large"))
+        writer.write_eof()
+        if reads_on:
+            writer.transport.resume_reading()  # type: ignore[attr-defined]
+            while await reader.read(UNREAD_BYTES):
+                pass
+        else:
+            await over.wait()
+
+    async with serving(serve) as port:
+        assert b"too large" == await post(pool, port, LARGE * 8)
+        over.set()
+    assert not pool._idle
+
+
 async def test_nobody_listens(pool: HttpPool) -> None:
     with pytest.raises(httpcore2.ConnectError):
         await post(pool, free_port(), b"")
@@ -262,6 +299,30 @@ async def test_tls(tmp_path: Path, pool: HttpPool, monkeypatch: pytest.MonkeyPat
         for _ in range(2):
             assert body == await post(pool, port, body, scheme="https")
         assert len(pool._idle) == 1
+
+
+async def test_a_connection_that_is_reset_while_idle(
+    tmp_path: Path, pool: HttpPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However far the news of it has come, the next request is sent or fails as one that was cut off."""
+    authority = Authority(tmp_path, address="127.0.0.1")
+    monkeypatch.setattr(http_pool, "tls_context", lambda: authority.client)
+    transports: list[asyncio.WriteTransport] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        transports.append(writer.transport)
+        await echo(reader, writer)
+
+    async with serving(serve, authority.server) as port:
+        for turns in range(8):
+            await post(pool, port, b"x", scheme="https")
+            wire: socket.socket = transports[-1].get_extra_info("socket")
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transports[-1].abort()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            with suppress(httpcore2.NetworkError, httpcore2.ProtocolError):
+                await post(pool, port, b"x", scheme="https")
 
 
 async def test_a_server_that_is_another_is_not_spoken_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import inspect
 import json
+import socket
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
@@ -170,10 +171,10 @@ async def client(upstream: Upstream) -> AsyncIterator[Gemini]:
     await client.close()
 
 
-async def failure(client: Gemini) -> SketchError:
+async def failure(client: Gemini, *, timeout_s: float = 10) -> SketchError:
     sketch = Sketch.from_png(png(), "", "", 0, max_png_bytes=100_000)
     with pytest.raises(SketchError) as failed:
-        await client.draw(sketch, timeout_s=10, now_ms=0)
+        await client.draw(sketch, timeout_s=timeout_s, now_ms=0)
     return failed.value
 
 
@@ -228,6 +229,18 @@ async def test_an_answer_is_not_to_be_compressed(upstream: Upstream, client: Gem
     """It is read as it comes; a request that does not say so leaves the choice to the server (RFC 9110, 12.5.3)."""
     await failure(client)
     assert b"\r\naccept-encoding: identity\r\n" in upstream.head
+
+
+async def test_a_sketch_that_has_not_left_in_time_costs_nothing() -> None:
+    """The connection is not ready before all time is up: here a server that does not answer the TLS handshake."""
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        env = {"REDIS_URL": "redis://x", "GEMINI_API_KEY": "k", "GEMINI_BASE_URL": f"https://127.0.0.1:{port}"}
+        client = Gemini(Settings.from_env(env))
+        error = await failure(client, timeout_s=0.2)
+        assert (error.code, error.may_be_billed) == (Code.PROVIDER_FAILED, False)
+        await client.close()
 
 
 async def test_a_server_that_is_not_there_costs_nothing() -> None:
