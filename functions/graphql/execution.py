@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 from coercion import coerce
 from documents import Operation
-from faults import OnFault, presented
+from faults import UNFIT_ARGUMENT, OnFault, presented
 from graphql import (
     GraphQLError,
     GraphQLFormattedError,
@@ -47,7 +47,10 @@ async def execute(
     coerced = coerce(schema, operation.node, variables)
     if isinstance(coerced, list):
         return coerced
-    return await _Execution(schema, context, coerced, on_fault).response(operation.plan(coerced))
+    plan = _planned(operation, coerced)
+    if isinstance(plan, list):
+        return plan
+    return await _Execution(schema, context, coerced, on_fault).response(plan)
 
 
 def subscribe(
@@ -60,7 +63,18 @@ def subscribe(
     coerced = coerce(schema, operation.node, variables)
     if isinstance(coerced, list):
         return coerced
-    return _responses(_Execution(schema, context, coerced, on_fault), operation.plan(coerced))
+    plan = _planned(operation, coerced)
+    if isinstance(plan, list):
+        return plan
+    return _responses(_Execution(schema, context, coerced, on_fault), plan)
+
+
+def _planned(operation: Operation, variables: VariableValues) -> Plan | list[GraphQLFormattedError]:
+    """Answer its plan, or why there is none: the `if` of a @skip may be a variable with a default, sent as null."""
+    try:
+        return operation.plan(variables)
+    except GraphQLError as error:
+        return [{**error.formatted, "message": UNFIT_ARGUMENT}]
 
 
 async def _responses(execution: _Execution, plan: Plan) -> AsyncGenerator[bytes]:

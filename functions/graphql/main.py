@@ -84,7 +84,7 @@ async def _answer(scope: Scope, receive: Receive) -> Response:
             return await pictures()(Request(scope, receive))
     incoming = Incoming(scope, receive)
     logs.trace_request(incoming.header(b"traceparent") or "", incoming.header(b"function-execution-id") or "")
-    announced = incoming.header(b"content-length") or ("0" if incoming.method == "GET" else None)
+    announced = incoming.header(b"content-length") or (None if incoming.header(b"transfer-encoding") else "0")
     try:
         with parts().intake.admit(announced):
             return await endpoint()(incoming)

@@ -9,6 +9,7 @@ from addresses import PATH, Addresses
 from cors import Cors
 from rubydraw.errors import StoreUnavailable
 from rubydraw.images import Images, is_image_hash
+from splicing import PiecesResponse, encoded
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -30,8 +31,9 @@ class Pictures:
         return response
 
     async def _answer(self, request: Request) -> Response:
-        image_sha256 = request.url.path.removeprefix(PATH).removesuffix(".png")
-        if request.url.path != f"{PATH}{image_sha256}.png" or not is_image_hash(image_sha256):
+        path = request.scope["path"]  # `url` leaves out line breaks and tabs
+        image_sha256 = path.removeprefix(PATH).removesuffix(".png")
+        if path != f"{PATH}{image_sha256}.png" or not is_image_hash(image_sha256):
             return _refused(404, NOT_HERE)
         if request.method not in ("GET", "HEAD"):
             return _refused(405, f"A picture answers {METHODS}.", {"allow": METHODS})
@@ -50,7 +52,7 @@ class Pictures:
             return _refused(503, away.message, {"retry-after": "2"})
         if image is None:
             return _refused(404, NOT_HERE)
-        return Response(image, headers=headers, media_type="image/png")
+        return PiecesResponse((image,), 200, encoded({**headers, "content-type": "image/png"}))
 
 
 def _names(if_none_match: Sequence[str], etag: str) -> bool:

@@ -2,38 +2,51 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import pybase64
+from rubydraw import logs
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 Pieces = tuple[bytes, ...]
+
+PIECE_BYTES = 256 * 1024
+PIECE_S = 30.0
+"""A reader who does not take so much in that time is let go: the rest would be held for as long as he likes."""
 
 _GAP = b"\0"
 """Marks where a picture belongs. JSON holds no such byte: in strings it is escaped."""
 
 
 def pieces(value: Any) -> Pieces:
-    """Return the JSON of `value` in pieces, one for each of its `bytes`, as base64, and one before and after each.
+    """Return the JSON of `value` in pieces: some for each of its `bytes`, as base64, and one before and after each.
 
     A picture is never part of a str, nor copied with the text around it.
     """
-    pictures: list[bytes] = []
+    pictures: list[list[bytes]] = []
 
     def gap(picture: Any) -> orjson.Fragment:
         if not isinstance(picture, bytes):
             raise TypeError(f"{type(picture).__name__} is no JSON")
-        pictures.append(pybase64.b64encode(picture))
+        pictures.append(_base64(picture))
         return orjson.Fragment(b'"' + _GAP + b'"')
 
     text = orjson.dumps(value, default=gap)
     if not pictures:
         return (text,)
     first, *others = text.split(_GAP)
-    return (first, *(piece for pair in zip(pictures, others, strict=True) for piece in pair))
+    return (first, *(piece for picture, after in zip(pictures, others, strict=True) for piece in (*picture, after)))
+
+
+def _base64(picture: bytes) -> list[bytes]:
+    """Encode as many bytes at a time as make a piece: cut afterwards it would be copied."""
+    step = PIECE_BYTES // 4 * 3
+    view = memoryview(picture)
+    return [pybase64.b64encode(view[at : at + step]) for at in range(0, len(picture), step)]
 
 
 def encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
@@ -52,6 +65,19 @@ class PiecesResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        while self._unsent:
+        if len(self._unsent) == 1 and len(self._unsent[0]) <= PIECE_BYTES:
+            await send(self._next())  # which waits for nobody; a timer would take a {__typename} 6 µs
+            return
+        try:
+            while self._unsent:
+                async with asyncio.timeout(PIECE_S):
+                    await send(self._next())
+        except TimeoutError:
+            logs.warning("answer.not_read")
+
+    def _next(self) -> Message:
+        piece = self._unsent.pop()
+        if len(piece) > PIECE_BYTES:
+            self._unsent += [piece[at : at + PIECE_BYTES] for at in reversed(range(0, len(piece), PIECE_BYTES))]
             piece = self._unsent.pop()
-            await send({"type": "http.response.body", "body": piece, "more_body": bool(self._unsent)})
+        return {"type": "http.response.body", "body": piece, "more_body": bool(self._unsent)}

@@ -154,7 +154,7 @@ async def test_more_than_an_instance_can_hold_is_refused_with_a_time_to_come_bac
 
 
 async def test_a_body_for_which_there_is_no_room_is_refused_before_it_is_read(start_laptop: StartLaptop) -> None:
-    """Two large sketches fill a small instance: a third gets HTTP 503 and a time to come back; a status does not."""
+    """Two large sketches fill a small instance: a third is answered 503 and when to come back; what is small is not."""
     laptop = start_laptop(MAX_IN_FLIGHT="2")
     assert laptop.endpoint
     async with client_of(laptop.addresses) as client:
@@ -168,6 +168,10 @@ async def test_a_body_for_which_there_is_no_room_is_refused_before_it_is_read(st
         assert int(refused.value.response.headers["retry-after"]) > 0
         assert refused.value.response.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
         assert (await client.status("00000000-0000-4000-8000-000000000000"))["status"] == "not_found"
+        async with httpx2.AsyncClient() as browser:  # which shows its page no answer, if it gets none to this
+            assert (
+                await browser.options(laptop.endpoint, headers={"origin": "http://localhost:3000"})
+            ).status_code == 204
         await client.release()
         assert [payload["errors"] for payload in await asyncio.gather(*held)] == [[], []]
 

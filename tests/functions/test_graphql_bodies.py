@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 
 import httpx2
 import pytest
 
-from tests.functions.tiny_graphql import IMPROVE, TinyService, readers, served
+from tests.functions.tiny_graphql import IMPROVE, TinyService, readers, served, splicing
 
 MIB = 1024 * 1024
 CHUNK = b"10000\r\n" + b" " * 65_536 + b"\r\n"
@@ -65,6 +67,30 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
                 assert b"connection: close" in answer.lower()
                 assert b"The body was not here after" in answer
         assert 200 == httpx2.post(f"http://127.0.0.1:{port}/", json={"query": "{ __typename }"}).status_code
+
+
+def test_a_client_that_does_not_read_its_answer_is_let_go(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
+    """What it has not taken would be held for as long as it likes."""
+    told, let_go = [], threading.Event()
+    monkeypatch.setattr(splicing, "PIECE_S", 0.3)
+    monkeypatch.setattr(splicing.logs, "warning", lambda event: (told.append(event), let_go.set()))
+    body = json.dumps({"query": IMPROVE, "variables": {"input": {"pngBase64": "A" * (11 * MIB)}}}).encode()
+    with opened(port, f"content-length: {len(body)}") as connection:
+        connection.sendall(body)
+        assert let_go.wait(10)
+        assert 11 * MIB > len(b"".join(iter(lambda: connection.recv(65_536), b"")))
+    assert ["answer.not_read"] == told
+
+
+def test_an_upgrade_is_refused_with_its_connection(port: int) -> None:
+    """The server takes the body for the other protocol's, and would read it as the next request."""
+    inner = b"GET /up HTTP/1.1\r\nhost: x\r\n\r\n"
+    with opened(port, "connection: upgrade", "upgrade: h2c", f"content-length: {len(inner)}") as connection:
+        connection.sendall(inner)
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"The endpoint speaks HTTP/1.1: ask for no upgrade." in answer
+    assert 1 == answer.count(b"HTTP/1.1 4") + answer.count(b"HTTP/1.1 2")
 
 
 def test_a_body_just_below_the_limit_is_read(port: int) -> None:

@@ -74,6 +74,28 @@ async def test_a_null_for_a_variable_with_a_default_is_the_callers_fault(service
     assert (False, []) == (CANARY in response.text, service.faults)
 
 
+@pytest.mark.parametrize(
+    ("query", "accept", "status"),
+    [
+        ("query ($is: Boolean = true) { __typename @skip(if: $is) }", "application/json", 200),
+        ("query ($is: Boolean = true) { __typename @include(if: $is) }", GRAPHQL_RESPONSE, 400),
+        ("query ($is: Boolean = true) { __typename @skip(if: $is) }", "text/event-stream", 200),
+        (
+            'subscription ($is: Boolean = true) { improveSketchStatus(requestId: "a") { status @skip(if: $is) } }',
+            *("text/event-stream", 200),
+        ),
+    ],
+)
+async def test_a_null_for_the_condition_of_a_directive_is_the_callers_fault(
+    service: TinyService, query: str, accept: str, status: int
+) -> None:
+    """It is found out when the fields are collected, and told like any other misfit."""
+    response = await service.post({"query": query, "variables": {"is": None}}, accept=accept)
+    assert (status, []) == (response.status_code, service.faults)
+    assert "An argument does not fit its type." in response.text
+    assert "INTERNAL" not in response.text
+
+
 async def test_a_fault_is_masked_and_found_by_its_trace(service: TinyService) -> None:
     """An unexpected exception shows a code and a trace id, and is logged once."""
     variables = {"input": {"pngBase64": CANARY, "hints": "crash"}}

@@ -146,6 +146,13 @@ async def test_what_is_no_hash_is_no_picture(service: SketchService, http: httpx
     assert (404, {"errors": [{"message": NOT_HERE}]}) == (answer.status_code, answer.json())
 
 
+async def test_a_picture_has_one_address(service: SketchService, http: httpx2.AsyncClient) -> None:
+    """A line break or a tab in it, which some readers of addresses leave out, makes it another."""
+    url = (await service.improve())["result"]["imageUrl"]
+    for address in (url.replace(".png", "%0a.png"), url.replace("/images/", "/images/%09")):
+        assert [200, 404] == [(await http.get(each)).status_code for each in (url, address)]
+
+
 async def test_a_picture_is_only_read(service: SketchService, http: httpx2.AsyncClient) -> None:
     """405, and what is allowed."""
     answer = await http.post(f"{service.url}/images/{NOBODY}.png")

@@ -12,12 +12,12 @@ from starlette.types import Message, Scope
 
 from tests.functions.tiny_graphql import FOLDER  # puts it on the path
 
-from splicing import PiecesResponse, pieces  # isort: skip
+from splicing import PIECE_BYTES, PiecesResponse, pieces  # isort: skip
 
 assert FOLDER.exists()
 
 
-@pytest.mark.parametrize("picture", [b"", b"\0", b"\x89PNG\0\xff" * 1000])
+@pytest.mark.parametrize("picture", [b"", b"\0", b"\x89PNG\0\xff" * 100_001])
 def test_pictures_stand_where_they_belong_whatever_the_words_around_them_hold(picture: bytes) -> None:
     """A NUL, a quote or any printable character in a title, and an empty picture, shift nothing."""
     title = '\0"\0"' + string.printable
@@ -25,6 +25,26 @@ def test_pictures_stand_where_they_belong_whatever_the_words_around_them_hold(pi
     first, last = (base64.b64encode(each).decode() for each in (picture, picture + b"!"))
     expected = {"title": title, "a": {"image": first}, "list": ["b3RoZXI=", "\0"], "last": last}
     assert expected == json.loads(b"".join(pieces(value)))
+
+
+def test_a_large_picture_is_no_large_piece() -> None:
+    """Each piece is what a slow reader has some time for, and what is held for him."""
+    assert PIECE_BYTES == max(map(len, pieces({"image": bytes(3 * PIECE_BYTES)})))
+
+
+async def test_a_large_text_is_sent_in_pieces() -> None:
+    """As a picture in an address is, or one that is asked for by its own."""
+    text, sent = bytes(at % 251 for at in range(2 * PIECE_BYTES + 1)), []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope: Scope = {"type": "http"}
+    receive: Any = None
+    await PiecesResponse((text,), 200, [])(scope, receive, send)
+    assert text == b"".join(message["body"] for message in sent[1:])
+    assert [PIECE_BYTES, PIECE_BYTES, 1] == [len(message["body"]) for message in sent[1:]]
+    assert [True, True, False] == [message["more_body"] for message in sent[1:]]
 
 
 def test_what_holds_no_picture_is_one_piece() -> None:

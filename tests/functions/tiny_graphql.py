@@ -28,6 +28,7 @@ import documents as documents  # noqa: E402
 import execution as execution  # noqa: E402
 import key_set as key_set  # noqa: E402
 import readers as readers  # noqa: E402
+import splicing as splicing  # noqa: E402
 import sse as sse  # noqa: E402
 import tokens as tokens  # noqa: E402
 from endpoint import Endpoint  # noqa: E402
