@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
+from rubydraw.sketch import MAX_SVG_BYTES
 
 from tests.functions.tiny_graphql import IMPROVE, TinyService, readers, served, splicing
 
@@ -67,6 +68,23 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
                 assert b"connection: close" in answer.lower()
                 assert b"The body was not here after" in answer
         assert 200 == httpx2.post(f"http://127.0.0.1:{port}/", json={"query": "{ __typename }"}).status_code
+
+
+@pytest.mark.parametrize("value", [b"[]", b'{"":0}', b'"a"'])
+def test_a_body_of_very_many_values_is_refused(port: int, value: bytes) -> None:
+    """Read, they would take 40 times its room."""
+    values = b",".join([value] * (11 * MIB // (len(value) + 1)))
+    body = b'{"query": "{ __typename }", "variables": {"a": [' + values + b"]}}"
+    response = httpx2.post(f"http://127.0.0.1:{port}/", content=body, headers={"content-type": "application/json"})
+    told = [{"message": "The body has more than 300,000 commas, brackets and braces."}]
+    assert (400, told) == (response.status_code, response.json()["errors"])
+
+
+def test_the_longest_svg_is_no_crowd(port: int, service: TinyService) -> None:
+    """Whatever it holds."""
+    given = {"pngBase64": "A" * MIB, "svg": "," * MAX_SVG_BYTES}
+    httpx2.post(f"http://127.0.0.1:{port}/", json={"query": IMPROVE, "variables": {"input": given}})
+    assert given.items() <= service.inputs.pop().items()
 
 
 def test_a_client_that_does_not_read_its_answer_is_let_go(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
