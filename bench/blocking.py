@@ -99,4 +99,4 @@ def _many_fields() -> str:
 
 def _misfit() -> bytes:
     query = "query($ids: [String!]!) { __typename }"
-    return json.dumps({"query": query, "variables": {"ids": [1] * 500_000}}).encode()
+    return json.dumps({"query": query, "variables": {"ids": [1] * 299_000}}).encode()
