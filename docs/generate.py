@@ -46,7 +46,7 @@ EVENTS = {
     "access.no_key_set": "the issuer's keys could not be fetched; those that are here are used, else callers get 503",
     "access.refused": "a caller got 401; `reason` is ours, or the name of PyJWT's exception",
     "answer.fault": "an exception nobody expected, outside of operations and deliveries",
-    "answer.not_read": "a client took nothing of its answer for some seconds and was let go",
+    "answer.not_read": "a client took less than half a MiB of its answer in a minute and was let go",
     "archive.damaged": "an object of the archive is cut, changed or foreign; it counts as absent and is written over",
     "archive.failed": "the archive was too slow or refused; after three in a row it is left alone for 10 s",
     "budget.exceeded": "a call would have cost more than may be spent today; `of`: `all` callers, or this `caller`",

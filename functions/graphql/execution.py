@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 from coercion import coerce
 from documents import Operation
-from faults import UNFIT_ARGUMENT, OnFault, presented
+from faults import OnFault, presented
 from graphql import (
     GraphQLError,
     GraphQLFormattedError,
@@ -44,13 +44,11 @@ async def execute(
     schema: GraphQLSchema, operation: Operation, variables: dict[str, Any], context: Any, on_fault: OnFault
 ) -> Pieces | list[GraphQLFormattedError]:
     """Answer the response as JSON, or the errors of variables that do not fit: then nothing was executed."""
-    coerced = coerce(schema, operation.node, variables)
-    if isinstance(coerced, list):
-        return coerced
-    plan = _planned(operation, coerced)
-    if isinstance(plan, list):
-        return plan
-    return await _Execution(schema, context, coerced, on_fault).response(plan)
+    begun = _begun(schema, operation, variables, context, on_fault)
+    if isinstance(begun, list):
+        return begun
+    execution, plan = begun
+    return await execution.response(plan)
 
 
 def subscribe(
@@ -60,21 +58,21 @@ def subscribe(
 
     An error of the source is the last response; Stopping is not one of its errors and is passed on.
     """
+    begun = _begun(schema, operation, variables, context, on_fault)
+    return begun if isinstance(begun, list) else _responses(*begun)
+
+
+def _begun(
+    schema: GraphQLSchema, operation: Operation, variables: dict[str, Any], context: Any, on_fault: OnFault
+) -> tuple[_Execution, Plan] | list[GraphQLFormattedError]:
     coerced = coerce(schema, operation.node, variables)
     if isinstance(coerced, list):
         return coerced
-    plan = _planned(operation, coerced)
-    if isinstance(plan, list):
-        return plan
-    return _responses(_Execution(schema, context, coerced, on_fault), plan)
-
-
-def _planned(operation: Operation, variables: VariableValues) -> Plan | list[GraphQLFormattedError]:
-    """Answer its plan, or why there is none: the `if` of a @skip may be a variable with a default, sent as null."""
     try:
-        return operation.plan(variables)
-    except GraphQLError as error:
-        return [{**error.formatted, "message": UNFIT_ARGUMENT}]
+        plan = operation.plan(coerced)
+    except GraphQLError as error:  # the condition of a directive is a variable with a default that is sent as null
+        return [presented(error, on_fault)]
+    return _Execution(schema, context, coerced, on_fault), plan
 
 
 async def _responses(execution: _Execution, plan: Plan) -> AsyncGenerator[bytes]:

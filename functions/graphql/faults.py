@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from graphql import GraphQLError, GraphQLFormattedError
 
-UNFIT_ARGUMENT = "An argument does not fit its type."
 OnFault = Callable[[Exception], str]
 """Logs an exception that nobody expected, and answers the trace id by which to find it."""
 
@@ -19,7 +18,7 @@ def presented(error: GraphQLError, on_fault: OnFault) -> GraphQLFormattedError:
             return error.formatted
         if cause.message.startswith("Argument '"):
             # Only a variable with a default that is sent as null gets past validation to here.
-            return {**error.formatted, "message": UNFIT_ARGUMENT}
+            return {**error.formatted, "message": "An argument does not fit its type."}
     return {**error.formatted, **internal_error(on_fault(cause))}
 
 

@@ -169,9 +169,8 @@ async def test_a_body_for_which_there_is_no_room_is_refused_before_it_is_read(st
         assert refused.value.response.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
         assert (await client.status("00000000-0000-4000-8000-000000000000"))["status"] == "not_found"
         async with httpx2.AsyncClient() as browser:  # which shows its page no answer, if it gets none to this
-            assert (
-                await browser.options(laptop.endpoint, headers={"origin": "http://localhost:3000"})
-            ).status_code == 204
+            preflight = await browser.options(laptop.endpoint, headers={"origin": "http://localhost:3000"})
+            assert preflight.status_code == 204
         await client.release()
         assert [payload["errors"] for payload in await asyncio.gather(*held)] == [[], []]
 

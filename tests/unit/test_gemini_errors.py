@@ -233,7 +233,6 @@ async def test_an_answer_is_not_to_be_compressed(upstream: Upstream, client: Gem
 
 async def test_a_sketch_that_has_not_left_in_time_costs_nothing() -> None:
     """The connection is not ready before all time is up: here a server that does not answer the TLS handshake."""
-
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         env = {"REDIS_URL": "redis://x", "GEMINI_API_KEY": "k", "GEMINI_BASE_URL": f"https://127.0.0.1:{port}"}
