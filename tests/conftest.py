@@ -82,7 +82,8 @@ async def raw(redis_url: str) -> AsyncIterator[redis.asyncio.Redis]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=servers.WAIT_S) as client:
+    limits = httpx2.Limits(keepalive_expiry=1)  # gunicorn closes idle connections after 2 s, also under a new request
+    async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=servers.WAIT_S, limits=limits) as client:
         yield client
 
 

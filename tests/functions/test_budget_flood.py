@@ -46,9 +46,14 @@ def instances(settings: dict[str, str]) -> Iterator[list[Server]]:
 
 @pytest.fixture
 async def many() -> AsyncIterator[httpx2.AsyncClient]:
-    limits = httpx2.Limits(max_connections=500, max_keepalive_connections=0)
-    async with httpx2.AsyncClient(trust_env=False, timeout=600, limits=limits) as client:
+    async with a_client(most=500) as client:
         yield client
+
+
+def a_client(most: int) -> httpx2.AsyncClient:
+    """One that uses no connection twice: a server closes those idle for 2 s, and one may be so behind a slow answer."""
+    limits = httpx2.Limits(max_connections=most, max_keepalive_connections=0)
+    return httpx2.AsyncClient(trust_env=False, timeout=600, limits=limits)
 
 
 async def attempt(client: httpx2.AsyncClient, instances: list[Server], number: int) -> str:
@@ -79,7 +84,7 @@ async def test_a_flood_makes_no_more_calls_than_the_budget_has(
     """All of them at once; hits are served throughout, and the next day opens anew."""
     assert "MISS" == (await SketchService(many, instances[0].url).improve(KEPT))["result"]["provenance"]["cache"]
     kept: Counter[str] = Counter()
-    async with httpx2.AsyncClient(trust_env=False, timeout=600) as reader:
+    async with a_client(most=1) as reader:
         reading = asyncio.create_task(ask_for_what_is_kept(reader, instances, kept))
         outcomes = Counter(await asyncio.gather(*(attempt(many, instances, n) for n in range(ATTEMPTS))))
         reading.cancel()
