@@ -34,7 +34,7 @@ TO_DO = {
     Code.BAD_ANSWER: "Submit again.",
     Code.TIMEOUT: "Submit again, better with `async: true`.",
     Code.PROVIDER_OVERLOADED: "Submit again after `retryAfterSeconds`.",
-    Code.PROVIDER_FAILED: "Submit again.",
+    Code.PROVIDER_FAILED: "Submit again, after `retryAfterSeconds` where it says so.",
     Code.UNAVAILABLE: "Submit again after `retryAfterSeconds`, or ask for the status again.",
     Code.RATE_LIMITED: "Wait `retryAfterSeconds`.",
     Code.BUDGET_EXCEEDED: "Wait `retryAfterSeconds`; drawings made before are still served.",

@@ -12,7 +12,6 @@ from rubydraw.jobs import JobState
 from rubydraw.watch import Seen
 
 Words = dict[str, Any]
-DAY_MS = 24 * 60 * 60 * 1000
 
 
 def result(digest: str, drawing: Drawing, outcome: str, *, with_image: bool = True) -> Words:
@@ -59,7 +58,7 @@ def status(request_id: str, seen: Seen, max_attempts: int) -> Words:
             "attempt": job.attempt,
             "createdAt": iso(job.created_at_ms),
             "updatedAt": iso(job.updated_at_ms),
-            "retryAt": iso(job.retry_at_ms),
+            "retryAt": None if job.settled else iso(job.retry_at_ms),
             "expiresAt": iso(job.expires_at_ms),
             "etaMs": job.forecast.eta_ms,
             "pollAfterMs": job.forecast.poll_after_ms,
@@ -67,18 +66,14 @@ def status(request_id: str, seen: Seen, max_attempts: int) -> Words:
         if seen.drawing:
             words["result"] = result(job.digest, seen.drawing, job.outcome)
         if seen.code:
-            message = sentence(job, seen.code)
-            words |= {"error": message, "problem": problem(seen.code, message, _opens_in_s(job, seen.code))}
+            words["problem"] = failure(job, seen.code)
+            words["error"] = words["problem"]["message"]
     return words
 
 
-def _opens_in_s(job: JobState, code: Code) -> float | None:
-    """Return the seconds until there is a new budget, for a job that met the end of one."""
-    if code is not Code.BUDGET_EXCEEDED:
-        return None
-    opens_ms = (job.updated_at_ms // DAY_MS + 1) * DAY_MS
-    return max(opens_ms - job.now_ms, 0) / 1000
-
-
-def sentence(job: JobState, code: Code) -> str:
-    return job.message if job.code == code and job.message else code.sentence
+def failure(job: JobState, code: Code) -> Words:
+    """Return the problem of a job that is done for; `code` is its own, or that of a drawing that is gone."""
+    own = job.code == code
+    message = job.message if own and job.message else code.sentence
+    wait_s = max(job.retry_at_ms - job.now_ms, 0) / 1000 if own and job.retry_at_ms else None
+    return problem(code, message, wait_s)

@@ -192,6 +192,6 @@ async def _waited(watch: Watch, info: Info, request_id: str, wait_s: float) -> W
     if seen is None or seen.job is None:
         return {}
     if seen.code:
-        message = answers.sentence(seen.job, seen.code)
-        return {"errors": [message], "problem": answers.problem(seen.code, message)}
+        problem = answers.failure(seen.job, seen.code)
+        return {"errors": [problem["message"]], "problem": problem}
     return {"result": answers.result(seen.job.digest, seen.drawing, seen.job.outcome)} if seen.drawing else {}

@@ -83,7 +83,8 @@ class Flights:
         Let go of our flight. A `failure` is told to everyone who waits, and to who comes in the next 5 s.
 
         When as many calls for one sketch as a job may cost have failed, less than a minute apart, the failure is
-        final: it answers for a minute, and every job that meets it ends. So a thousand jobs cost no more than one.
+        made final: it answers for a minute, names that wait, and every job that meets it ends. So a thousand jobs
+        cost no more than one.
         Calls that never reached Gemini cost nothing and do not count.
         """
         code, life_ms, retry_ms, kind = "", 0, 0, _COUNTED
@@ -92,6 +93,8 @@ class Flights:
                 failure.final = failure.may_be_billed and await self._count(digest) >= self._max_failures
                 code, life_ms = failure.code, keys.FAILED_FOR_GOOD_MS if failure.final else keys.FAILED_FLIGHT_MS
                 retry_ms = max(int((failure.retry_after_s or 0) * 1000), life_ms)
+                if failure.final:
+                    failure.retry_after_s = retry_ms / 1000
                 kind = _FINAL if failure.final else _COUNTED if failure.may_be_billed else _NOTHING_BILLED
             await self._state.script(self._land, [keys.flight(digest)], (token, code, life_ms, retry_ms, kind))
 

@@ -39,7 +39,11 @@ class Claim:
 
 
 class JobState(NamedTuple):
-    """One job as a reader sees it; all times in ms since 1970, 0 where there is none."""
+    """
+    One job as a reader sees it; all times in ms since 1970, 0 where there is none.
+
+    `retry_at_ms`: when its next attempt is due; once it has failed, when another for the same sketch makes sense.
+    """
 
     request_id: str
     status: str
@@ -154,9 +158,10 @@ class Jobs:
     async def fail(self, request_id: str, token: str, error: SketchError) -> tuple[str, bool]:
         """End an attempt; return the new status (`lost`: another holds the job) and whether attempts are used up."""
         once_more = error.retryable and not error.final
+        retry_ms = int((error.retry_after_s or 0) * 1000) if error.retryable else 0
         answer = await self._move(
             "fail", request_id, token, error.code, error.message, int(once_more), int(error.may_be_billed),
-            int((error.retry_after_s or 0) * 1000), self._max_attempts,
+            retry_ms, self._max_attempts,
         )  # fmt: skip
         return _text(answer[0]), _text(answer[1]) == "1"
 

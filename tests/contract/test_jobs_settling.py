@@ -138,7 +138,11 @@ async def test_fail_gives_up_at_the_third_attempt(jobs: Jobs, message: JobMessag
     first = await jobs.fail(message.request_id, "t3", GeminiFailed(retry_after_s=9))
     again = await jobs.fail(message.request_id, "t3", GeminiFailed(retry_after_s=9))
     assert ("error", True) == first == again
-    assert ("error", "PROVIDER_FAILED", "3", "") == await record.named("status", "code", "attempt", "retry_at")
+    status, code, attempt, retry_at, updated_at = await record.named(
+        "status", "code", "attempt", "retry_at", "updated_at"
+    )
+    assert ("error", "PROVIDER_FAILED", "3") == (status, code, attempt)
+    assert 9_000 == int(retry_at) - int(updated_at)  # for whoever would send the same sketch again
 
 
 async def test_fail_hands_an_unbilled_attempt_back_once(jobs: Jobs, message: JobMessage, record: JobRecord) -> None:

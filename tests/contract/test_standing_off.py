@@ -135,8 +135,8 @@ async def test_landing_and_cooling_down_survive_an_outage(nowhere: Store) -> Non
 async def test_a_third_failure_in_a_row_is_final_and_answers_for_a_minute(
     flights: Flights, raw: redis.asyncio.Redis
 ) -> None:
-    """Two failures answer for five seconds each; after the third, every job that meets it ends."""
-    finals, lives_ms = [], []
+    """Two failures answer for five seconds each; after the third, every job that meets it ends, and says how long."""
+    finals, lives_ms, waits_s = [], [], []
     for token in ("t1", "t2", "t3"):
         assert (await flights.look(DIGEST, token=token)).ours
         failure = GeminiFailed()
@@ -145,9 +145,10 @@ async def test_a_third_failure_in_a_row_is_final_and_answers_for_a_minute(
         assert met is not None
         assert met.final == failure.final
         finals.append(met.final)
+        waits_s.append(failure.retry_after_s)
         lives_ms.append(await raw.pttl(keys.flight(DIGEST)))
         assert bool(await flights.failed_for_s(DIGEST)) != met.final
         await raw.delete(keys.flight(DIGEST))
-    assert finals == [False, False, True]
+    assert (finals, waits_s) == ([False, False, True], [None, None, keys.FAILED_FOR_GOOD_MS / 1000])
     assert max(lives_ms[:2]) <= keys.FAILED_FLIGHT_MS < lives_ms[2] <= keys.FAILED_FOR_GOOD_MS
     assert 0 < await raw.pttl(keys.failures(DIGEST)) <= keys.FAILED_FOR_GOOD_MS

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.functions.deliveries import Deliveries
 from tests.functions.sketch_service import SketchService
 from tests.servers import Server
 from tests.stand_ins import GeminiStandIn, PubsubStandIn
@@ -102,3 +103,26 @@ async def test_a_cached_sketch_is_answered_at_once(service: SketchService) -> No
     await service.improve()
     payload, took_s = await timed(service, later=True, waitSeconds=30)
     assert ("HIT", True) == (payload["result"]["provenance"]["cache"], took_s < SHORT_S)
+
+
+async def test_a_failed_job_says_when_to_come_again(
+    service: SketchService,
+    deliveries: Deliveries,
+    worker_server: Server,
+    pubsub_stand_in: PubsubStandIn,
+    gemini_stand_in: GeminiStandIn,
+) -> None:
+    """As the third failure in a row does: until then a job ends at once, whoever sends it and however he looks."""
+    await gemini_stand_in.fail("status", status=500, times=3)
+    for wait_s in (None, None, 60):
+        await deliveries.forget_failures()
+        problem = (await service.improve())["problem"]
+        assert ("PROVIDER_FAILED", wait_s) == (problem["code"], problem["retryAfterSeconds"])
+    await pubsub_stand_in.push_to(worker_server.url)
+    payload = await service.improve(later=True, waitSeconds=30)
+    status = await service.status(payload["requestId"])
+    assert ("error", None) == (status["status"], status["retryAt"])
+    for problem in (payload["problem"], status["problem"]):
+        assert "PROVIDER_FAILED" == problem["code"]
+        assert 30 < problem["retryAfterSeconds"] < 60
+    assert 3 == await gemini_stand_in.calls()

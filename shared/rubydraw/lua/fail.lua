@@ -13,7 +13,7 @@ end
 local attempt = number(job.attempt) - ((retryable and not spent) and 1 or 0)
 local exhausted = retryable and attempt >= number(ARGV[8])
 local retry_at = ''
-if retryable and not exhausted and number(ARGV[7]) > 0 then
+if number(ARGV[7]) > 0 then -- of an ended job: when another for the same sketch makes sense
   retry_at = string.format('%d', NOW + number(ARGV[7]))
 end
 local status = (retryable and not exhausted) and 'queued' or 'error'
