@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,8 @@ from starlette.responses import Response
 
 ACKNOWLEDGED, REDELIVER = 204, 503
 MAX_BODY_BYTES = 16 * 1024 * 1024
+BODY_S = 30.0
+"""For a body to come whole: until then it takes up room that others need."""
 MAX_DEAD_LETTER_BYTES = 7_500_000
 """What fits into a message of 10 MB in base64."""
 
@@ -114,12 +117,16 @@ class Deliveries:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body, or nothing of one that is larger than any message can be."""
+    """Return the body, or nothing of one that is larger than any message can be; who does not send it has left."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            return b""
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    return b""
+    except TimeoutError:
+        raise ClientDisconnect from None
     return bytes(body)
 
 

@@ -46,6 +46,11 @@ class Code(StrEnum):
     RESULT_EXPIRED = "RESULT_EXPIRED"
     EXPIRED = "EXPIRED"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Code:
+        """Return what a code is that a newer revision of ours has recorded: some failure, after which to try again."""
+        return cls.UNAVAILABLE
+
     @property
     def retryable(self) -> bool:
         """Whether the same request may succeed later."""
@@ -211,7 +216,7 @@ def shared_failure(
 
     `billed`: it may have been paid for, as far as a failure of its kind can be.
     """
-    kind = _BY_CODE.get(Code(code) if code in Code.__members__ else Code.UNAVAILABLE, Unavailable)
+    kind = _BY_CODE.get(Code(code), Unavailable)
     failure = kind(retry_after_s=retry_after_s, may_be_billed=billed and (kind.may_be_billed or kind is OutOfTime))
     failure.final = final
     return failure

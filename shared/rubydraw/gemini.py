@@ -112,7 +112,8 @@ class _Client(NamedTuple):
         """
         Return the body of an answer with status 200; raise whatever the SDK and what is below it raise.
 
-        TimeoutError where it does not come in time, and httpx2's ConnectTimeout where not even the sketch has left.
+        TimeoutError where it does not come in time, httpx2's ConnectTimeout where not even the sketch has left, and
+        Misconfigured where it cannot.
         """
         import httpx2
 
@@ -126,6 +127,10 @@ class _Client(NamedTuple):
                 if exchange.begun:
                     raise
                 raise httpx2.ConnectTimeout("") from None
+            except (ValueError, TypeError, httpx2.LocalProtocolError):
+                if exchange.begun:
+                    raise
+                raise Misconfigured from None  # no request can be made of what is set
             return exchange.answer
 
 

@@ -27,6 +27,8 @@ def ours(error: Exception, took_s: float) -> SketchError:
     from google.genai.errors import APIError
 
     match error:
+        case SketchError():
+            return error
         case APIError():
             return _from_status(error, took_s)
         case httpx2.ConnectError() | httpx2.ConnectTimeout() | httpx2.PoolTimeout():

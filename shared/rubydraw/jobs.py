@@ -27,8 +27,8 @@ class Claim:
     """
     What became of a claim.
 
-    `kind`: `run` (attempt `attempt` is ours), `settled` (as `status`), `busy` (`busy_ms` left of another's lease),
-    `expired` or `exhausted` (just settled as an error with `code`).
+    `kind`: `run` (attempt `attempt` is ours), `settled` (as `status`, with `code`), `busy` (`busy_ms` left of
+    another's lease), `expired` (just settled) or `exhausted` (it has had its attempts, and is still to be settled).
     """
 
     kind: str
@@ -93,8 +93,12 @@ class Jobs:
         return self._call("submit", request_id, status, digest, outcome, owner, trace)
 
     async def abandon(self, request_id: str, code: Code, message: str) -> bool:
-        """Settle a job whose publish failed; return False if a worker has it all the same."""
+        """Settle a job whose publish failed; return False if a worker has it all the same, or will."""
         return bool(await self._move("abandon", request_id, code, message))
+
+    async def handed_over(self, request_id: str) -> bool:
+        """Have nobody abandon a job that a repeated request has published; return False where that has happened."""
+        return bool(await self._move("handed_over", request_id))
 
     async def claim(self, job: JobMessage, token: str, glance: Glance | None = None) -> Claim:
         """
@@ -119,9 +123,14 @@ class Jobs:
                 return Claim("settled", status=_text(status), code=_text(code))
             case "expired", _:
                 return Claim("expired", status="error", code=Code.EXPIRED)
-            case _, [code]:
-                return Claim("exhausted", status="error", code=_text(code))
+            case "exhausted", _:
+                return Claim("exhausted")
         raise AssertionError(answer)
+
+    async def exhaust(self, request_id: str) -> tuple[str, str]:
+        """Settle a job that has had its attempts as its last error; return the status and code that stand."""
+        status, code = await self._move("exhaust", request_id, self._max_attempts)
+        return _text(status), _text(code)
 
     async def renew(self, request_id: str, token: str) -> bool:
         """Keep the lease; return False when it is another's."""
@@ -227,7 +236,7 @@ class Jobs:
         return Call(self._scripts[transition], [keys.status(request_id)], (keys.channel(request_id), *args))
 
 
-_TRANSITIONS = ("submit", "abandon", "claim", "renew", "fail", "expire", "reject", "replay")
+_TRANSITIONS = ("submit", "abandon", "handed_over", "claim", "exhaust", "renew", "fail", "expire", "reject", "replay")
 
 
 def _text(value: bytes) -> str:

@@ -50,7 +50,6 @@ class PaidCall:
 
     async def without_redis(self, wish: Wish) -> Improved:
         """Make the call on nobody's account, as far as this instance's allowance goes: nothing can be counted."""
-        logs.warning("gemini.asked_without_redis", digest=wish.digest[:12])
         return await self._made(wish, round(time.time() * 1000), self._from_allowance)
 
     async def _made(
@@ -95,7 +94,8 @@ class PaidCall:
         except StoreUnavailable:
             return await self._from_allowance(wish)
 
-    async def _from_allowance(self, _: Wish) -> Bill:
+    async def _from_allowance(self, wish: Wish) -> Bill:
         self._budget.check_known()
         self._allowance.spend()
+        logs.warning("gemini.asked_without_redis", digest=wish.digest[:12])
         return Bill()

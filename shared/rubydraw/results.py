@@ -54,10 +54,7 @@ class Results:
                 await self.put(digest, drawing)
         except StoreUnavailable:
             logs.warning("result.not_saved", digest=digest[:12])
-            held = self._unsaved.get(digest)
-            if held is not drawing and (held or len(self._unsaved) < MAX_UNSAVED):
-                self._unsaved[digest] = drawing
-                asyncio.get_running_loop().call_later(UNSAVED_S, self._unsaved.pop, digest, None)
+            self._hold(digest, drawing)
         if state and state is not self.store:
             with suppress(StoreUnavailable):
                 _, answers = await state.together((), *then)
@@ -69,7 +66,7 @@ class Results:
 
         A `charge` is paid with the same round trip, or beside it where results have a Redis of their own.
         """
-        if held := self._unsaved.get(digest):
+        if held := await self._held(digest):
             await self.save(digest, held)
             return held
         if charge and charge.store is not self.store:
@@ -104,8 +101,29 @@ class Results:
 
     async def put_held(self, digest: str) -> None:
         """Store a drawing that is held here, if there is one; it stays held where Redis does not take it."""
-        if held := self._unsaved.get(digest):
+        if held := await self._held(digest):
             await self.put(digest, held)
+
+    async def _held(self, digest: str) -> Drawing | None:
+        """Return the drawing that is held here, unless another instance has stored a newer one since."""
+        held = self._unsaved.get(digest)
+        if held:
+            with suppress(StoreUnavailable):
+                kept = read(await self.store.command(*read_command(digest, with_image=False)))
+                if kept and kept.created_at_ms > held.created_at_ms:
+                    self._forget(digest, held)
+                    return None
+        return held
+
+    def _hold(self, digest: str, drawing: Drawing) -> None:
+        held = self._unsaved.get(digest)
+        if held is not drawing and (held or len(self._unsaved) < MAX_UNSAVED):
+            self._unsaved[digest] = drawing
+            asyncio.get_running_loop().call_later(UNSAVED_S, self._forget, digest, drawing)
+
+    def _forget(self, digest: str, drawing: Drawing) -> None:
+        if self._unsaved.get(digest) is drawing:
+            del self._unsaved[digest]
 
     def _stored(self, digest: str, answers: list[Any]) -> None:
         raise_first(answers)

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 OPEN_S = 2.0
+TOLD_AGAIN_S = 60.0
+_REFUSALS = frozenset(
+    {"OOM", "READONLY", "MISCONF", "NOREPLICAS", "NOAUTH", "WRONGPASS", "NOPERM", "MASTERDOWN", "BUSY"}
+)
+"""With which Redis refuses what is no fault of the command's (its page "Redis serialization protocol")."""
 COMMANDS_AT_ONCE = 32
 """Commands in progress per address: enough to keep Redis busy, few enough that a burst waits here, where
 no time-out runs, and not on its sockets."""
@@ -59,10 +64,18 @@ class Store:
 
     Whatever goes wrong is StoreUnavailable. An outage opens the breaker for 2 s, in which every command fails at
     once; then one command probes. A refused write (out of memory, read-only) does not: reads still work.
+    `on_loss` is told of either, at most once a minute.
     """
 
-    def __init__(self, address: RedisAddress, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        address: RedisAddress,
+        *,
+        on_loss: Callable[[str], object] = bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._address, self._round_trips = address, RoundTrips(address)
+        self._on_loss, self._silent_until = on_loss, 0.0
         self._clock = clock
         self._slots = asyncio.Semaphore(COMMANDS_AT_ONCE)
         self._broken = False
@@ -125,11 +138,19 @@ class Store:
             self._closed_until = self._clock() + OPEN_S if self._broken else 0.0
             try:
                 answers = await self._round_trips.send(commands)
-            except OSError:
+            except OSError as error:
                 self._broken, self._closed_until = True, self._clock() + OPEN_S
+                self._lost(type(error).__name__)
                 raise StoreUnavailable from None
             self._broken = False
+            if refusals := _REFUSALS.intersection(map(refusal, answers)):
+                self._lost(min(refusals))
             return answers
+
+    def _lost(self, kind: str) -> None:
+        if self._clock() >= self._silent_until:
+            self._silent_until = self._clock() + TOLD_AGAIN_S
+            self._on_loss(kind)
 
     def _admit(self) -> None:
         """Fail at once while the breaker is open; the one who finds its time over becomes the probe."""
@@ -137,9 +158,15 @@ class Store:
             raise StoreUnavailable
 
 
-def connect(url: str, ca_cert: str, *, clock: Callable[[], float] = time.monotonic) -> Store:
+def connect(
+    url: str,
+    ca_cert: str,
+    *,
+    on_loss: Callable[[str], object] = bool,
+    clock: Callable[[], float] = time.monotonic,
+) -> Store:
     """Return a Store for a redis: or rediss: address; nothing is opened before the first command."""
-    return Store(RedisAddress(url, ca_cert), clock=clock)
+    return Store(RedisAddress(url, ca_cert), on_loss=on_loss, clock=clock)
 
 
 def raise_first(answers: Iterable[Any]) -> None:

@@ -13,7 +13,15 @@ from typing import NamedTuple
 from rubydraw import logs
 from rubydraw.acceptance import Acceptance
 from rubydraw.drawing import CacheUse, Improved
-from rubydraw.errors import BudgetExceeded, Code, Misconfigured, ResultExpired, SketchError, StoreUnavailable
+from rubydraw.errors import (
+    BudgetExceeded,
+    Code,
+    Misconfigured,
+    ResultExpired,
+    SketchError,
+    StoreUnavailable,
+    Unavailable,
+)
 from rubydraw.idempotency import IdempotencyKeys
 from rubydraw.improve import Improve
 from rubydraw.jobs import Jobs, JobState
@@ -154,8 +162,8 @@ class Submit:
         if bound == new_id:
             return Request(new_id)
         earlier = await self._jobs.read(bound)
-        if earlier is None:
-            return Request(bound)
+        if earlier is None:  # whoever bound it is about to record it, or has died
+            return Request(bound, repeated=True)
         if earlier.status == "queued":  # what it had to pass was asked when it was accepted
             return Request(bound, repeated=True, queued_at_ms=earlier.created_at_ms)
         if (earlier.status == "error" and Code(earlier.code).retryable) or await self._has_lost_its_drawing(earlier):
@@ -174,13 +182,17 @@ class Submit:
         """
         Hand the job over; one that cannot be is settled, unless a worker has it all the same.
 
-        A repeated one was accepted before: it may have been handed over then, so it stays as it is.
+        A repeated one was accepted before: it may have been handed over then, so it stays as it is. Who accepted it may
+        still be trying, and is kept from settling what is handed over here.
         """
         try:
             await self._publisher.publish(self._topic, job.data(), job.attributes())
         except SketchError as error:
             if repeated or await self._jobs.abandon(job.request_id, error.code, error.message):
                 raise
+        else:
+            if repeated and not await self._jobs.handed_over(job.request_id):
+                raise Unavailable
 
 
 def _input_hash(sketch: Sketch, cache: CacheUse) -> bytes:

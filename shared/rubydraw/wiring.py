@@ -76,7 +76,10 @@ class Parts:
 def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
     """Make the parts of one instance; must be called on the event loop of its main thread."""
     logs.start(level=settings.log_level, project=settings.project)
-    state = connect(settings.redis_url, settings.redis_ca_cert)
+    # Of results alone it is not told: without them everything still works.
+    state = connect(
+        settings.redis_url, settings.redis_ca_cert, on_loss=lambda kind: logs.warning("redis.lost", kind=kind)
+    )
     split = settings.results_url != settings.redis_url
     results = Results(connect(settings.results_url, settings.redis_ca_cert) if split else state)
     flights = Flights(

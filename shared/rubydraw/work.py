@@ -7,6 +7,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import Enum
 from functools import partial
 
@@ -78,9 +79,11 @@ class Work:
         logs.info("job.claimed", request_id=job.request_id, kind=claim.kind, attempt=claim.attempt)
         if claim.kind == "busy":
             return self._worth_waiting(claim.busy_ms / 1000, deadline), Outcome.AGAIN, ""
+        since_ms = job.created_at_ms if job.refresh else 0
+        if claim.kind == "exhausted":
+            return await self._exhausted(job, token, since_ms)
         if claim.kind != "run":
             return 0, _ended(claim.status, claim.code), claim.code
-        since_ms = job.created_at_ms if job.refresh else 0
         improve = partial(
             self._improve, job.sketch, deadline=deadline, since_ms=since_ms, payer=job.payer,
             then=self._completion(job, token),
@@ -93,9 +96,20 @@ class Work:
                 return await self._failed(job, token, error, deadline)
             ended = self._jobs.completed(improved.then) or await self._completed(job, token, improved)
             drawn = improve
-        status, code = ended
         await self._kept.in_archive(improved)
-        logs.info("job.completed", request_id=job.request_id, outcome=improved.outcome, status=status)
+        return _over(job, improved.outcome, *ended)
+
+    async def _exhausted(self, job: JobMessage, token: str, since_ms: int) -> tuple[float, Outcome, str]:
+        """Settle a job that has had its attempts: `done` where a drawing is kept, which the last one may have paid."""
+        digest, kept = self._improve.digest(job.sketch), False
+        with suppress(StoreUnavailable):  # results may have a Redis of their own, or none
+            await self._kept.held(digest)
+            found = await self._kept.hit(digest, with_image=False, since_ms=since_ms, charge=None)
+            kept = bool(found or await self._kept.archived(digest, since_ms=since_ms))
+            kept = kept and await self._kept.for_a_job(digest)
+        if kept:
+            return _over(job, "HIT", *await self._jobs.complete(job, token, digest=digest, outcome="HIT"))
+        status, code = await self._jobs.exhaust(job.request_id)
         return 0, _ended(status, code), code
 
     async def _improved(
@@ -153,6 +167,11 @@ class Work:
         return wait_s if wait_s <= LONGEST_WAIT_S and left_s >= self._call_timeout_s + AFTER_THE_CALL_S else 0
 
 
+def _over(job: JobMessage, outcome: str, status: str, code: str) -> tuple[float, Outcome, str]:
+    logs.info("job.completed", request_id=job.request_id, outcome=outcome, status=status)
+    return 0, _ended(status, code), code
+
+
 def _ended(status: str, code: str) -> Outcome:
     """
     Whether an ended job wants an operator's eye: what its sender did wrong does not.
@@ -161,5 +180,5 @@ def _ended(status: str, code: str) -> Outcome:
     """
     if status != "error" or code == Code.BUDGET_EXCEEDED:
         return Outcome.SETTLED
-    asked_wrong = code in Code.__members__ and not Code(code).retryable and code != Code.MISCONFIGURED
+    asked_wrong = not Code(code).retryable and code != Code.MISCONFIGURED
     return Outcome.SETTLED if asked_wrong else Outcome.GIVEN_UP

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rubydraw import gemini_exchange
 from rubydraw.errors import (
     BadAnswer,
     ContentRefused,
@@ -49,6 +50,16 @@ async def test_status_is_one_of_our_errors(
     error = await failure(gemini)
     assert (kind, billed, None) == (type(error), error.may_be_billed, error.retry_after_s)
     assert 1 == await gemini_stand_in.calls()
+
+
+async def test_a_request_that_cannot_be_made_costs_nothing(
+    gemini: Gemini, gemini_stand_in: GeminiStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing has left: it is for an operator to correct."""
+    monkeypatch.setattr(gemini_exchange, "_NO_PARTS", b"as another SDK may write it")
+    error = await failure(gemini)
+    assert (Misconfigured, False) == (type(error), error.may_be_billed)
+    assert 0 == await gemini_stand_in.calls()
 
 
 async def test_late_503_may_have_been_billed(make_gemini: MakeGemini, gemini_stand_in: GeminiStandIn) -> None:

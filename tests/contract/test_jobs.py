@@ -116,10 +116,13 @@ async def test_claim_finds_a_failed_job_settled_with_its_code(jobs: Jobs, messag
 
 
 async def test_claim_after_three_attempts_is_exhausted(jobs: Jobs, message: JobMessage, record: JobRecord) -> None:
-    """Three attempts began and none settled it: it becomes an error, once."""
+    """Three attempts began and none settled it: it becomes an error, once, unless it is done after all."""
     await used_up(jobs, message, record)
     async with record.announced() as heard:
-        assert Claim("exhausted", status="error", code="UNAVAILABLE") == await jobs.claim(message, "t4")
+        for _ in range(2):
+            assert Claim("exhausted") == await jobs.claim(message, "t4")
+        for _ in range(2):
+            assert ("error", "UNAVAILABLE") == await jobs.exhaust(message.request_id)
         again = await jobs.claim(message, "t4")
     assert ("settled", "error", "UNAVAILABLE") == (again.kind, again.status, again.code)
     assert ("error", "UNAVAILABLE", "3", "0", "") == await record.named(
@@ -138,7 +141,21 @@ async def test_exhausted_job_keeps_the_code_of_its_last_failure(
         await jobs.fail(message.request_id, f"t{attempt}", GeminiFailed())
     await jobs.claim(message, "t3")
     await record.lapse()
-    assert Claim("exhausted", status="error", code="PROVIDER_FAILED") == await jobs.claim(message, "t4")
+    assert Claim("exhausted") == await jobs.claim(message, "t4")
+    assert ("error", "PROVIDER_FAILED") == await jobs.exhaust(message.request_id)
+
+
+async def test_only_a_job_that_nobody_holds_and_that_has_had_its_attempts_is_exhausted(
+    jobs: Jobs, message: JobMessage, record: JobRecord
+) -> None:
+    """What another does meanwhile stands: a replay, an attempt, an end."""
+    assert ("", "") == await jobs.exhaust(message.request_id)
+    await running(jobs, message)
+    assert ("running", "") == await jobs.exhaust(message.request_id)
+    await record.lapse()
+    assert ("running", "") == await jobs.exhaust(message.request_id)
+    await record.rewrite(attempt=3, status="done")
+    assert ("done", "") == await jobs.exhaust(message.request_id)
 
 
 async def test_claim_makes_a_lost_job_again_from_its_message(

@@ -202,6 +202,27 @@ async def test_abandon_settles_what_was_never_handed_over(jobs: Jobs, message: J
     assert Claim("settled", status="error", code="CANCELED") == await jobs.claim(message, "t1")
 
 
+async def test_what_a_repeat_has_handed_over_is_not_abandoned(
+    jobs: Jobs, message: JobMessage, record: JobRecord
+) -> None:
+    """A worker will have it; nothing that anybody sees has changed."""
+    await queued(jobs, message)
+    version = await record.named("version")
+    assert [True, True] == [await jobs.handed_over(message.request_id) for _ in range(2)]
+    assert not await jobs.abandon(message.request_id, Code.UNAVAILABLE, "No.")
+    assert ("queued", *version) == await record.named("status", "version")
+    assert Claim("run", attempt=1) == await jobs.claim(message, "t1")
+
+
+async def test_a_repeat_that_comes_after_the_end_is_told_so(jobs: Jobs, message: JobMessage, record: JobRecord) -> None:
+    """Its message will find the job settled."""
+    await queued(jobs, message)
+    await jobs.abandon(message.request_id, Code.UNAVAILABLE, "No.")
+    before = await record.fields()
+    assert not await jobs.handed_over(message.request_id)
+    assert before == await record.fields()
+
+
 @pytest.mark.parametrize("seen", ["running", "queued", "done", "error"])
 async def test_abandon_leaves_what_a_worker_has_seen(
     jobs: Jobs, message: JobMessage, record: JobRecord, seen: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from rubydraw.results import Results
 from rubydraw.store import Store, connect
 
 from tests.servers import free_port
-from tests.sketches import HOUR_MS, drawing, png
+from tests.sketches import HOUR_MS, drawing, now_ms, png
 
 DIGEST = "0123456789abcdef"
 KEY = keys.result(DIGEST)
@@ -165,6 +167,37 @@ async def test_newer_drawing_takes_the_place_of_one_that_is_held(cut_off: Result
     await cut_off.save(DIGEST, drawing(title="old"))
     await cut_off.save(DIGEST, fresh := drawing(title="new"))
     assert fresh == await cut_off.get(DIGEST)
+
+
+async def test_a_held_drawing_gives_way_to_a_newer_one_of_another_instance(
+    results: Results, store: Store, raw: redis.asyncio.Redis
+) -> None:
+    """Whichever way it is read next, it is not stored over what was drawn and paid for since."""
+    for read in (results.get, results.put_held):
+        await raw.config_set("maxmemory-policy", "noeviction")
+        await raw.config_set("maxmemory", "1")
+        await results.save(DIGEST, drawing(title="old"))
+        await raw.config_set("maxmemory", "256mb")
+        newer = drawing(title="new", created_at_ms=now_ms() + 1)
+        await Results(store).put(DIGEST, newer)
+        await read(DIGEST)
+        assert newer == await results.get(DIGEST) == await Results(store).get(DIGEST)
+        await raw.flushall()
+
+
+async def test_each_held_drawing_has_its_own_minute(cut_off: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of one that another has replaced does not end that one's."""
+    ends: list[Callable[[], None]] = []
+    loop = asyncio.get_running_loop()
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "call_later", lambda _, end, *args: ends.append(partial(end, *args)))
+        cut_off._hold(DIGEST, drawing(title="old"))
+        cut_off._hold(DIGEST, fresh := drawing(title="new"))
+    ends[0]()
+    assert fresh == await cut_off.get(DIGEST)
+    ends[1]()
+    with pytest.raises(StoreUnavailable):
+        await cut_off.get(DIGEST)
 
 
 @pytest.fixture

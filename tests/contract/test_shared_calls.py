@@ -15,7 +15,7 @@ from rubydraw.drawing import Drawing, Improved
 from rubydraw.errors import BudgetExceeded, OutOfTime, Stopping
 from rubydraw.flights import Flights
 from rubydraw.gemini import Gemini
-from rubydraw.improve import AFTER_THE_CALL_S, LONG_CALL_S, Improve
+from rubydraw.improve import AFTER_THE_CALL_S, LONG_CALL_S, POLL_S, Improve
 from rubydraw.kept import Kept
 from rubydraw.paid_call import PaidCall
 from rubydraw.principal import NOBODY, Principal
@@ -110,6 +110,17 @@ async def test_who_has_time_for_a_call_does_not_end_with_who_has_not(
     with pytest.raises(OutOfTime):
         await old
     assert "MISS" == (await young).outcome
+
+
+async def test_who_waits_for_another_instance_until_it_is_too_late_has_made_no_call(
+    process: Process, flights: Flights
+) -> None:
+    """Its end is told before the time is up: from outside it would look like a call that was cut short."""
+    await flights.look(process.improve.digest(sketch()), token="another instance")
+    process.now_s = ENOUGH_S - 2 * POLL_S
+    with pytest.raises(OutOfTime) as late:
+        await process.asks()
+    assert not late.value.may_be_billed
 
 
 async def test_no_call_begins_after_a_stop(

@@ -51,11 +51,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def clocked(wire: WireProxy, clock: Clock) -> AsyncIterator[Store]:
-    """A Store at the far end of the wire whose breaker goes by `clock`."""
-    store = connect(f"redis://127.0.0.1:{wire.address}/0", "", clock=clock)
+async def clocked(wire: WireProxy, clock: Clock, losses: list[str]) -> AsyncIterator[Store]:
+    """A Store at the far end of the wire whose breaker goes by `clock`, and which tells `losses`."""
+    store = connect(f"redis://127.0.0.1:{wire.address}/0", "", on_loss=losses.append, clock=clock)
     yield store
     await store.close()
+
+
+@pytest.fixture
+def losses() -> list[str]:
+    return []
 
 
 async def ping(store: Store) -> bool:
@@ -215,6 +220,36 @@ async def test_failed_probe_opens_the_breaker_again(clocked: Store, clock: Clock
     assert ["StoreUnavailable"] == await outcomes(clocked, 1)
     clock.now_s += 2.1
     assert ["bool"] == await outcomes(clocked, 1)
+
+
+async def test_an_outage_is_told_once_a_minute(
+    clocked: Store, clock: Clock, wire: WireProxy, losses: list[str]
+) -> None:
+    """However many commands meet it; a connection that is made anew is none."""
+    assert ["bool"] == await outcomes(clocked, 1)
+    wire.drop = 1
+    assert ["bool"] == await outcomes(clocked, 1)
+    assert [] == losses
+    wire.drop = 1000
+    for moved_s, told in ((0, 1), (2.1, 1), (60, 2)):
+        clock.now_s += moved_s
+        await outcomes(clocked, 10)
+        assert told == len(losses)
+
+
+async def test_refused_writes_are_told_by_redis_own_word(
+    clocked: Store, raw: redis.asyncio.Redis, losses: list[str]
+) -> None:
+    """Not what is wrong with a command, or a script that it does not know yet."""
+    await clocked.pipeline(("SET", "kept", "value"), ("LPUSH", "kept", "value"), ("NO_COMMAND",))
+    await clocked.script(Script("renew_flight"), ["kept"], ("token", 1000))
+    assert [] == losses
+    await raw.config_set("maxmemory-policy", "noeviction")
+    await raw.config_set("maxmemory", "1")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await clocked.command("SET", "new", "value")
+    assert ["OOM"] == losses
 
 
 async def test_broken_connection_is_retried_on_a_fresh_one(far: Store, wire: WireProxy) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import redis.asyncio
 from rubydraw import keys, watch
+from rubydraw.errors import Code
 from rubydraw.jobs import Jobs
 from rubydraw.message import JobMessage
 from rubydraw.results import Results
@@ -160,6 +161,16 @@ async def test_a_remembered_drawing_may_be_gone(
     assert ("error", "RESULT_EXPIRED", None) == (seen.status, seen.code, seen.drawing)
     await results.put(message.digest, DRAWING)
     assert ("done", DRAWING) == told(await polls.once(message.request_id, OWNER))
+
+
+async def test_a_failure_that_only_a_newer_revision_knows_may_be_tried_again(
+    polls: Watch, jobs: Jobs, raw: redis.asyncio.Redis
+) -> None:
+    """While both run, or when the newer one has been taken back."""
+    message = await queued(jobs)
+    await raw.hset(keys.status(message.request_id), mapping={"status": "error", "code": "NOT_YET_THOUGHT_OF"})
+    seen = await polls.once(message.request_id, OWNER)
+    assert ("error", Code.UNAVAILABLE) == (seen.status, seen.code)
 
 
 async def test_a_drawing_that_redis_would_not_take_is_told_all_the_same(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx2
 import pytest
 import redis.asyncio
 from rubydraw import keys
 from rubydraw.message import JobMessage
 
+from tests import servers
 from tests.functions.deliveries import ACKNOWLEDGED, Deliveries
 from tests.functions.sketch_service import SketchService
 from tests.servers import POLL_S, WAIT_S, Server
@@ -60,6 +62,37 @@ async def test_repeat_that_cannot_be_handed_over_ends_no_job_that_was(
     repeat = await service.improve(later=True, idempotencyKey="a-key")
     assert (None, "MISCONFIGURED") == (repeat["requestId"], repeat["problem"]["code"])
     await pubsub_stand_in.no_faults()
+    [(data, attributes)] = await pubsub_stand_in.pulled()
+    assert ACKNOWLEDGED == await deliveries.push(JobMessage.read(data, attributes, max_png_bytes=4096))
+    assert "done" == (await service.status(request_id))["status"]
+
+
+async def test_repeat_that_was_handed_over_is_not_ended_by_the_first(
+    service: SketchService,
+    deliveries: Deliveries,
+    pubsub_stand_in: PubsubStandIn,
+    environment: dict[str, str],
+    http: httpx2.AsyncClient,
+    raw: redis.asyncio.Redis,
+) -> None:
+    """Whose publish is refused at last: both have the same job, and it is done."""
+    over = asyncio.Event()
+
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+        writer.write(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as broker:
+        address = f"http://127.0.0.1:{broker.sockets[0].getsockname()[1]}"
+        cut_off = environment | {"PUBSUB_URL": address, "PUBLISH_TIMEOUT_S": "30"}
+        with servers.running_function("graphql", cut_off) as server:
+            asking = SketchService(http, server.url).improve(later=True, idempotencyKey="a-key")
+            first = asyncio.create_task(asking)
+            request_id = await only_job(raw)
+            assert request_id == await service.submit(idempotencyKey="a-key")
+            over.set()
+            assert request_id == (await first)["requestId"]
     [(data, attributes)] = await pubsub_stand_in.pulled()
     assert ACKNOWLEDGED == await deliveries.push(JobMessage.read(data, attributes, max_png_bytes=4096))
     assert "done" == (await service.status(request_id))["status"]

@@ -11,6 +11,7 @@ import httpx2
 import orjson
 import pytest
 import redis.asyncio
+from rubydraw import keys
 from rubydraw.message import JobMessage
 
 from tests import servers
@@ -91,6 +92,40 @@ async def test_three_attempts_that_died_exhaust_a_job(
     assert ACKNOWLEDGED == await deliveries.push(message)
     assert ("error", "UNAVAILABLE") == await deliveries.state(message, "status", "code")
     assert (0, [("UNAVAILABLE", message.request_id)]) == (await gemini_stand_in.calls(), await copies(pubsub_stand_in))
+
+
+@pytest.mark.parametrize(("refresh", "newer_ms"), [(False, -60_000), (True, 1)])
+async def test_three_attempts_of_which_the_last_one_kept_its_drawing_are_a_job_done(
+    deliveries: Deliveries,
+    message: JobMessage,
+    gemini_stand_in: GeminiStandIn,
+    pubsub_stand_in: PubsubStandIn,
+    raw: redis.asyncio.Redis,
+    refresh: bool,
+    newer_ms: int,
+) -> None:
+    """It was paid for; its worker died before it could say so."""
+    assert ACKNOWLEDGED == await deliveries.push(job())
+    [kept] = await raw.keys(keys.result("*"))
+    await raw.hset(kept, "created_at_ms", message.created_at_ms + newer_ms)
+    message = replace(message, refresh=refresh)
+    await deliveries.accepted(message, status="running", attempt=3, token="dead", lease_until_ms=1, code="TIMEOUT")
+    assert ACKNOWLEDGED == await deliveries.push(message)
+    assert ("done", "HIT", "") == await deliveries.state(message, "status", "outcome", "code")
+    assert (1, []) == (await gemini_stand_in.calls(), await copies(pubsub_stand_in))
+
+
+async def test_an_older_drawing_ends_no_job_that_refreshes(
+    deliveries: Deliveries, message: JobMessage, raw: redis.asyncio.Redis
+) -> None:
+    """What none of its three attempts brought is not there."""
+    assert ACKNOWLEDGED == await deliveries.push(job())
+    [kept] = await raw.keys(keys.result("*"))
+    message = replace(message, refresh=True)
+    await raw.hset(kept, "created_at_ms", message.created_at_ms - 1)
+    await deliveries.accepted(message, status="running", attempt=3, token="dead", lease_until_ms=1)
+    assert ACKNOWLEDGED == await deliveries.push(message)
+    assert ("error", "UNAVAILABLE") == await deliveries.state(message, "status", "code")
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -264,12 +299,21 @@ def cut_off(
 
 
 async def test_without_redis_everything_is_redelivered(
-    cut_off: Deliveries, message: JobMessage, gemini_stand_in: GeminiStandIn, pubsub_stand_in: PubsubStandIn
+    cut_off: Deliveries,
+    cut_off_server: Server,
+    message: JobMessage,
+    gemini_stand_in: GeminiStandIn,
+    pubsub_stand_in: PubsubStandIn,
 ) -> None:
-    """Nothing is spent without a lease, and nothing given up; an unreadable job is not settled, so it comes back."""
+    """
+    Nothing is spent without a lease, and nothing given up; an unreadable job is not settled, so it comes back.
+
+    The log says that Redis is away.
+    """
     assert AGAIN == await cut_off.push(message)
     assert AGAIN == await cut_off.post(envelope(b"cut", message.attributes()))
     assert (0, []) == (await gemini_stand_in.calls(), await copies(pubsub_stand_in))
+    assert any('"redis.lost"' in line for line in cut_off_server.lines)
 
 
 async def test_without_redis_it_is_up_and_not_ready(cut_off: Deliveries, http: httpx2.AsyncClient) -> None:

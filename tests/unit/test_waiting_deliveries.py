@@ -9,6 +9,7 @@ import tracemalloc
 from dataclasses import replace
 
 import orjson
+import pytest
 from rubydraw.message import JobMessage
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
@@ -57,3 +58,11 @@ async def test_waiting_job_holds_only_its_sketch() -> None:
     over.set()
     assert 204 == (await answering).status_code
     assert [len(PNG)] == [trace.size - sys.getsizeof(b"") for trace in held if trace.size > SKETCH_BYTES // 10]
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes up the room of others."""
+    monkeypatch.setattr(delivery, "BODY_S", 0.05)
+    deliveries = delivery.Deliveries(None, None, None, Settings.from_env(ENVIRONMENT))
+    silent = Request({"type": "http", "method": "POST", "headers": []}, asyncio.Event().wait)
+    assert 400 == (await deliveries(silent)).status_code

@@ -1,8 +1,9 @@
--- queued -> error, when its publish failed for good; a job that a worker has seen was published after all.
+-- queued -> error, when its publish failed for good; a job that a worker has seen was published after all, and so was
+-- one that a repeated request has handed over.
 -- ARGV: channel, code, message
--- Answers 1 if it was never seen by a worker, so that nobody will draw it; 0 if the publish did arrive.
+-- Answers 1 if nobody will draw it; 0 if a publish did arrive.
 local job = read()
-if job.token then
+if job.token or job.handed_over then
   return 0
 end
 if job.status == 'queued' then

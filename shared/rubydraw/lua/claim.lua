@@ -1,6 +1,6 @@
 -- queued -> running, or a lapsed lease -> running; without a record the message makes one.
 -- ARGV: channel, token, lease_ms, max_attempts, max_age_ms, created_at, generation, digest, owner, trace, replayed_at
--- Answers: run, attempt | settled, status, code | expired | busy, ms left of the lease | exhausted, code
+-- Answers: run, attempt | settled, status, code | expired | busy, ms left of the lease | exhausted
 local token, lease_ms, max_attempts, max_age_ms = ARGV[2], number(ARGV[3]), number(ARGV[4]), number(ARGV[5])
 local created_at, generation = number(ARGV[6]), number(ARGV[7])
 local job = read()
@@ -30,9 +30,7 @@ if age(job) > max_age_ms then
   return { 'expired' }
 end
 if number(job.attempt) >= max_attempts then
-  local code = (job.code and job.code ~= '') and job.code or 'UNAVAILABLE'
-  move('error', { code = code, message = job.message or '', retry_at = '', lease_until_ms = '0' })
-  return { 'exhausted', code }
+  return { 'exhausted' }
 end
 
 local attempt = number(job.attempt) + 1
