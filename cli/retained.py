@@ -10,8 +10,8 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpx2
+from rubydraw.authorization import Authorization
 from rubydraw.errors import Misconfigured
-from rubydraw.pubsub import Authorization
 
 from cli.failure import Exit, Failure
 from cli.letter import Letter

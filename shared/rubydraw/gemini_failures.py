@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rubydraw.authorization import may_pass
 from rubydraw.errors import (
     BadAnswer,
     GeminiBusy,
@@ -40,7 +41,7 @@ def ours(error: Exception, took_s: float) -> SketchError:
         case ValueError() | TypeError() | AttributeError() | LookupError() | RecursionError():
             return BadAnswer()  # the body of an error that the SDK stumbles over: cut, or nested too deeply
     if type(error).__module__.startswith("google.auth"):
-        return Misconfigured()
+        return GeminiFailed(may_be_billed=False) if may_pass(error) else Misconfigured()
     if type(error).__module__.startswith(("google.genai", "httpx2")):
         return GeminiFailed()
     raise error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 import pybase64
 
 from rubydraw import logs
+from rubydraw.authorization import Authorization
 from rubydraw.errors import Misconfigured, SketchError, Unavailable
 
 if TYPE_CHECKING:
@@ -21,27 +22,6 @@ FIRST_PAUSE_S = 0.1
 ATTEMPT_TIMEOUT_S = 3.0
 PUBLISHES_AT_ONCE = 50
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
-
-
-class Authorization:
-    """Ambient credentials for `url`, as a header; for an `http:` address there is none."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._credentials: Any = None
-        self._refreshing = asyncio.Lock()
-
-    async def headers(self) -> dict[str, str]:
-        """Return the header with a fresh token; raise Misconfigured where there are no credentials."""
-        if self._url.startswith("http:"):
-            return {}
-        async with self._refreshing:
-            if self._credentials is None or not self._credentials.valid:
-                try:
-                    self._credentials = await asyncio.to_thread(_refreshed, self._credentials)
-                except Exception:  # its text may name accounts and addresses
-                    raise Misconfigured from None
-            return {"authorization": f"Bearer {self._credentials.token}"}
 
 
 class Publisher:
@@ -100,17 +80,6 @@ class Publisher:
     async def close(self) -> None:
         if self._pool:
             await self._pool.aclose()
-
-
-def _refreshed(credentials: Any) -> Any:
-    """Return the ambient credentials with a fresh access token (Application Default Credentials)."""
-    import google.auth
-    from google.auth.transport.requests import Request
-
-    if credentials is None:
-        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/pubsub"])
-    credentials.refresh(Request())
-    return credentials
 
 
 def _refusal(status: int) -> SketchError:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from rubydraw.errors import Misconfigured, Unavailable
 from rubydraw.pubsub import Publisher
 
-from tests.contract.accounts import TokenServer
+from tests.contract.accounts import TokenServer, account_file
 from tests.contract.wire_proxy import WireProxy
 from tests.servers import Server, free_port
 from tests.stand_ins import PROJECT, TOPIC, PubsubStandIn
@@ -145,6 +146,18 @@ async def test_refused_token_is_the_operators_to_correct(token_server: TokenServ
     with pytest.raises(Misconfigured) as caught:
         await publisher.publish(TOPIC, DATA, {})
     assert "invalid_grant" not in str(caught.value)
+    await publisher.close()
+
+
+async def test_token_server_that_cannot_be_reached_may_be_back_soon(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing that is set is wrong."""
+    account = account_file(tmp_path, f"http://127.0.0.1:{free_port()}/token")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(account))
+    publisher = Publisher(f"https://127.0.0.1:{free_port()}", timeout_s=30)
+    with pytest.raises(Unavailable):
+        await publisher.publish(TOPIC, DATA, {})
     await publisher.close()
 
 

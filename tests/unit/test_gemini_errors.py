@@ -91,6 +91,7 @@ def test_statuses_are_mapped_as_designed(status: int, took_s: float, code: Code,
         (httpx2.ConnectTimeout, Code.PROVIDER_FAILED, False),
         (httpx2.PoolTimeout, Code.PROVIDER_FAILED, False),
         (google.auth.exceptions.RefreshError, Code.MISCONFIGURED, False),
+        (google.auth.exceptions.TransportError, Code.PROVIDER_FAILED, False),
         (json.JSONDecodeError, Code.BAD_ANSWER, True),
     ],
 )

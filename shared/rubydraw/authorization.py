@@ -1,0 +1,48 @@
+"""Ambient credentials: an access token for what we send to Google ourselves."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from rubydraw.errors import Misconfigured, Unavailable
+
+
+class Authorization:
+    """Ambient credentials for `url`, as a header; for an `http:` address there is none."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._credentials: Any = None
+        self._refreshing = asyncio.Lock()
+
+    async def headers(self) -> dict[str, str]:
+        """Return the header with a fresh token; raise Misconfigured where there is none, Unavailable where not now."""
+        if self._url.startswith("http:"):
+            return {}
+        async with self._refreshing:
+            if self._credentials is None or not self._credentials.valid:
+                try:
+                    self._credentials = await asyncio.to_thread(_refreshed, self._credentials)
+                except Exception as error:  # its text may name accounts and addresses
+                    raise (Unavailable if may_pass(error) else Misconfigured) from None
+            return {"authorization": f"Bearer {self._credentials.token}"}
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether an error of google-auth is one of the way to a token, or of its server, and not of what is set up."""
+    from google.auth.exceptions import TransportError
+
+    on_the_way = isinstance(error, TransportError) or isinstance(error.__cause__, TransportError)
+    return on_the_way or bool(getattr(error, "retryable", False))
+
+
+def _refreshed(credentials: Any) -> Any:
+    """Return the ambient credentials with a fresh access token (Application Default Credentials)."""
+    import google.auth
+    from google.auth.transport.requests import Request
+
+    if credentials is None:
+        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/pubsub"])
+    credentials.refresh(Request())
+    return credentials
