@@ -87,16 +87,22 @@ class Store:
         raise_first(answers)
         return answers[0]
 
-    async def pipeline(self, *commands: Command, atomic: bool = False) -> list[Any]:
-        """
-        Send commands in one round trip; an answer that is an error stands in its place.
-
-        `atomic`: all of them are carried out, with nothing between, or none, which is one error.
-        """
-        if not atomic:
-            return await self._send(commands)
-        *_, answer = await self._send((("MULTI",), *commands, ("EXEC",)))
-        return answer if isinstance(answer, list) else [answer]
+    async def pipeline(self, *commands: Command) -> list[Any]:
+        """Send commands in one round trip; an answer that is an error stands in its place."""
+        self._admit()
+        async with self._slots:
+            self._admit()
+            self._closed_until = self._clock() + OPEN_S if self._broken else 0.0
+            try:
+                answers = await self._round_trips.send(commands)
+            except OSError as error:
+                self._broken, self._closed_until = True, self._clock() + OPEN_S
+                self._lost(type(error).__name__)
+                raise StoreUnavailable from None
+            self._broken = False
+            if refusals := _REFUSALS.intersection(map(refusal, answers)):
+                self._lost(min(refusals))
+            return answers
 
     async def script(self, script: Script, keys: list[str], args: Iterable[Any]) -> Any:
         """Run a script."""
@@ -130,22 +136,6 @@ class Store:
 
     async def close(self) -> None:
         await self._round_trips.close()
-
-    async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        self._admit()
-        async with self._slots:
-            self._admit()
-            self._closed_until = self._clock() + OPEN_S if self._broken else 0.0
-            try:
-                answers = await self._round_trips.send(commands)
-            except OSError as error:
-                self._broken, self._closed_until = True, self._clock() + OPEN_S
-                self._lost(type(error).__name__)
-                raise StoreUnavailable from None
-            self._broken = False
-            if refusals := _REFUSALS.intersection(map(refusal, answers)):
-                self._lost(min(refusals))
-            return answers
 
     def _lost(self, kind: str) -> None:
         if self._clock() >= self._silent_until:

@@ -135,15 +135,6 @@ async def test_picture_given_up_halfway_is_not_taken_for_the_next_answer(
     assert 2 == wire.connections
 
 
-async def test_nothing_of_a_transaction_is_carried_out_where_a_part_is_refused(
-    store: Store, raw: redis.asyncio.Redis
-) -> None:
-    """It is one error; whole, it has the answers of its commands."""
-    [error] = await store.pipeline(("SET", "one", 1), ("SET", "two"), atomic=True)
-    assert ("EXECABORT", None) == (str(error).split()[0], await raw.get("one"))
-    assert [b"OK", 2] == await store.pipeline(("SET", "one", 1), ("INCR", "one"), atomic=True)
-
-
 @pytest.mark.parametrize("word", [LOADING, READONLY])
 async def test_another_connection_may_reach_who_can_answer(refused: Store, proxy: RedisProxy, word: str) -> None:
     """Redis has only just been started, or has lost its role: asked once more, the caller notices nothing."""
