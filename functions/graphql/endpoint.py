@@ -13,6 +13,7 @@ from execution import execute, subscribe
 from faults import OnFault, internal_error
 from graphql import GraphQLFormattedError, GraphQLSchema, OperationType
 from incoming import Incoming
+from lingering import LingeringResponse
 from negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, answer_type
 from parameters import BadRequest, Parameters, from_query_string
 from readers import Readers
@@ -148,4 +149,7 @@ def _refused(incoming: Incoming, refusal: BadRequest) -> Response:
     if refusal.code:
         error["extensions"] = {"code": refusal.code}
     incoming.answer_headers |= refusal.headers
-    return _response(incoming, refusal.status, (orjson.dumps({"errors": [error]}),), JSON)
+    body = orjson.dumps({"errors": [error]})
+    if refusal.status == 413 and incoming.more:
+        return LingeringResponse(body, 413, {**_COMMON, **incoming.answer_headers}, f"{JSON}; charset=utf-8")
+    return _response(incoming, refusal.status, (body,), JSON)

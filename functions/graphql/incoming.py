@@ -10,10 +10,10 @@ class Incoming:
     """
     A request whose header fields are looked up; starlette searches all of them for each, 1.5 µs a time.
 
-    `answer_headers` go out with the answer, whichever it is.
+    `answer_headers` go out with the answer, whichever it is. `more` says of a body too large whether it goes on.
     """
 
-    __slots__ = ("_fields", "_receive", "answer_headers", "method", "path", "peer", "query_string", "scheme")
+    __slots__ = ("_fields", "_receive", "answer_headers", "method", "more", "path", "peer", "query_string", "scheme")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._receive = receive
@@ -23,6 +23,7 @@ class Incoming:
         self.scheme: str = scope["scheme"]
         self.peer: str = scope["client"][0] if scope.get("client") else ""
         self.answer_headers: dict[str, str] = {}
+        self.more = True
         self._fields: dict[bytes, bytes] = dict(scope["headers"])
         if len(self._fields) < len(scope["headers"]):
             self._fields = {
@@ -45,6 +46,7 @@ class Incoming:
             chunk, more = message.get("body", b""), message.get("more_body", False)
             size_bytes += len(chunk)
             if size_bytes > max_bytes:
+                self.more = more
                 return None
             chunks.append(chunk)
         return b"".join(chunks)

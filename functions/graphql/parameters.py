@@ -67,7 +67,7 @@ def from_query_string(incoming: Incoming) -> Parameters:
 
 
 async def _body(incoming: Incoming) -> bytes:
-    """Return the body; one that says that it is too large is not read at all."""
+    """Return the body; one that says that it is too large is refused before it comes."""
     announced = incoming.header(b"content-length") or ""
     if not (announced.isdecimal() and int(announced) > MAX_BODY_BYTES):
         body = await incoming.body(MAX_BODY_BYTES)

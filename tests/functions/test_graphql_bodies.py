@@ -12,7 +12,7 @@ import httpx2
 import pytest
 from rubydraw.sketch import MAX_SVG_BYTES
 
-from tests.functions.tiny_graphql import IMPROVE, TinyService, readers, served, splicing
+from tests.functions.tiny_graphql import IMPROVE, TinyService, lingering, readers, served, splicing
 
 MIB = 1024 * 1024
 CHUNK = b"10000\r\n" + b" " * 65_536 + b"\r\n"
@@ -56,6 +56,50 @@ def test_a_streamed_body_is_refused_at_the_first_byte_too_many(port: int) -> Non
         assert b"HTTP/1.1 413" == connection.recv(12)
 
 
+def all_of(connection: socket.socket) -> bytes:
+    """What comes until the server closes."""
+    return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+@pytest.mark.parametrize("size_bytes", [12 * MIB + 65_536, 13 * MIB, 20 * MIB])
+@pytest.mark.parametrize("header", ["content-length: {}", "transfer-encoding: chunked"])
+def test_who_sends_all_of_a_body_too_large_reads_why(port: int, header: str, size_bytes: int) -> None:
+    """The server closes after the rest has come: bytes left unread would reset the connection, answer and all."""
+    for _ in range(5):
+        with opened(port, header.format(size_bytes)) as connection:
+            if "chunked" in header:
+                connection.sendall(CHUNK * (size_bytes // 65_536) + b"0\r\n\r\n")
+            else:
+                connection.sendall(b" " * size_bytes)
+            answer = all_of(connection)
+        assert answer.startswith(b"HTTP/1.1 413")
+        assert b"connection: close" in answer
+        assert answer.endswith(b'{"errors":[{"message":"The body is larger than 12 MiB."}]}')
+
+
+def test_the_request_after_a_body_too_large_is_answered(port: int) -> None:
+    """By the same client, which opens another connection by itself."""
+    with httpx2.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        bodies = [b" " * (13 * MIB), b'{"query": "{ __typename }"}'] * 3
+        answers = [client.post("/", content=body, headers={"content-type": "application/json"}) for body in bodies]
+    assert [413, 200] * 3 == [answer.status_code for answer in answers]
+
+
+@pytest.mark.parametrize(("name", "value"), [("LINGER_S", 0.2), ("LINGER_BYTES", MIB)])
+def test_the_rest_of_a_body_too_large_is_not_taken_for_ever(
+    monkeypatch: pytest.MonkeyPatch, port: int, name: str, value: float
+) -> None:
+    """One that stops coming is waited for so long, and of one that does not end so much is taken."""
+    monkeypatch.setattr(lingering, name, value)
+    with opened(port, f"content-length: {1024 * MIB}") as connection:
+        if name == "LINGER_S":
+            connection.sendall(b" ")
+            assert all_of(connection).startswith(b"HTTP/1.1 413")
+        else:
+            with pytest.raises(ConnectionError):
+                connection.sendall(b" " * (100 * MIB))
+
+
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes up the room of others, whether nothing comes at all or only its beginning; the next one is served."""
     monkeypatch.setattr(readers, "BODY_S", 0.3)
@@ -63,7 +107,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
         for sent in (b"", b'{"query":'):
             with opened(port, f"content-length: {11 * MIB}") as connection:
                 connection.sendall(sent)
-                answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+                answer = all_of(connection)
                 assert answer.startswith(b"HTTP/1.1 408")
                 assert b"connection: close" in answer.lower()
                 assert b"The body was not here after" in answer
@@ -96,7 +140,7 @@ def test_a_client_that_does_not_read_its_answer_is_let_go(monkeypatch: pytest.Mo
     with opened(port, f"content-length: {len(body)}") as connection:
         connection.sendall(body)
         assert let_go.wait(10)
-        assert 11 * MIB > len(b"".join(iter(lambda: connection.recv(65_536), b"")))
+        assert 11 * MIB > len(all_of(connection))
     assert ["answer.not_read"] == told
 
 
@@ -105,7 +149,7 @@ def test_an_upgrade_is_refused_with_its_connection(port: int) -> None:
     inner = b"GET /up HTTP/1.1\r\nhost: x\r\n\r\n"
     with opened(port, "connection: upgrade", "upgrade: h2c", f"content-length: {len(inner)}") as connection:
         connection.sendall(inner)
-        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+        answer = all_of(connection)
     assert answer.startswith(b"HTTP/1.1 400")
     assert b"The endpoint speaks HTTP/1.1: ask for no upgrade." in answer
     assert 1 == answer.count(b"HTTP/1.1 4") + answer.count(b"HTTP/1.1 2")

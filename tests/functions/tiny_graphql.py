@@ -27,6 +27,7 @@ import coercion as coercion  # noqa: E402
 import documents as documents  # noqa: E402
 import execution as execution  # noqa: E402
 import key_set as key_set  # noqa: E402
+import lingering as lingering  # noqa: E402
 import readers as readers  # noqa: E402
 import splicing as splicing  # noqa: E402
 import sse as sse  # noqa: E402
