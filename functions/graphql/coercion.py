@@ -1,4 +1,4 @@
-"""Coerces variables, and says which do not fit by path and type: never by value, which may be a whole sketch."""
+"""Coerces variables, and says what does not fit by path and type: never by value, which may be a whole sketch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from graphql import (
     GraphQLError,
     GraphQLFormattedError,
     GraphQLInputType,
+    GraphQLInt,
+    GraphQLNamedInputType,
     GraphQLScalarType,
     GraphQLSchema,
     OperationDefinitionNode,
     Undefined,
+    get_nullable_type,
     is_input_object_type,
     is_leaf_type,
     is_list_type,
@@ -25,6 +28,7 @@ from graphql.execution.values import VariableValues, get_variable_values
 
 MAX_ERRORS = 10
 MAX_NAME_CHARACTERS = 64
+OUT_OF_RANGE = " beyond 32 bits"
 
 _NONE = VariableValues({}, {})
 
@@ -44,6 +48,37 @@ def coerce(
     return coerced
 
 
+def misfit(place: str, type_: GraphQLInputType, found: str) -> str:
+    """Say that something else was found at a place, of a variable or of an argument, than belongs there."""
+    named = type_.of_type if is_non_null_type(type_) else type_
+    allowed = f" ({', '.join(named.values)})" if isinstance(named, GraphQLEnumType) else ""
+    return f"{place} has to be of type '{type_}'{allowed}, found {found}."
+
+
+def stranger(place: str, type_: GraphQLNamedInputType, name: str) -> str:
+    """Say that a field was found that the type of its object does not have."""
+    known = f" '{name}'" if name.isidentifier() and len(name) <= MAX_NAME_CHARACTERS else ""
+    return f"{place} has a field{known} that type '{type_}' does not define."
+
+
+def kind(value: Any) -> str:
+    """Say what a value of JSON is, without it."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+        case dict():
+            return "an object"
+    return "nothing"
+
+
 def _errors(
     schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
 ) -> list[GraphQLFormattedError]:
@@ -55,8 +90,8 @@ def _errors(
         if value is Undefined and definition.default_value is not None:
             continue
         type_: Any = type_from_ast(schema, definition.type)
-        for misfit in _misfits(value, type_, f"${name}"):
-            errors.append(GraphQLError(misfit, definition).formatted)
+        for told in _misfits(value, type_, f"${name}"):
+            errors.append(GraphQLError(told, definition).formatted)
             if len(errors) == MAX_ERRORS:
                 return errors
     return errors or [{"message": "The variables do not fit the types that the operation declares."}]
@@ -76,8 +111,7 @@ def _misfits(value: Any, declared: GraphQLInputType, path: str) -> Iterator[str]
             if name in value or is_required_input_field(field):
                 yield from _misfits(value.get(name, Undefined), field.type, f"{path}.{name}")
         for name in value.keys() - type_.fields.keys():
-            known = f" '{name}'" if name.isidentifier() and len(name) <= MAX_NAME_CHARACTERS else ""
-            yield f"Variable '{path}' has a field{known} that type '{type_}' does not define."
+            yield stranger(f"Variable '{path}'", type_, name)
     elif not (is_leaf_type(type_) and _is_leaf(value, type_)):
         yield _misfit(value, declared, path)
 
@@ -90,23 +124,7 @@ def _is_leaf(value: Any, type_: GraphQLScalarType | GraphQLEnumType) -> bool:
 
 
 def _misfit(value: Any, type_: GraphQLInputType, path: str) -> str:
-    named = type_.of_type if is_non_null_type(type_) else type_
-    allowed = f" ({', '.join(named.values)})" if isinstance(named, GraphQLEnumType) else ""
-    return f"Variable '{path}' has to be of type '{type_}'{allowed}, found {_kind(value)}."
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "a boolean"
-        case int() | float():
-            return "a number"
-        case str():
-            return "a string"
-        case list():
-            return "a list"
-        case dict():
-            return "an object"
-    return "nothing"
+    found = kind(value)
+    if found == "a number" and get_nullable_type(type_) is GraphQLInt:
+        found += " with a fraction" if value % 1 else OUT_OF_RANGE
+    return misfit(f"Variable '{path}'", type_, found)

@@ -10,7 +10,6 @@ from graphql import (
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLFormattedError,
-    GraphQLInputType,
     GraphQLSchema,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
@@ -20,8 +19,8 @@ from graphql import (
     validate,
 )
 from graphql.execution.values import VariableValues
-from graphql.language import ValueNode, VisitorAction
 from graphql.validation import ASTValidationRule
+from literals import ValuesOfCorrectType
 from plan import Plan, Planner
 
 MAX_DOCUMENT_BYTES = 16 * 1024
@@ -72,7 +71,7 @@ class Documents:
     def __init__(self, schema: GraphQLSchema, *, introspection: bool) -> None:
         self._schema = schema
         rules: list[type[ASTValidationRule]] = [
-            _ValuesOfCorrectType if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules
+            ValuesOfCorrectType if rule is ValuesOfCorrectTypeRule else rule for rule in specified_rules
         ]
         if not introspection:
             rules.append(NoSchemaIntrospectionCustomRule)
@@ -108,17 +107,6 @@ class Documents:
                 for each in operations
             }
         )
-
-
-class _ValuesOfCorrectType(ValuesOfCorrectTypeRule):
-    """Names the type that a literal does not have, where the rule of graphql-core repeats the literal."""
-
-    def is_valid_value_node(self, node: ValueNode, input_type: GraphQLInputType | None) -> VisitorAction:
-        self._expected = input_type
-        return super().is_valid_value_node(node, input_type)
-
-    def report_error(self, error: GraphQLError) -> None:
-        super().report_error(GraphQLError(f"A value does not fit the expected type '{self._expected}'.", error.nodes))
 
 
 def _literals(text: str) -> list[str]:

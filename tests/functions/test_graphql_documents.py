@@ -230,6 +230,46 @@ def test_an_error_repeats_no_string_of_the_document(documents: Documents, text: 
     assert CANARY not in str(outcome)
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            'pngBase64: "x", variant: 1.5',
+            ".variant' has to be of type 'Int', found a number with a fraction or an exponent",
+        ),
+        ('pngBase64: "x", variant: 2147483648', ".variant' has to be of type 'Int', found a number beyond 32 bits"),
+        ('pngBase64: "x", cache: BAD', ".cache' has to be of type 'CacheUse' (USE, REFRESH, ONLY), found another name"),
+        ('pngBase64: "x", cache: "USE"', ".cache' has to be of type 'CacheUse' (USE, REFRESH, ONLY), found a string"),
+        ('pngBase64: "x", async: "yes"', ".async' has to be of type 'Boolean', found a string"),
+        ('pngBase64: "x", hints: [1]', ".hints' has to be of type 'String', found a list"),
+        ("pngBase64: null", ".pngBase64' has to be of type 'String!', found null"),
+        ('svg: "x"', ".pngBase64' has to be of type 'String!', found nothing"),
+        ('pngBase64: "x", foo: 1', "' has a field 'foo' that type 'ImproveSketchInput' does not define"),
+        (f'pngBase64: "x", {"x" * 65}: 1', "' has a field that type 'ImproveSketchInput' does not define"),
+    ],
+)
+def test_a_literal_that_does_not_fit_is_named_by_place_and_type(
+    documents: Documents, given: str, expected: str
+) -> None:
+    """As a variable is, in an argument and in a default; where it stands is told too."""
+    for text, place in (
+        (f"mutation {{ improveSketch(input: {{{given}}}) {{ requestId }} }}", "Argument 'input"),
+        (IMPROVE.replace("ImproveSketchInput!", f"ImproveSketchInput = {{{given}}}"), "Variable '$input"),
+    ):
+        [error] = documents.load(text)  # type: ignore[misc]
+        assert (f"{place}{expected}.", ["message", "locations"]) == (error["message"], list(error))
+
+
+def test_every_literal_that_does_not_fit_is_told(documents: Documents) -> None:
+    """A variable among them is judged with the variables."""
+    given = '{pngBase64: $png, variant: "1", async: 0}'
+    text = f"mutation ($png: String!) {{ improveSketch(input: {given}) {{ requestId }} }}"
+    assert [
+        "Argument 'input.async' has to be of type 'Boolean', found a number.",
+        "Argument 'input.variant' has to be of type 'Int', found a string.",
+    ] == [error["message"] for error in documents.load(text)]  # type: ignore[attr-defined]
+
+
 def test_errors_suggest_nothing(documents: Documents) -> None:
     """A near miss does not reveal the field that was meant."""
     assert "Cannot query field 'improveSketchStatu' on type 'Query'." == refusal(documents, "{ improveSketchStatu }")

@@ -37,7 +37,14 @@ def service() -> TinyService:
         ),
         (
             {"input": {"pngBase64": "", "variant": 2**40}},
-            ["Variable '$input.variant' has to be of type 'Int', found a number."],
+            ["Variable '$input.variant' has to be of type 'Int', found a number beyond 32 bits."],
+        ),
+        (
+            {"input": {"pngBase64": 1, "variant": 1.5}},
+            [
+                "Variable '$input.pngBase64' has to be of type 'String!', found a number.",
+                "Variable '$input.variant' has to be of type 'Int', found a number with a fraction.",
+            ],
         ),
         (
             {"input": {"pngBase64": "", "png": CANARY}},

@@ -118,7 +118,7 @@ async def test_an_event_source_subscribes_by_get(url: str, client: httpx2.AsyncC
         ),
         (
             {"query": "subscription A { a: improveSketchStatus(requestId: 1) { status } }"},
-            "A value does not fit the expected type 'String!'.",
+            "Argument 'requestId' has to be of type 'String!', found a number.",
         ),
     ],
 )
