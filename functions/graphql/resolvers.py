@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
@@ -14,6 +13,7 @@ from answers import Words
 from execution import Info
 from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema, build_schema
 from incoming import Incoming
+from preferences import LONGEST_WAIT_S, Preferences, preferences
 from rate_limit_fields import fields
 from rubydraw import logs
 from rubydraw.drawing import CacheUse
@@ -28,32 +28,12 @@ from rubydraw.watch import Watch
 
 MAX_CLIENT_MUTATION_ID_CHARS = 256
 
-LONGEST_WAIT_S = 60
-
-_WAIT = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?")
-
 
 class Context(NamedTuple):
     """Which request an operation came with, and who asks."""
 
     incoming: Incoming
     principal: Principal
-
-
-class Preferences(NamedTuple):
-    """What a request's Prefer header asks for (RFC 7240)."""
-
-    respond_async: bool = False
-    wait_s: int = 0
-
-
-def preferences(prefer: str | None) -> Preferences:
-    """Read the header; what it asks for beyond the longest wait is no mistake, but a preference."""
-    if prefer is None:
-        return Preferences()
-    prefers = [part.strip().lower() for part in prefer.split(",")]
-    waits = [wait.group(1) for wait in map(_WAIT.fullmatch, prefers) if wait]
-    return Preferences("respond-async" in prefers, min(int(waits[0]), LONGEST_WAIT_S) if waits else 0)
 
 
 def on_fault(error: Exception) -> str:

@@ -69,7 +69,7 @@ async def test_job_for_a_cached_sketch_is_done_at_once(
     assert ([], 1) == (await pubsub_stand_in.pulled(), await gemini_stand_in.calls())
 
 
-@pytest.mark.parametrize("prefer", ["respond-async", "handling=lenient, Respond-Async"])
+@pytest.mark.parametrize("prefer", ["respond-async", "handling=lenient, Respond-Async", "respond-async; wait=10"])
 async def test_prefer_header_asks_for_async(service: SketchService, prefer: str) -> None:
     """As RFC 7240 says, also beside other preferences and an explicit default."""
     payload = await service.improve(headers={"Prefer": prefer}, later=False)
