@@ -13,19 +13,20 @@ EVENT_STREAM = "text/event-stream"
 def answer_type(accept: str | None) -> str | None:
     """Answer JSON, GRAPHQL_RESPONSE or EVENT_STREAM, whichever is preferred, or None if none is acceptable.
 
-    At equal quality the first that the header lists wins; a wildcard, like no header, means JSON.
+    At equal quality the first that the header lists wins; a wildcard, like no header, means JSON, where it can.
     """
     if accept is None or not accept.strip():
         return JSON
     ranges = [_range(each) for each in accept.split(",")]
     best: tuple[float, int, str] | None = None
     for media_type in (JSON, GRAPHQL_RESPONSE, EVENT_STREAM):
-        for name in (media_type,) if media_type == EVENT_STREAM else (media_type, "application/*", "*/*"):
+        for name in (EVENT_STREAM, "text/*") if media_type == EVENT_STREAM else (media_type, "application/*", "*/*"):
             position = next((i for i, (each, _) in enumerate(ranges) if each == name), None)
             if position is not None:
                 quality = ranges[position][1]
-                if quality > 0 and (best is None or (quality, -position) > best[:2]):
-                    best = (quality, -position, media_type)
+                rank = -len(ranges) if name == "text/*" else -position
+                if quality > 0 and (best is None or (quality, rank) > best[:2]):
+                    best = (quality, rank, media_type)
                 break
     return best[2] if best else None
 

@@ -44,7 +44,8 @@ class Pictures:
             "etag": f'"{image_sha256}"',
             "x-content-type-options": "nosniff",
         }
-        if _names(request.headers.getlist("if-none-match"), headers["etag"]):
+        had = request.headers.getlist("if-none-match")
+        if _names(had, headers["etag"]):
             return Response(status_code=304, headers=headers)
         try:
             image = await self._images.find(image_sha256)
@@ -52,6 +53,8 @@ class Pictures:
             return _refused(503, away.message, {"retry-after": "2"})
         if image is None:
             return _refused(404, NOT_HERE)
+        if had == ["*"]:  # whatever picture is here (RFC 9110, 13.1.2)
+            return Response(status_code=304, headers=headers)
         return PiecesResponse((image,), 200, encoded({**headers, "content-type": "image/png"}))
 
 

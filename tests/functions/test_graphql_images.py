@@ -57,6 +57,17 @@ async def test_address_leads_to_the_bytes_of_the_picture(service: SketchService,
         )
 
 
+async def test_whoever_has_any_picture_is_told_whether_there_is_one(
+    service: SketchService, http: httpx2.AsyncClient, raw: redis.asyncio.Redis
+) -> None:
+    """A star is met by what is kept here, and by nothing else."""
+    url = (await service.improve())["result"]["imageUrl"]
+    kept = await http.get(url, headers={"if-none-match": "*"})
+    await raw.flushall()
+    gone = await http.get(url, headers={"if-none-match": "*"})
+    assert (304, b"", 404) == (kept.status_code, kept.content, gone.status_code)
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("tag", ['"{}"', 'W/"{}"', '"other", "{}"'])
 async def test_whoever_has_the_picture_is_told_so(
