@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
+from coercion import kind
+from graphql import Undefined
 from incoming import Incoming
 from negotiation import is_json
 from starlette.datastructures import QueryParams
@@ -53,7 +55,7 @@ async def from_body(incoming: Incoming) -> Parameters:
     if isinstance(body, list):
         raise BadRequest(400, "One operation per request: batches are not supported.")
     if not isinstance(body, dict):
-        raise BadRequest(400, "The body has to be a JSON object.")
+        raise BadRequest(400, f"The body has to be a JSON object, found {kind(body)}.")
     return _checked(body)
 
 
@@ -97,12 +99,20 @@ def _loaded(text: bytes, what: str) -> Any:
 
 def _checked(given: dict[str, Any]) -> Parameters:
     query, variables, name = given.get("query"), given.get("variables"), given.get("operationName")
+    extensions = given.get("extensions")
+    if extensions is not None and not isinstance(extensions, dict):
+        raise _misfit("extensions", "an object", extensions)
+    if query is None and extensions and "persistedQuery" in extensions:
+        told = "Persisted queries are not supported: send the document in the parameter 'query'."
+        raise BadRequest(400, told, code="PERSISTED_QUERY_NOT_SUPPORTED")  # the code at which clients send it
     if not isinstance(query, str):
-        raise BadRequest(400, "The parameter 'query' has to be a string.")
+        raise _misfit("query", "a string", given.get("query", Undefined))
     if variables is not None and not isinstance(variables, dict):
-        raise BadRequest(400, "The parameter 'variables' has to be an object.")
+        raise _misfit("variables", "an object", variables)
     if name is not None and not isinstance(name, str):
-        raise BadRequest(400, "The parameter 'operationName' has to be a string.")
-    if (extensions := given.get("extensions")) is not None and not isinstance(extensions, dict):
-        raise BadRequest(400, "The parameter 'extensions' has to be an object.")
-    return Parameters(query, variables or {}, name)
+        raise _misfit("operationName", "a string", name)
+    return Parameters(query, variables or {}, name or None)  # an empty name is none (GraphQL over HTTP, GET)
+
+
+def _misfit(name: str, needed: str, found: Any) -> BadRequest:
+    return BadRequest(400, f"The parameter '{name}' has to be {needed}, found {kind(found)}.")

@@ -127,8 +127,8 @@ def _unavailable(error: Unavailable | RateLimited) -> GraphQLError:
 
 async def _improve(submit: Submit, watch: Watch, info: Info, input: Words, settings: Settings, charge: Charge) -> Words:
     charge.check()  # before anything is decoded for who is refused anyhow
-    if len(input.get("clientMutationId") or "") > MAX_CLIENT_MUTATION_ID_CHARS:
-        raise BadSketch(f"clientMutationId has more than {MAX_CLIENT_MUTATION_ID_CHARS} characters.")
+    if (chars := len(input.get("clientMutationId") or "")) > MAX_CLIENT_MUTATION_ID_CHARS:
+        raise BadSketch(f"clientMutationId has {chars} characters; at most {MAX_CLIENT_MUTATION_ID_CHARS} are allowed.")
     incoming = _context(info).incoming
     preferred = preferences(incoming.header(b"prefer"))
     later = bool(input.get("async")) or preferred.respond_async

@@ -33,8 +33,7 @@ class IdempotencyKeys:
         `replaces` names an earlier request that may be put aside. A `charge` is paid with the same round trip.
         Raises BadSketch and IdempotencyConflict.
         """
-        if not (1 <= len(key) <= MAX_CHARS and all("!" <= char <= "~" for char in key)):
-            raise BadSketch(f"idempotencyKey must have 1 to {MAX_CHARS} visible ASCII characters.")
+        _check(key)
         args = (request_id, content_hash, keys.IDEMPOTENCY_MS, replaces)
         bind, count = Call(self._bind, [keys.idempotency(owner, key)], args), charge.call(CACHED) if charge else None
         (outcome, bound), counted = await self._store.scripts(bind, count)
@@ -43,3 +42,12 @@ class IdempotencyKeys:
         if outcome == b"conflict":
             raise IdempotencyConflict
         return str(bound.decode())
+
+
+def _check(key: str) -> None:
+    found = "is empty" if not key else f"has {len(key)} characters"
+    if 1 <= len(key) <= MAX_CHARS:
+        if all("!" <= char <= "~" for char in key):
+            return
+        found = "has a space, or another character that is not visible ASCII"
+    raise BadSketch(f"idempotencyKey {found}; it must have 1 to {MAX_CHARS} visible ASCII characters.")

@@ -22,6 +22,7 @@ MAX_MARKS = 30
 
 _DATA_URL = "data:image/png;base64,"
 _DECOMPOSED_TO_MARKS = "\u0f73\u0f75\u0f81"
+_FOREIGN = re.compile(r"[^A-Za-z0-9+/=_ \t\r\n\f\v-]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
@@ -92,7 +93,17 @@ def _decoded(png_base64: str, max_png_bytes: int) -> bytes:
     try:
         return _strict(text.encode().translate(None, b" \t\r\n\f\v"))
     except ValueError:
-        raise BadSketch("pngBase64 is not base64; a PNG in standard base64 is needed.") from None
+        flaw = _flaw(text)
+        raise BadSketch(f"pngBase64 is not standard base64: {flaw}; a PNG in standard base64 is needed.") from None
+
+
+def _flaw(text: str) -> str:
+    """Say why a text is not base64, without it."""
+    if _FOREIGN.search(text):
+        return "it has a character that no base64 has"
+    if "-" in text or "_" in text:
+        return "it has - or _, as base64url has"
+    return "it has = in a wrong place" if "=" in text else "it lacks its = at the end, or is cut off"
 
 
 def _strict(text: str | bytes) -> bytes:

@@ -14,6 +14,7 @@ from rubydraw.store import Store
 
 from tests.sketches import HOUR_MS
 
+NOT_ASCII = "has a space, or another character that is not visible ASCII"
 INPUT, OTHER_INPUT = b"\x00\xff" * 16, b"\x01" * 32
 
 
@@ -86,13 +87,22 @@ async def test_key_is_kept_for_a_day_and_only_as_a_hash(
     assert (False, False) == (b"secret-key" in stored, b"somebody" in stored)
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "two words", "tab\t", "line\n", "schlüssel", "\x7f", "\0"], ids=ascii)
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("", "is empty"),
+        ("x" * 256, "has 256 characters"),
+        *((key, NOT_ASCII) for key in ("two words", "tab\t", "line\n", "schlüssel", "\x7f", "\0")),
+    ],
+    ids=ascii,
+)
 async def test_bad_keys_are_refused_without_asking_redis(
-    idempotency_keys: IdempotencyKeys, raw: redis.asyncio.Redis, key: str
+    idempotency_keys: IdempotencyKeys, raw: redis.asyncio.Redis, key: str, found: str
 ) -> None:
-    """The sentence says what is allowed."""
-    with pytest.raises(BadSketch, match="1 to 255 visible ASCII characters"):
+    """The sentence says what was found and what is allowed."""
+    with pytest.raises(BadSketch) as refused:
         await idempotency_keys.bind("me", key, "r1", INPUT)
+    assert f"idempotencyKey {found}; it must have 1 to 255 visible ASCII characters." == refused.value.message
     assert [] == await raw.keys()
 
 

@@ -125,7 +125,8 @@ async def test_client_mutation_id_comes_back(service: SketchService, gemini_stan
         await service.improve(clientMutationId="mine", pngBase64="!"),
     ]
     assert ["mine"] * 3 == [answer["clientMutationId"] for answer in answers]
-    assert "BAD_INPUT" == (await service.improve(clientMutationId="x" * 257))["problem"]["code"]
+    told = "clientMutationId has 257 characters; at most 256 are allowed."
+    assert [told] == (await service.improve(clientMutationId="x" * 257))["errors"]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,8 @@ def service() -> TinyService:
         (f"{GRAPHQL_RESPONSE};charset=utf-8, application/json;q=0.9", GRAPHQL_RESPONSE),
         ("application/json;q=0, */*;q=0.1", GRAPHQL_RESPONSE),
         ("text/html, APPLICATION/JSON;q=0.1", "application/json"),
+        ("text/*, application/json", "application/json"),
+        ("text/*, */*", "application/json"),
     ],
 )
 async def test_the_accept_header_chooses_the_media_type(service: TinyService, accept: str, expected: str) -> None:
@@ -39,7 +41,16 @@ async def test_the_accept_header_chooses_the_media_type(service: TinyService, ac
     assert {"data": {"__typename": "Query"}} == response.json()
 
 
-@pytest.mark.parametrize("accept", ["text/html", "image/*", "application/json;q=0", "application/json;q=x", ";,;"])
+async def test_any_text_is_a_stream(service: TinyService) -> None:
+    """The one text there is, for who takes no JSON."""
+    response = await service.post(TYPENAME, accept="text/*")
+    assert (200, "text/event-stream; charset=utf-8") == (response.status_code, response.headers["content-type"])
+
+
+@pytest.mark.parametrize(
+    "accept",
+    ["text/html", "image/*", "application/json;q=0", "application/json;q=x", ";,;", "text/*, text/event-stream;q=0"],
+)
 async def test_an_accept_header_that_cannot_be_met_is_406(service: TinyService, accept: str) -> None:
     """A client that takes neither media type is told which there are."""
     assert 406 == (await service.post(TYPENAME, accept=accept)).status_code
@@ -80,15 +91,16 @@ async def test_an_encoded_body_is_415(service: TinyService) -> None:
         (b'{"query": "\xff"}', "The body is not valid JSON"),
         (b'{"a":' * 5_000, "The body is not valid JSON"),
         ([TYPENAME, TYPENAME], "One operation per request"),
-        ("{ __typename }", "The body has to be a JSON object"),
-        (None, "The body has to be a JSON object"),
-        ({}, "The parameter 'query'"),
-        ({"query": None}, "The parameter 'query'"),
-        ({"query": ["{ __typename }"]}, "The parameter 'query'"),
-        ({**TYPENAME, "variables": []}, "The parameter 'variables'"),
-        ({**TYPENAME, "variables": ""}, "The parameter 'variables'"),
-        ({**TYPENAME, "operationName": 0}, "The parameter 'operationName'"),
-        ({**TYPENAME, "extensions": "x"}, "The parameter 'extensions'"),
+        ("{ __typename }", "The body has to be a JSON object, found a string."),
+        (None, "The body has to be a JSON object, found null."),
+        ({}, "The parameter 'query' has to be a string, found nothing."),
+        ({"query": None}, "The parameter 'query' has to be a string, found null."),
+        ({"query": ["{ __typename }"]}, "The parameter 'query' has to be a string, found a list."),
+        ({**TYPENAME, "variables": []}, "The parameter 'variables' has to be an object, found a list."),
+        ({**TYPENAME, "variables": ""}, "The parameter 'variables' has to be an object, found a string."),
+        ({**TYPENAME, "operationName": 0}, "The parameter 'operationName' has to be a string, found a number."),
+        ({**TYPENAME, "extensions": "x"}, "The parameter 'extensions' has to be an object, found a string."),
+        ({"extensions": {"persistedQuery": {"version": 1}}}, "Persisted queries are not supported: send the document"),
     ],
 )
 @pytest.mark.parametrize("accept", ["application/json", GRAPHQL_RESPONSE])
@@ -108,7 +120,7 @@ async def test_a_body_that_is_no_request_is_400(service: TinyService, body: Any,
         {"query": "subscription { improveSketchStatus }"},
         {"query": "query A { __typename } query B { __typename }"},
         {"query": "query A { __typename }", "operationName": "B"},
-        {"query": "query A { __typename }", "operationName": ""},
+        {"query": "query A { __typename } query B { __typename }", "operationName": ""},
         {"query": "query A { __typename }", "operationName": "\r\nSet-Cookie: a=b"},
         {"query": "query A { __typename }", "operationName": "x" * 1_000_000},
         {"query": IMPROVE},
@@ -135,6 +147,21 @@ async def test_queries_may_be_sent_by_get(service: TinyService) -> None:
     async with service.client() as client:
         response = await client.get("/", params=params)
     assert {"data": {"improveSketchStatus": {"attempt": 0}}} == response.json()
+
+
+async def test_an_empty_operation_name_is_none(service: TinyService) -> None:
+    """As GraphQL over HTTP has it for GET; clients send it in bodies too."""
+    query = {"query": "query A { __typename }", "operationName": ""}
+    async with service.client() as client:
+        answers = [await client.get("/", params=query), await service.post(query)]
+    assert [{"data": {"__typename": "Query"}}] * 2 == [answer.json() for answer in answers]
+
+
+async def test_a_persisted_query_is_refused_by_the_code_that_clients_know(service: TinyService) -> None:
+    """They send the document then."""
+    [error] = (await service.post({"extensions": {"persistedQuery": {"version": 1}}})).json()["errors"]
+    assert {"code": "PERSISTED_QUERY_NOT_SUPPORTED"} == error["extensions"]
+    assert 200 == (await service.post({**TYPENAME, "extensions": {"persistedQuery": {"version": 1}}})).status_code
 
 
 @pytest.mark.parametrize(

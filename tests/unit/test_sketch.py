@@ -19,6 +19,8 @@ from tests.unit.pngs import chunk, file, ihdr, pixels, png
 MAX_PNG_BYTES = 5 * 1024 * 1024
 PNG = png()
 B64 = base64.b64encode(PNG).decode()
+CUT_OFF, MISPLACED = "it lacks its = at the end, or is cut off", "it has = in a wrong place"
+FOREIGN = "it has a character that no base64 has"
 ANYTHING = st.text(alphabet=st.characters(codec=None), max_size=60)
 """Text with halves of surrogate pairs too, as JSON can carry it."""
 
@@ -65,25 +67,28 @@ def test_one_picture_is_one_sketch_however_its_base64_is_written(written: str) -
 
 
 @pytest.mark.parametrize(
-    "written",
+    ("written", "found"),
     [
-        B64[:-1],
-        B64[:-4] + "====",
-        B64 + "=",
-        B64 + "AAAA=",
-        B64.replace("+", "-").replace("/", "_") + "-_-_",
-        B64[:8] + "\0" + B64[8:],
-        B64[:8] + "é" + B64[8:],
-        B64[:8] + "\ud800" + B64[8:],
-        "https://example.com/cat.png",
-        "file:///etc/passwd",
-        "../../etc/passwd",
-        "{}",
+        (B64.rstrip("=")[:-1], CUT_OFF),
+        ("AAA", CUT_OFF),
+        ("AAA\r\nA\tA", CUT_OFF),
+        (B64[:-4] + "====", MISPLACED),
+        (B64 + "=", MISPLACED),
+        (B64 + "AAAA=", MISPLACED),
+        (B64.replace("+", "-").replace("/", "_") + "-_-_", "it has - or _, as base64url has"),
+        (B64[:8] + "\0" + B64[8:], FOREIGN),
+        (B64[:8] + "é" + B64[8:], FOREIGN),
+        (B64[:8] + "\ud800" + B64[8:], FOREIGN),
+        ("https://example.com/cat.png", FOREIGN),
+        ("file:///etc/passwd", FOREIGN),
+        ("../../etc/passwd", FOREIGN),
+        ("{}", FOREIGN),
     ],
 )
-def test_what_is_not_strict_base64_is_refused(written: str) -> None:
-    """Other alphabets, padding, URLs and paths are not base64."""
-    assert refusal(png_base64=written).startswith("pngBase64 is not ")
+def test_what_is_not_strict_base64_is_refused(written: str, found: str) -> None:
+    """Other alphabets, padding, URLs and paths are not base64: which of them it was is told."""
+    told = f"pngBase64 is not standard base64: {found}; a PNG in standard base64 is needed."
+    assert told == refusal(png_base64=written)
 
 
 @pytest.mark.parametrize("kind", ["data:image/jpeg;base64,", "data:image/png,", "DATA:text/plain;base64,", "data:,"])
