@@ -1,6 +1,6 @@
 /** The earlier sketches of this browser, in IndexedDB; none where a browser grants no such thing. */
 
-export const MAX_KEPT = 40;
+const MAX_KEPT = 40;
 
 const promised = (request) =>
   new Promise((resolve, reject) => {

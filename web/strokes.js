@@ -2,7 +2,7 @@
 
 export const PAPER = { width: 1024, height: 768 };
 export const ERASER = "#ffffff";
-export const MAX_SVG_BYTES = 256 * 1024;
+const MAX_SVG_BYTES = 256 * 1024;
 
 const round = (n) => Math.round(n * 10) / 10;
 const text = ([x, y]) => `${round(x)} ${round(y)}`;
@@ -14,7 +14,7 @@ function widthAt(point, width) {
 }
 
 /** The stroke as curves of one width each: through the middles of its segments, bent towards its points. */
-export function pieces({ points, width }) {
+function pieces({ points, width }) {
   const through = points.length > 1 ? points : [points[0], [points[0][0] + 0.1, points[0][1], points[0][2]]];
   const found = [];
   through.forEach((point, i) => {

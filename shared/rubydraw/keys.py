@@ -16,6 +16,7 @@ HOUR_MS = 60 * MINUTE_MS
 
 RESULT_MS = 7 * 24 * HOUR_MS
 RESULT_WITH_FALLBACK_METADATA_MS = 65 * MINUTE_MS
+# The next three are set by `kept.lua` and `job.lua`, which have them as numbers of their own; a test holds them equal.
 RESULT_OF_A_SETTLED_JOB_MS = 65 * MINUTE_MS
 UNSETTLED_JOB_MS = 24 * HOUR_MS
 SETTLED_JOB_MS = HOUR_MS

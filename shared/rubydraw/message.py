@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -66,9 +66,6 @@ class JobMessage:
     replayed_at_ms: int = 0
     refresh: bool = False
     payer: Principal = NOBODY
-
-    def created_at(self, created_at_ms: int) -> JobMessage:
-        return replace(self, created_at_ms=created_at_ms)
 
     def data(self) -> bytes:
         """One line of JSON, a newline, and the raw PNG: one base64 less everywhere."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -60,6 +63,21 @@ def test_lives_are_those_of_the_design() -> None:
         keys.FIRST_COOLDOWN_MS,
         keys.LONGEST_COOLDOWN_MS,
     ]
+
+
+@pytest.mark.parametrize(
+    ("script", "lives"),
+    [
+        ("job", {"UNSETTLED_MS": keys.UNSETTLED_JOB_MS, "SETTLED_MS": keys.SETTLED_JOB_MS}),
+        ("kept", {"LIFE_MS": keys.RESULT_OF_A_SETTLED_JOB_MS}),
+    ],
+)
+def test_lives_that_scripts_set_are_those_of_the_page(script: str, lives: dict[str, int]) -> None:
+    """They stand in the scripts as products of numbers."""
+    head = (Path(keys.__file__).parent / "lua" / f"{script}.lua").read_text()
+    [names, values] = re.findall(r"^local (.*_MS) = (.*)$", head, re.MULTILINE)[0]
+    numbers = [math.prod(map(int, value.split("*"))) for value in values.split(",")]
+    assert lives.items() <= dict(zip(names.split(", "), numbers, strict=True)).items()
 
 
 def test_a_result_outlives_the_jobs_that_name_it() -> None:
