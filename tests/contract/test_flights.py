@@ -167,11 +167,20 @@ async def test_held_flight_is_renewed(flights: Flights, raw: redis.asyncio.Redis
 
 
 async def test_holder_that_lost_its_flight_does_not_renew_the_next_one(
-    flights: Flights, raw: redis.asyncio.Redis
+    flights: Flights, raw: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The call goes on, the other's flight is left alone."""
-    with flights.hold(DIGEST, "t1"):
-        await flights.look(DIGEST, token="t2")
-        await raw.pexpire(FLIGHT, 2000)
-        await asyncio.sleep(0.1)  # five heartbeats
-        assert await raw.pttl(FLIGHT) <= 2000
+    beats, beat = asyncio.Semaphore(0), flights._beat
+
+    async def counted(*held: str) -> None:
+        await beat(*held)
+        beats.release()
+
+    monkeypatch.setattr(flights, "_beat", counted)
+    async with asyncio.timeout(5):
+        with flights.hold(DIGEST, "t1"):
+            await flights.look(DIGEST, token="t2")
+            await raw.pexpire(FLIGHT, 2000)
+            for _ in range(3):
+                await beats.acquire()
+            assert 0 < await raw.pttl(FLIGHT) <= 2000

@@ -60,13 +60,23 @@ async def test_lease_is_renewed_while_the_block_runs(jobs: Jobs, message: JobMes
             await until_prolonged(record)
 
 
-async def test_lost_lease_does_not_end_the_work(jobs: Jobs, message: JobMessage, record: JobRecord) -> None:
+async def test_lost_lease_does_not_end_the_work(
+    jobs: Jobs, message: JobMessage, record: JobRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The drawing is worth having whoever holds the job; the other's lease is not touched."""
+    beats, beat = asyncio.Semaphore(0), jobs._beat
+
+    async def counted(*held: str) -> None:
+        await beat(*held)
+        beats.release()
+
+    monkeypatch.setattr(jobs, "_beat", counted)
     await running(jobs, message)
     async with asyncio.timeout(5):
         with jobs.lease(message.request_id, "t1"):
             await record.rewrite(token="t2", lease_until_ms=7)
-            await asyncio.sleep(0.1)  # five heartbeats
+            for _ in range(3):
+                await beats.acquire()
             assert ("7",) == await record.named("lease_until_ms")
 
 
