@@ -5,24 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from rubydraw import api_keys
 from rubydraw.api_keys import ApiKey
-from rubydraw.setting import http_address, matching, one_of, setting
+from rubydraw.setting import http_address, matching, one_of, setting, taken_apart
 from rubydraw.settings import Settings
 
 
 def key_set_address(text: str) -> str:
     """Take what is fetched over TLS, or from this machine."""
-    try:
-        address = urlsplit(text)
-        host = address.hostname
-    except ValueError:
-        host = None
+    address = taken_apart(text)
+    host = address.hostname if address else None
     loopback = host in ("127.0.0.1", "localhost", "::1")
-    if not (host and (address.scheme == "https" or (address.scheme == "http" and loopback))):
-        raise ValueError("must start with https://")
+    if not (address and host and (address.scheme == "https" or (address.scheme == "http" and loopback))):
+        raise ValueError("must start with https:// and a host")
     return text
 
 

@@ -6,13 +6,25 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, field, fields
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import SplitResult, unquote, urlsplit
 
 NEEDED: Any = MISSING
 """The default of a setting that has none."""
 
 Reader = Callable[[str], Any]
 """Raises ValueError in words that can stand behind the name of the setting, and never shows what it was given."""
+
+_OPTIONS = {"client_name": ".+", "db": r"\d{1,9}", "password": ".+", "username": ".+"}
+_TLS_OPTIONS = {
+    **_OPTIONS,
+    "ssl_ca_certs": ".+",
+    "ssl_cert_reqs": "none|optional|required",
+    "ssl_check_hostname": "(?i:true|false|yes|no)",
+}
+"""What may stand behind the `?` of an address, and what redis-py can read there. Its other options would set times
+and connections, which are not its own here."""
 
 
 def setting(read: Reader, default: Any, description: str = "", *, secret: bool = False) -> Any:
@@ -87,15 +99,53 @@ def flag(text: str) -> bool:
     return said in ("true", "yes", "on", "1")
 
 
+def visible(text: str) -> str:
+    """Take what a header can hold; files that secrets are read from end in a newline."""
+    if not re.fullmatch(r"[!-~]*", text := text.strip()):
+        raise ValueError("must be one word of visible ASCII characters")
+    return text
+
+
+def taken_apart(text: str) -> SplitResult | None:
+    """Return the parts of an address; None where its host or its port can be none, or no UTF-8 is made of it."""
+    try:
+        text.encode()
+        address = urlsplit(text)
+        host, port = address.hostname or "", address.port
+        if ":" in host or re.fullmatch(r"\d+(\.\d+){3}", host):
+            ip_address(host)
+        elif not re.fullmatch(r"([a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?)?", host):
+            return None
+    except ValueError:
+        return None
+    return None if port == 0 else address
+
+
 def http_address(text: str) -> str:
+    text = text.strip()
     if not text.startswith(("http://", "https://")):
         raise ValueError("must start with http:// or https://")
+    address = taken_apart(text)
+    if not (address and address.hostname and re.fullmatch(r"[!-~]+", text)) or {"?", "#"} & set(text):
+        raise ValueError("must look like https://host, perhaps with a port from 1 to 65,535 and a path")
     return text.rstrip("/")
 
 
 def redis_address(text: str) -> str:
+    """Take what redis-py can read: it is not imported at a start, and would tell the first caller, not the operator."""
+    text = text.strip()
     if not text.startswith(("redis://", "rediss://")):
         raise ValueError("must start with redis:// or rediss://")
+    address = taken_apart(text)
+    if not address or address.fragment or not re.fullmatch(r"/?\d{0,9}/?", address.path):
+        raise ValueError(
+            "must look like redis://user:password@host:6379/0, in the password %23 for #, %2F for / and so on"
+        )
+    allowed = _TLS_OPTIONS if address.scheme == "rediss" else _OPTIONS
+    for option in filter(None, address.query.split("&")):
+        name, _, value = option.partition("=")
+        if not re.fullmatch(allowed.get(name, "(?!)"), unquote(value)):
+            raise ValueError(f"allows after a ? only {', '.join(allowed)}, with values that redis-py can read")
     return text
 
 
@@ -103,6 +153,7 @@ def origins(text: str) -> tuple[str, ...]:
     """Take exact origins, separated by commas."""
     values = tuple(part.strip() for part in text.split(",") if part.strip())
     for value in values:
-        if not value.startswith(("http://", "https://")) or value.count("/") != 2 or "*" in value:
+        address = taken_apart(value)
+        if not (address and address.hostname and re.fullmatch(r"https?://[^/?#@\s]+", value)):
             raise ValueError("must be exact origins such as https://draw.example, separated by commas")
     return values

@@ -20,6 +20,7 @@ from rubydraw.setting import (
     read_all,
     redis_address,
     setting,
+    visible,
     whole,
 )
 
@@ -69,7 +70,7 @@ class Settings:
         "api",
         "`api` (Gemini API key), `vertex` (ambient credentials) or `express` (Vertex express key)",
     )
-    gemini_api_key: str = setting(str, "", "key for the modes `api` and `express`", secret=True)
+    gemini_api_key: str = setting(visible, "", "key for the modes `api` and `express`", secret=True)
     gemini_base_url: str = setting(http_address, "", "another address for Gemini; empty: Google's")
     gemini_model: str = setting(str, "gemini-3.1-flash-image", "image model; part of the digest")
     gemini_project: str = setting(str, "", "Google Cloud project for the mode `vertex`")
@@ -129,7 +130,7 @@ class Settings:
     def _unfit(values: Mapping[str, Any]) -> Iterator[str]:
         """Yield what does not go together; a setting that cannot be read is not among the values."""
         mode = values.get("gemini_mode")
-        if mode in ("api", "express") and not values["gemini_api_key"]:
+        if mode in ("api", "express") and values.get("gemini_api_key") == "":
             yield f"GEMINI_API_KEY is missing (GEMINI_MODE is {mode})"
         if mode == "vertex" and not values["gemini_project"]:
             yield "GEMINI_PROJECT is missing (GEMINI_MODE is vertex)"

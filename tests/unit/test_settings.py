@@ -7,6 +7,7 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rubydraw.redis_address import RedisAddress
 from rubydraw.settings import BadSettings, Settings
 
 NEEDED = {"REDIS_URL": "redis://127.0.0.1:6379", "GEMINI_API_KEY": "k"}
@@ -153,6 +154,93 @@ def test_a_refusal_says_what_is_allowed(name: str, text: str, told: str) -> None
     assert f"Settings that cannot be used: {name} {told}" == refusal(NEEDED | {name: text})
 
 
+REDIS_FORM = "must look like redis://user:password@host:6379/0, in the password %23 for #, %2F for / and so on"
+REDIS_OPTIONS = "allows after a ? only client_name, db, password, username"
+HTTP_FORM = "must look like https://host, perhaps with a port from 1 to 65,535 and a path"
+
+
+@pytest.mark.parametrize("name", ["REDIS_URL", "CACHE_REDIS_URL"])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        *((f"redis://{CANARY}:{port}/0", REDIS_FORM) for port in ("nan", "99999", "0", "-1")),
+        *((f"redis://:{CANARY}{sign}0@x:6379/0", REDIS_FORM) for sign in "#/?["),
+        *((f"redis://:12{sign}{CANARY}@x:6379/0", REDIS_FORM) for sign in "#/"),
+        *((f"redis://{host}/0", REDIS_FORM) for host in ("[::1", "a b", "a..b", "1.2.3.456", "x" * 64, "\udcff")),
+        ("redis://x/jobs", REDIS_FORM),
+        *((f"redis://x?{option}", REDIS_OPTIONS) for option in (f"foo={CANARY}", "db=x", "socket_timeout=x", "db")),
+        ("redis://x?ssl_check_hostname=false", REDIS_OPTIONS),
+        (
+            "rediss://x?ssl_cert_reqs=off",
+            f"{REDIS_OPTIONS}, ssl_ca_certs, ssl_cert_reqs, ssl_check_hostname, with values",
+        ),
+    ],
+)
+def test_an_address_that_redis_py_cannot_read_is_refused(name: str, text: str, told: str) -> None:
+    """At the start and not by each request, and no part of it is shown: the password might be there."""
+    said = refusal(NEEDED | {name: text})
+    assert f"Settings that cannot be used: {name} {told}" in said
+    assert CANARY not in said
+
+
+@given(
+    st.sampled_from(["redis", "rediss"]),
+    st.lists(
+        st.sampled_from([*":@/#?[]&=%. \n\u00e9", "::1", "%2F", "db=1", "ssl_check_hostname=no", "a", "7", "99999"]),
+        max_size=9,
+    ),
+)
+def test_an_address_that_is_taken_can_be_connected_to(scheme: str, parts: list[str]) -> None:
+    """What is left is whether somebody answers there."""
+    try:
+        taken = Settings.from_env(NEEDED | {"REDIS_URL": f"{scheme}://{''.join(parts)}"})
+    except BadSettings:
+        return
+    assert RedisAddress(taken.redis_url, "").unopened()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("redis://", "redis://:6380", "redis://me@x/3", "redis://[::1]:6379/0", "redis://a_b.example.:6379"),
+        *(f"redis://:{CANARY}%2F%23@x/?db=2&client_name=a", f"redis://:p\u00e4ss{CANARY}@x", "redis://x/0\n"),
+        "rediss://:s@10.0.0.3:6378/0?ssl_check_hostname=false",
+    ],
+)
+def test_addresses_of_redis_have_many_forms(text: str) -> None:
+    """No host is this machine, and what surrounds an address in a file is not part of it."""
+    assert text.strip() == Settings.from_env(NEEDED | {"REDIS_URL": text}).redis_url
+
+
+@pytest.mark.parametrize("name", ["PUBSUB_URL", "GEMINI_BASE_URL", "ARCHIVE_ENDPOINT"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://",
+        "http://[::1",
+        "http://x:99999",
+        "http://x:0",
+        "http://a b",
+        "https:///v1",
+        "http://x/?k#v",
+        "http://\u00e9",
+    ],
+)
+def test_an_address_without_host_or_port_is_refused(name: str, text: str) -> None:
+    """Nothing could be asked there."""
+    assert f"Settings that cannot be used: {name} {HTTP_FORM}" == refusal(NEEDED | {name: text})
+    assert "http://[::1]:80/v1" == getattr(Settings.from_env(NEEDED | {name: "http://[::1]:80/v1/\n"}), name.lower())
+
+
+@pytest.mark.parametrize("key", ["\u2026", "l\u00e4ptop", f"{CANARY}\nx", f"{CANARY} x", "\udcff", "\x7f"])
+def test_a_key_that_no_header_can_hold_is_refused(key: str) -> None:
+    """Each call would fail; a line break at its end, as files have one, is not part of it."""
+    told = "GEMINI_API_KEY must be one word of visible ASCII characters"
+    assert f"Settings that cannot be used: {told}" == refusal(NEEDED | {"GEMINI_API_KEY": key})
+    assert CANARY == Settings.from_env(NEEDED | {"GEMINI_API_KEY": f" {CANARY}\n"}).gemini_api_key
+    assert "GEMINI_API_KEY is missing" in refusal(NEEDED | {"GEMINI_API_KEY": "\n"})
+
+
 @pytest.mark.parametrize(("name", "text"), [("LEASE_MS", "100"), ("LEASE_MS", "600000"), ("GEMINI_TIMEOUT_S", "3600")])
 def test_a_bound_itself_is_allowed(name: str, text: str) -> None:
     """From the least to the most."""
@@ -220,9 +308,15 @@ def test_vertex_needs_no_key() -> None:
     assert (settings.gemini_mode, settings.project) == ("vertex", "p")
 
 
-@pytest.mark.parametrize("origin", ["*", "null", "draw.example", "https://*.example", "https://a.example/", "ftp://a"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("*", "null", "draw.example", "https://*.example", "https://a.example/", "ftp://a", "https://a b"),
+        *("https://", "https://a:99999", "https://me@a", "https://a?b", "https://[::1"),
+    ],
+)
 def test_origins_are_exact(origin: str) -> None:
-    """No wildcard, no path, no scheme but http and https."""
+    """No wildcard, no path, no scheme but http and https, and a host."""
     assert "CORS_ORIGINS" in refusal(NEEDED | {"CORS_ORIGINS": f"https://a.example,{origin}"})
 
 
