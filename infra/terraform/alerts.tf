@@ -1,12 +1,17 @@
 # By whom and by what an operator is woken. docs/operations.md says what to do about each event.
 
 locals {
+  # Cloud Run's own log has each 503 as an ERROR, and by one the worker asks for redelivery.
   alerts = {
     budget        = "jsonPayload.message=\"budget.exceeded\" AND jsonPayload.of=\"all\""
-    errors        = "severity>=ERROR"
+    errors        = "severity>=ERROR AND NOT logName:\"run.googleapis.com%2Frequests\""
     misconfigured = "jsonPayload.message=\"gemini.failed\" AND jsonPayload.code=\"MISCONFIGURED\""
-    redis         = "jsonPayload.message=(\"gemini.asked_without_redis\" OR \"job.not_recorded\" OR \"result.not_saved\")"
+    redis         = "jsonPayload.message=(${join(" OR ", [for event in local.redis_events : "\"${event}\""])})"
   }
+
+  # Without a cache each drawing logs that it is not saved.
+  redis_events = concat(["gemini.asked_without_redis", "job.not_recorded", "redis.lost"], var.cache_enabled ? ["result.not_saved"] : [])
+
   is_ours = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for name, _ in local.functions : "\"${var.name}-${name}\""])})"
 }
 

@@ -56,8 +56,26 @@ variable "api_keys" {
   sensitive   = true
 
   validation {
-    condition     = var.api_keys == null || can(jsondecode(var.api_keys)[*].sha256)
-    error_message = "api_keys allows a JSON list of keys: [{\"name\": …, \"sha256\": …}]."
+    condition = var.api_keys == null || try(startswith(trimspace(var.api_keys), "[") && alltrue([
+      for key in jsondecode(var.api_keys) :
+      can(regex("^[a-z0-9][a-z0-9._-]{0,62}$", key.name)) && can(regex("^[0-9a-f]{64}$", key.sha256)) &&
+      length(setsubtract(keys(key), ["calls_per_day", "concurrent_jobs", "dollars_per_day", "expires", "name", "requests_per_minute", "sha256"])) == 0
+    ]), false)
+    error_message = "api_keys allows a JSON list of what `python -m cli keys new` writes as entries: [{\"name\": \"my-app\", \"sha256\": \"…\"}], the list's brackets too."
+  }
+  validation {
+    condition = var.api_keys == null || try(alltrue(flatten([
+      for key in jsondecode(var.api_keys) : [
+        for field, value in key :
+        value == null ? true : field == "expires" ? can(formatdate("YYYY", "${value}T00:00:00Z")) : try(value >= (field == "requests_per_minute" ? 1 : 0) && (field == "dollars_per_day" || floor(value) == value), false)
+        if !contains(["name", "sha256"], field)
+      ]
+    ])), true)
+    error_message = "api_keys allows an expires such as 2027-01-31, and as limits whole numbers (dollars with parts), 0 for nothing but in requests_per_minute."
+  }
+  validation {
+    condition     = var.api_keys == null || try(length(distinct(jsondecode(var.api_keys)[*].sha256)) == length(jsondecode(var.api_keys)), true)
+    error_message = "api_keys allows each sha256 once."
   }
 }
 
@@ -135,7 +153,7 @@ variable "cors_origins" {
   default     = []
 
   validation {
-    condition     = alltrue([for origin in var.cors_origins : can(regex("^https?://[^/*,\\s]+$", origin))])
+    condition     = alltrue([for origin in var.cors_origins : can(regex("^https?://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$", origin))])
     error_message = "cors_origins allows exact origins: a scheme and a host, perhaps a port, no path and no star (https://draw.example)."
   }
 }
@@ -179,6 +197,11 @@ variable "gemini_api_key" {
   default     = null
   ephemeral   = true
   sensitive   = true
+
+  validation {
+    condition     = var.gemini_api_key == null || can(regex("^\\s*[!-~]*\\s*$", var.gemini_api_key))
+    error_message = "gemini_api_key allows one word of visible ASCII characters: was it copied whole, and without a line break within?"
+  }
 }
 
 variable "graphql" {
@@ -201,8 +224,8 @@ variable "graphql" {
     error_message = "graphql.cpu allows 1, 2, 4 or 8: less than one cannot serve several requests at once."
   }
   validation {
-    condition     = var.graphql.memory_mb >= 512 && var.graphql.memory_mb <= 32768
-    error_message = "graphql.memory_mb allows 512 to 32768."
+    condition     = var.graphql.memory_mb >= (var.graphql.cpu < 4 ? 512 : 512 * var.graphql.cpu) && var.graphql.memory_mb <= 4096 * var.graphql.cpu # as Cloud Run has it
+    error_message = "graphql.memory_mb allows 512 to 4096 with a cpu of 1, 512 to 8192 with 2, 2048 to 16384 with 4, and 4096 to 32768 with 8."
   }
   validation {
     condition     = var.graphql.min_instances >= 0 && var.graphql.min_instances <= var.graphql.max_instances && var.graphql.max_instances >= 1 && var.graphql.max_instances <= 100
@@ -355,6 +378,10 @@ variable "settings" {
     condition     = try(tonumber(lookup(var.settings, "SYNC_DEADLINE_S", "150")) <= 580, false)
     error_message = "settings allows a SYNC_DEADLINE_S of at most 580: the GraphQL function is stopped after 600 s."
   }
+  validation {
+    condition     = length(var.alert_emails) == 0 || lookup(var.settings, "LOG_LEVEL", "INFO") != "ERROR"
+    error_message = "settings allows a LOG_LEVEL of ERROR only where alert_emails is empty: most of what they are written about is logged as WARNING."
+  }
 }
 
 variable "subnet_cidr" {
@@ -388,8 +415,8 @@ variable "worker" {
     error_message = "worker.cpu allows 1, 2, 4 or 8: less than one cannot serve several jobs at once."
   }
   validation {
-    condition     = var.worker.memory_mb >= 512 && var.worker.memory_mb <= 32768
-    error_message = "worker.memory_mb allows 512 to 32768."
+    condition     = var.worker.memory_mb >= (var.worker.cpu < 4 ? 512 : 512 * var.worker.cpu) && var.worker.memory_mb <= 4096 * var.worker.cpu # as Cloud Run has it
+    error_message = "worker.memory_mb allows 512 to 4096 with a cpu of 1, 512 to 8192 with 2, 2048 to 16384 with 4, and 4096 to 32768 with 8."
   }
   validation {
     condition     = var.worker.min_instances >= 0 && var.worker.min_instances <= var.worker.max_instances && var.worker.max_instances >= 1 && var.worker.max_instances <= 100

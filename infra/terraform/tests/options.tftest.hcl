@@ -72,7 +72,7 @@ run "a_first_key_is_not_in_the_plan" {
   command = plan
 
   variables {
-    api_keys       = "[{\"name\":\"canary\",\"sha256\":\"0\"}]"
+    api_keys       = "[{\"name\":\"canary\",\"sha256\":\"${sha256("canary")}\"}]"
     gemini_api_key = "canary-key"
   }
 
@@ -129,6 +129,21 @@ run "cache_off_points_at_no_redis" {
   assert {
     condition     = google_cloudfunctions2_function.this["graphql"].service_config[0].environment_variables["CACHE_REDIS_URL"] == "redis://127.0.0.1:1/0"
     error_message = "Nobody listens where results would be kept."
+  }
+}
+
+run "cache_off_wakes_nobody_about_drawings_that_are_not_kept" {
+  command = plan
+
+  variables {
+    alert_emails       = ["team@example.com"]
+    background_enabled = false
+    cache_enabled      = false
+  }
+
+  assert {
+    condition     = !strcontains(google_monitoring_alert_policy.event["redis"].conditions[0].condition_matched_log[0].filter, "result.not_saved")
+    error_message = "Each drawing logs that it was not saved, and that is meant."
   }
 }
 
@@ -275,7 +290,7 @@ run "memory_bounds_the_calls_in_flight" {
 
   variables {
     graphql  = { memory_mb = 512 }
-    worker   = { memory_mb = 32768 }
+    worker   = { cpu = 8, memory_mb = 32768 }
     settings = {}
   }
 
@@ -304,4 +319,23 @@ run "operators_are_woken_where_they_say_how" {
     condition     = alltrue([for policy in google_monitoring_alert_policy.event : startswith(policy.conditions[0].condition_matched_log[0].filter, "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(\"improve-sketch-graphql\" OR \"improve-sketch-worker\") AND ")])
     error_message = "Only what the two functions log counts."
   }
+  assert {
+    condition     = endswith(google_monitoring_alert_policy.event["errors"].conditions[0].condition_matched_log[0].filter, " AND severity>=ERROR AND NOT logName:\"run.googleapis.com%2Frequests\"")
+    error_message = "A 503 by which the worker asks for redelivery is no error."
+  }
+  assert {
+    condition     = endswith(google_monitoring_alert_policy.event["redis"].conditions[0].condition_matched_log[0].filter, " AND jsonPayload.message=(\"gemini.asked_without_redis\" OR \"job.not_recorded\" OR \"redis.lost\" OR \"result.not_saved\")")
+    error_message = "Whatever tells of a Redis that is away wakes somebody."
+  }
+}
+
+run "alerts_need_what_they_are_about_to_be_logged" {
+  command = plan
+
+  variables {
+    alert_emails = ["team@example.com"]
+    settings     = { LOG_LEVEL = "ERROR" }
+  }
+
+  expect_failures = [var.settings]
 }
