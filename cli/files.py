@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def check_target(path: Path, *, source: Path | None = None) -> None:
             raise Failure(Exit.USAGE, f"{path} is a folder; name a file to save the drawing in.")
         if source and path.exists() and source.exists() and path.samefile(source):
             raise Failure(Exit.USAGE, f"{path} is the sketch itself; save the drawing under another name.")
-        with tempfile.TemporaryFile(dir=path.parent, prefix=PREFIX):
+        with tempfile.TemporaryFile(dir=_target(path).parent, prefix=PREFIX):
             pass
     except OSError as error:
         raise _failure("saved", path, error) from None
@@ -51,17 +52,28 @@ def check_target(path: Path, *, source: Path | None = None) -> None:
 def save(path: Path, content: bytes) -> None:
     """Write a file under another name beside it, then rename it; raise Failure in one sentence."""
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=PREFIX, delete=False) as file:
+        target = _target(path)
+        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=PREFIX, delete=False) as file:
             try:
                 file.write(content)
                 file.flush()
                 os.chmod(file.name, 0o666 & ~_umask())
-                os.replace(file.name, path)
+                os.replace(file.name, target)
             except BaseException:
                 os.unlink(file.name)
                 raise
     except OSError as error:
         raise _failure("saved", path, error) from None
+
+
+def _target(path: Path) -> Path:
+    """Follow symlinks to what is replaced; raise Failure where that is a device, a pipe or the like."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Failure(Exit.USAGE, f"{path} is no regular file; name one, or a new one, to save the drawing in.")
+    except FileNotFoundError:
+        pass
+    return path.resolve()
 
 
 def _umask() -> int:

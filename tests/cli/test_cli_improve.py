@@ -35,6 +35,19 @@ def test_same_sketch_again_costs_nothing(cli: Cli, service: Service, sketch: Pat
     assert 1 == service.counts["count"]
 
 
+def test_symlink_is_followed(cli: Cli, sketch: Path, drawing: Path, tmp_path: Path) -> None:
+    """What it leads to is made or replaced, in its own folder; the link stays."""
+    link, folder = tmp_path / "link.png", tmp_path / "folder"
+    folder.mkdir()
+    link.symlink_to(Path("folder", "drawing.png"))
+    for _ in range(2):
+        assert 0 == cli.run("improve", sketch, "-o", link).status
+        assert (folder / "drawing.png").read_bytes().startswith(PNG)
+        (folder / "drawing.png").write_bytes(b"of before")
+    assert link.is_symlink()
+    assert ["drawing.png"] == [path.name for path in folder.iterdir()]
+
+
 def test_hints_svg_and_variant_are_sent(cli: Cli, service: Service, sketch: Path, drawing: Path) -> None:
     """Each of them makes another drawing of the same sketch."""
     svg = sketch.with_suffix(".svg")
