@@ -40,7 +40,7 @@ class Order:
         return {
             "pngBase64": base64.b64encode(files.read(self.sketch)).decode(),
             "svg": files.read_text(self.svg) if self.svg else None,
-            "hints": self.hints or None,
+            "hints": _utf8(self.hints, "The hints") or None,
             "variant": self.variant,
             "async": background,
         }
@@ -94,7 +94,7 @@ def submit(report: Report, endpoint: Endpoint, order: Order) -> Exit:
 
 def status(report: Report, endpoint: Endpoint, request_id: str, output: Path | None, *, follow: bool) -> Exit:
     """Say how a job stands, at once or when it is settled; save its drawing where that is wanted."""
-    _names(report, request_id)
+    _names(report, _utf8(request_id, "A request id"))
     if output:
         files.check_target(output)
     with Progress(report.console) as progress:
@@ -108,6 +108,15 @@ def status(report: Report, endpoint: Endpoint, request_id: str, output: Path | N
     if output:
         raise Failure(Exit.TRY_AGAIN, f"Job {request_id} is {job.status}: there is no drawing yet; add --watch.")
     return report.state(job)
+
+
+def _utf8(text: str, what: str) -> str:
+    """Return an argument; raise Failure if it holds bytes that are no UTF-8, as which alone it could be sent."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Failure(Exit.USAGE, f"{what} must be text in UTF-8.") from None
+    return text
 
 
 def _names(report: Report, request_id: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 from typer import Argument, Option
@@ -45,6 +48,8 @@ Key = Annotated[
     ),
 ]
 Output = Annotated[Path | None, Option("--output", "-o", metavar="OUT.png", help="Where to save the drawing.")]
+UNWRITABLE = (errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC)
+"""What writing to standard output can end with; files and connections have sentences of their own."""
 LOCAL = "http://127.0.0.1:8080/graphql"
 
 
@@ -94,12 +99,35 @@ def status(
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return the exit status."""
     signal.signal(signal.SIGTERM, _end)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    sys.stdout, sys.stderr = (_written(stream) for stream in (sys.stdout, sys.stderr))
     try:
-        return int(app(list(arguments), prog_name=NAME, standalone_mode=False) or 0)
-    except typer.TyperException as error:
-        return _usage(error)
+        try:
+            return int(app(list(arguments), prog_name=NAME, standalone_mode=False) or 0)
+        except typer.TyperException as error:
+            return _usage(error)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        return _unwritten(error)
+
+
+def _written(stream: TextIO | None) -> TextIO:
+    """Return a stream that takes any text; the command goes on without one that its caller has closed."""
+    stream = stream or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    stream.reconfigure(errors="replace")  # type: ignore[attr-defined]
+    return stream
+
+
+def _unwritten(error: OSError) -> int:
+    """Say so, and throw away what is left to be written: Python itself would fail with it at its end."""
+    with suppress(OSError):
+        sys.stderr.write(f"The output cannot be written: {(error.strerror or 'unknown reason').lower()}.\n")
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return Exit.USAGE
 
 
 def _usage(error: typer.TyperException) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 WITHIN_S = 15.0
 NO_CREDENTIALS = "no Google credentials here; `gcloud auth application-default login` makes them"
+OTHER_GEMINI = "is not what answers at GEMINI_BASE_URL"
 SCOPE = "https://www.googleapis.com/auth/pubsub"
 
 
@@ -126,14 +128,28 @@ async def _topic(topic: str, pubsub_url: str) -> str:
     except httpx2.TransportError:
         raise Wrong(f"{place} does not answer") from None
     match response.status_code:
-        case 200:
+        case 200 if _topic_id(_name(response.content)) == _topic_id(topic):
             return topic
+        case 200:
+            raise Wrong(f"what answers at {place} is not Pub/Sub")
         case 404:
             raise Wrong(f"{topic} does not exist")
         case 401 | 403:
             raise Wrong(f"these credentials may not see {topic} (publishing is another permission)")
         case status:
             raise Wrong(f"{place} answers status {status} when asked for {topic}")
+
+
+def _topic_id(name: str) -> str:
+    """Return what stands behind the project, which may be named by id or by number."""
+    return name.partition("/topics/")[2]
+
+
+def _name(answer: bytes) -> str:
+    """Return the name of what is described; none where it is no description."""
+    with suppress(ValueError, AttributeError):
+        return str(json.loads(answer).get("name"))
+    return ""
 
 
 def _authorization() -> dict[str, str]:
@@ -163,7 +179,7 @@ async def _gemini(settings: Settings) -> str:
     from google.genai.errors import APIError
 
     try:
-        await client.sdk.aio.models.get(model=settings.gemini_model)
+        model = await client.sdk.aio.models.get(model=settings.gemini_model)
     except APIError as error:
         raise Wrong(_refusal(error, settings)) from None
     except GoogleAuthError:
@@ -171,9 +187,11 @@ async def _gemini(settings: Settings) -> str:
     except httpx2.TransportError:
         raise Wrong("does not answer") from None
     except ValueError:
-        raise Wrong("is not what answers at GEMINI_BASE_URL") from None
+        raise Wrong(OTHER_GEMINI) from None
     finally:
         await gemini.close()
+    if not model.name:
+        raise Wrong(OTHER_GEMINI)
     return f"knows {settings.gemini_model} ({settings.gemini_mode})"
 
 
@@ -184,7 +202,7 @@ def _refusal(error: APIError, settings: Settings) -> str:
         case 404 if error.status == "NOT_FOUND":
             return f"knows no model {settings.gemini_model}"
         case 404:
-            return "is not what answers at GEMINI_BASE_URL"
+            return OTHER_GEMINI
         case 429:
             return "asks to be left alone for now (status 429)"
     return f"answers status {error.code}"

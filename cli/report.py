@@ -92,7 +92,15 @@ def reported(as_json: bool, command: Callable[[Report], Exit]) -> Exit:
 
 
 class _Console(Console):
-    """Writes to a stream as long as anybody reads it."""
+    """Writes to a stream as long as anybody reads it; standard error may also be full."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        try:
+            super().print(*objects, **options)
+        except OSError:
+            if not self.stderr:
+                raise
+            self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
         """Go on: what was to be done is done, whoever still reads of it."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.cli.conftest import ROOT, Cli, Ended
+from tests.cli.conftest import ROOT, Cli, Ended, http, listening
 from tests.contract.object_stores import BUCKET, S3
 from tests.servers import free_port
 from tests.stand_ins import DEAD_LETTER_TOPIC, TOPIC, GeminiStandIn, PubsubStandIn
@@ -102,6 +102,17 @@ async def test_wrong_addresses(settings: Cli, pubsub_stand_in: PubsubStandIn) ->
     assert f"failed {nobody.removeprefix('http://')} does not answer" == told["Topic"]
     other = rows(settings.run("check-env", GEMINI_BASE_URL=pubsub_stand_in.url))
     assert "failed is not what answers at GEMINI_BASE_URL" == other["Gemini"]
+
+
+@pytest.mark.parametrize("body", [b"<html>hello</html>", b"", b"{}", b"[]", b'{"name": ""}'])
+def test_something_else_answers_well(settings: Cli, body: bytes) -> None:
+    """1: whoever says 200 to everything is neither Pub/Sub nor Gemini."""
+    with listening(http("200 OK", body)) as url:
+        address = url.removesuffix("/graphql")
+        told = rows(settings.run("check-env", PUBSUB_URL=address, GEMINI_BASE_URL=address))
+    other = f"failed what answers at {address.removeprefix('http://')} is not Pub/Sub"
+    assert [other, other] == [told["Topic"], told["Dead-letter topic"]]
+    assert "failed is not what answers at GEMINI_BASE_URL" == told["Gemini"]
 
 
 def test_archive_may_be_read(settings: Cli, s3_server: S3, tmp_path: Path) -> None:

@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cli.failure import MEANINGS
-from tests.cli.conftest import ROOT, Cli, Service
+from tests.cli.conftest import ROOT, Cli, Service, http, listening
 from tests.servers import free_port, poll
 
 UNKNOWN = "11111111-1111-4111-8111-111111111111"
-
-
-@contextmanager
-def listening(answer: bytes) -> Iterator[str]:
-    """A server that gives every caller the same bytes; its address."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            try:
-                while True:
-                    connection, _ = server.accept()
-                    with connection:
-                        connection.recv(65536)
-                        connection.sendall(answer)
-            except OSError:
-                return
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.getsockname()[1]}/graphql"
-        finally:
-            server.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
-def http(status: str, body: bytes, kind: str = "application/json", *headers: str) -> bytes:
-    """A whole HTTP answer."""
-    lines = [f"HTTP/1.1 {status}", f"content-type: {kind}", f"content-length: {len(body)}", "connection: close"]
-    return "\r\n".join([*lines, *headers, "", ""]).encode() + body
 
 
 def test_unreadable_sketch_is_refused(cli: Cli, tmp_path: Path, drawing: Path) -> None:
@@ -111,6 +80,9 @@ def test_unknown_request_id(cli: Cli, way: tuple[str, ...]) -> None:
         (["improve", "{sketch}", "-o", "{drawing}", "--key", "a\nb"], "The key holds characters that no key has"),
         (["improve", "{sketch}", "-o", "{drawing}", "--endpoint", "ftp://x"], "The endpoint must look like http://127"),
         (["improve", "{sketch}", "-o", "x" * 300], "x" * 300 + " cannot be saved: file name too long."),
+        (["improve", "{sketch}", "-o", "{drawing}", "--hints", "\udcff"], "The hints must be text in UTF-8."),
+        (["status", "\udcff", "--watch"], "A request id must be text in UTF-8."),
+        (["status", UNKNOWN, "--endpoint", "http://\udcff"], "The endpoint must look like http://127"),
         (["status", UNKNOWN, "-o", "{folder}/no/d.png"], "{folder}/no/d.png cannot be saved: no such file"),
     ],
 )
@@ -124,6 +96,62 @@ def test_wrong_usage(
     assert ended.sentence.startswith(sentence.format(**names))
     assert [1, ""] == [len(ended.err.splitlines()), ended.out]
     assert 0 == service.counts["count"]
+
+
+def test_what_is_no_regular_file_is_not_replaced(cli: Cli, service: Service, sketch: Path, tmp_path: Path) -> None:
+    """2, before anything is sent: a pipe, and what a symlink to one leads to, stay what they are."""
+    pipe, link, loop = (tmp_path / name for name in ("pipe", "link", "loop"))
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    loop.symlink_to(loop)
+    for target, sentence in (
+        (pipe, f"{pipe} is no regular file; name one, or a new one, to save the drawing in."),
+        (link, f"{link} is no regular file; name one, or a new one, to save the drawing in."),
+        (loop, f"{loop} cannot be saved: too many levels of symbolic links."),
+    ):
+        ended = cli.run("improve", sketch, "-o", target)
+        assert [2, sentence] == [ended.status, ended.sentence]
+    assert [True, True, True] == [pipe.is_fifo(), link.is_symlink(), loop.is_symlink()]
+    assert 0 == service.counts["count"]
+
+
+@pytest.mark.parametrize("command", ["--help", "keys new a", "keys new a --json", "keys new a --expires x --json"])
+@pytest.mark.parametrize("buffered", ["", "1"])
+def test_standard_output_that_is_full(command: str, buffered: str) -> None:
+    """2, in a sentence of its own, however Python writes."""
+    ended = _in_shell(f"{command} > /dev/full", PYTHONUNBUFFERED=buffered)
+    assert [2, "The output cannot be written: no space left on device."] == [
+        ended.returncode,
+        ended.stderr.splitlines()[-1],
+    ]
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "told"),
+    [
+        ("keys new a >&-", 0, ""),
+        ("keys new a 2>&-", 0, "key    rubydraw_"),
+        ("keys new a 2> /dev/full", 0, "key    rubydraw_"),
+        ("keys new a --expires x 2>&-", 2, ""),
+        ("keys new a --expires x --json 2> /dev/full", 2, '{"exitStatus": 2'),
+        ("draw 2>&-", 2, ""),
+        ("draw 2> /dev/full", 2, ""),
+        ("draw >&- 2>&-", 2, ""),
+    ],
+)
+def test_output_that_nobody_wants(command: str, status: int, told: str) -> None:
+    """What is closed, or takes no sentence, changes nothing else."""
+    ended = _in_shell(command)
+    assert [status, told, ""] == [ended.returncode, ended.stdout[: len(told)], ended.stderr]
+    assert told or not ended.stdout
+
+
+def _in_shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    line = f"{sys.executable} -m cli {command}"
+    return subprocess.run(
+        line, shell=True, cwd=ROOT, env=Cli().environment | environment, capture_output=True, text=True
+    )
 
 
 def test_file_that_is_too_large(cli: Cli, tmp_path: Path, drawing: Path) -> None:
