@@ -19,6 +19,8 @@ def make(report: Report, name: str, about: Mapping[str, Any]) -> Exit:
         key, entry = api_keys.new(name, **about)
     except ValueError as error:
         raise Failure(Exit.USAGE, f"Such a key cannot be made: {error}.") from None
+    if api_keys.expired(entry):
+        raise Failure(Exit.USAGE, "Such a key cannot be made: expires must be today, in UTC, or a later day.")
     report.knows(key=key, entry=entry.entry)
     return report.end(
         Text(f"key    {key}"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 from rubydraw.clock import iso
 from rubydraw.message import JobMessage, Malformed, NewerSchema, is_request_id
 
@@ -15,6 +17,28 @@ from cli.contract import plain
 SOURCE = "CloudPubSubDeadLetterSource"
 UNDELIVERED = "UNDELIVERED"
 """The code of what Pub/Sub itself gave up: it names none."""
+
+
+def _decoded(value: Any) -> bytes:
+    return base64.b64decode(value or "", validate=True)
+
+
+class _Words(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+
+
+class _Message(_Words):
+    message_id: str
+    publish_time: str = ""
+    attributes: dict[str, str] | None = None
+    data: Annotated[bytes, BeforeValidator(_decoded)] = Field(b"", repr=False)
+
+
+class Received(_Words):
+    """One message of a pull, as Pub/Sub writes it."""
+
+    ack_id: str
+    message: _Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +52,15 @@ class Letter:
     data: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, received: Mapping[str, Any]) -> Letter:
-        """Read one of the `receivedMessages` of a pull."""
-        message = received["message"]
+    def of(cls, received: Received) -> Letter:
+        """Take what was received for a letter."""
+        message = received.message
         return cls(
-            ack_id=received["ackId"],
-            message_id=message["messageId"],
-            published_at=message.get("publishTime", ""),
-            attributes=message.get("attributes") or {},
-            data=base64.b64decode(message.get("data") or ""),
+            ack_id=received.ack_id,
+            message_id=message.message_id,
+            published_at=message.publish_time,
+            attributes=message.attributes or {},
+            data=message.data,
         )
 
     @property

@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
+from pydantic import BaseModel, Field, ValidationError
 from rubydraw.authorization import Authorization
 from rubydraw.errors import Misconfigured
 
 from cli.failure import Exit, Failure
-from cli.letter import Letter
+from cli.letter import Letter, Received
 
 WITHIN_S = 30.0
 LETTERS_A_PULL = 20
@@ -23,6 +24,17 @@ QUIET_PULLS, PAUSE_S = 3, 0.1
 MOST_LETTERS = 10_000
 HAND_BACK_AT_ONCE = 500
 NO_CREDENTIALS = "There are no Google credentials here; `gcloud auth application-default login` makes them."
+
+
+class _Done(BaseModel):
+    """An object in which nothing is of interest."""
+
+
+class _Pulled(BaseModel):
+    received: list[Received] = Field([], alias="receivedMessages")
+
+
+_Answer = TypeVar("_Answer", bound=BaseModel)
 
 
 class Retained:
@@ -57,7 +69,7 @@ class Retained:
 
     async def acknowledge(self, letter: Letter) -> None:
         """Remove a letter for good."""
-        await self._ask("acknowledge", {"ackIds": [self._held.pop(letter.message_id)]})
+        await self._ask("acknowledge", {"ackIds": [self._held.pop(letter.message_id)]}, _Done)
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,24 +84,23 @@ class Retained:
         await self._http.aclose()
 
     async def _hand_back(self, ack_ids: Sequence[str]) -> None:
-        await self._ask("modifyAckDeadline", {"ackIds": ack_ids, "ackDeadlineSeconds": 0})
+        await self._ask("modifyAckDeadline", {"ackIds": ack_ids, "ackDeadlineSeconds": 0}, _Done)
 
     async def _pull(self) -> list[Letter]:
-        answer = await self._ask("pull", {"maxMessages": LETTERS_A_PULL, "returnImmediately": True})
-        return [Letter.of(received) for received in answer.get("receivedMessages", [])]
+        pulled = await self._ask("pull", {"maxMessages": LETTERS_A_PULL, "returnImmediately": True}, _Pulled)
+        return [Letter.of(received) for received in pulled.received]
 
-    async def _ask(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def _ask(self, verb: str, body: dict[str, Any], kind: type[_Answer]) -> _Answer:
         try:
             headers = await self._authorization.headers()
             response = await self._http.post(f"{self._url}/v1/{self._name}:{verb}", json=body, headers=headers)
         except Misconfigured:
             raise Failure(Exit.REFUSED, NO_CREDENTIALS) from None
-        except httpx2.TransportError:
+        except httpx2.RequestError:
             raise Failure(Exit.NO_ENDPOINT, f"Pub/Sub at {self._place} does not answer.") from None
         match response.status_code:
             case 200:
-                answer: dict[str, Any] = response.json()
-                return answer
+                return self._read(response.content, kind)
             case 404:
                 raise Failure(Exit.REFUSED, f"The subscription {self._name} does not exist at {self._place}.")
             case 401 | 403:
@@ -98,3 +109,9 @@ class Retained:
                 raise Failure(Exit.TRY_AGAIN, f"Pub/Sub cannot answer now (status {status}); try again.")
             case status:
                 raise Failure(Exit.NO_ENDPOINT, f"{self._place} answers status {status} to a {verb}.")
+
+    def _read(self, body: bytes, kind: type[_Answer]) -> _Answer:
+        try:
+            return kind.model_validate_json(body)
+        except ValidationError:
+            raise Failure(Exit.NO_ENDPOINT, f"What answers at {self._place} is not Pub/Sub.") from None

@@ -16,21 +16,25 @@ from tests.sketches import png
 
 def test_key_and_entry_are_two_lines() -> None:
     """The entry knows the key by its hash alone."""
-    ended = Cli().run("keys", "new", "my-app", "--expires", "2027-01-31", "--calls-per-day", "50")
+    ended = Cli().run("keys", "new", "my-app", "--expires", "2127-01-31", "--calls-per-day", "50")
     assert (0, "") == (ended.status, ended.err)
     [key] = re.findall(r"^key    (rubydraw_\S{43})$", ended.out, re.MULTILINE)
     [entry] = re.findall(r"^entry  (\{.*\})$", ended.out, re.MULTILINE)
     hashed = hashlib.sha256(key.encode()).hexdigest()
-    expected = {"name": "my-app", "sha256": hashed, "expires": "2027-01-31", "calls_per_day": 50}
+    expected = {"name": "my-app", "sha256": hashed, "expires": "2127-01-31", "calls_per_day": 50}
     assert expected == json.loads(entry)
     assert 1 == ended.out.count(key)
 
 
 def test_what_no_key_can_have_is_one_sentence() -> None:
     """2, and no key."""
-    ended = Cli().run("keys", "new", "a", "--expires", "soon")
-    assert (2, "") == (ended.status, ended.out)
-    assert "Such a key cannot be made: expires must be a date such as 2027-01-31." == ended.sentence
+    for expires, why in (
+        ("soon", "expires must be a date such as 2027-01-31"),
+        ("2020-01-31", "expires must be today, in UTC, or a later day"),
+    ):
+        ended = Cli().run("keys", "new", "a", "--expires", expires)
+        assert (2, "") == (ended.status, ended.out)
+        assert f"Such a key cannot be made: {why}." == ended.sentence
 
 
 def test_a_key_that_was_made_opens_the_laptop(tmp_path: Path) -> None:

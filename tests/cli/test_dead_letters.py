@@ -17,7 +17,8 @@ from rubydraw import keys
 from rubydraw.message import JobMessage
 
 from cli.main import app
-from tests.cli.conftest import Cli, Ended
+from tests.cli.conftest import Cli, Ended, listening
+from tests.cli.conftest import http as answer
 from tests.redis_proxy import RedisProxy
 from tests.servers import WAIT_S, Server, free_port
 from tests.sketches import HOUR_MS, TRACEPARENT, job, now_ms, sketch
@@ -234,6 +235,35 @@ async def test_each_fault_has_its_sentence(
             ended = await operator.run("replay", "--all")
         assert (status, True) == (ended.status, ended.sentence.startswith(sentence))
     assert 1 == await letters.count()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            b"<html>hello</html>",
+            b"",
+            b"[]",
+            b"null",
+            b'{"receivedMessages": {}}',
+            b'{"receivedMessages": [{"ackId": "a"}]}',
+        ),
+        *(
+            b'{"receivedMessages": [{"ackId": "a", "message": {"messageId": "1", %b}}]}' % field
+            for field in (b'"data": "%"', b'"attributes": []', b'"attributes": {"code": 1}', b'"publishTime": 1')
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", [("list",), ("replay", "--all")], ids=" ".join)
+async def test_something_else_answers_as_pubsub(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, body: bytes, command: tuple[str, ...]
+) -> None:
+    """4: whatever it says, it is one sentence."""
+    with listening(answer("200 OK", body)) as url:
+        address = url.removesuffix("/graphql")
+        monkeypatch.setenv("PUBSUB_URL", address)
+        ended = await operator.run(*command)
+    assert (4, f"What answers at {address.removeprefix('http://')} is not Pub/Sub.") == (ended.status, ended.sentence)
 
 
 @pytest.mark.parametrize("arguments", [(), ("--all", "an-id"), ("--code", "EXPIRED")], ids=" ".join)
