@@ -33,7 +33,7 @@ class Replay:
 
     def __init__(self, settings: Settings, retained: Retained, report: Report) -> None:
         self._settings, self._retained, self._report = settings, retained, report
-        self._store = _connected(settings)
+        self._store = store.connect(settings.redis_url, settings.redis_ca_cert)
         self._jobs = Jobs(
             self._store,
             lease_ms=settings.lease_ms,
@@ -104,10 +104,3 @@ class Replay:
         except SketchError:
             sentence = f"Pub/Sub did not take {letter.id} in time; it and what follows are kept."
             raise Failure(Exit.TRY_AGAIN, sentence) from None
-
-
-def _connected(settings: Settings) -> store.Store:
-    try:
-        return store.connect(settings.redis_url, settings.redis_ca_cert)
-    except (ValueError, OSError):
-        raise Failure(Exit.REFUSED, "REDIS_URL or REDIS_CA_CERT cannot be read.") from None
