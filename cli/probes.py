@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from rubydraw.errors import SketchError
+from rubydraw.authorization import Authorization
+from rubydraw.errors import Misconfigured, SketchError
 from rubydraw.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 WITHIN_S = 15.0
 NO_CREDENTIALS = "no Google credentials here; `gcloud auth application-default login` makes them"
 OTHER_GEMINI = "is not what answers at GEMINI_BASE_URL"
-SCOPE = "https://www.googleapis.com/auth/pubsub"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,12 @@ async def _topic(topic: str, pubsub_url: str) -> str:
     import httpx2
 
     place = urlsplit(pubsub_url).netloc
-    headers = {} if pubsub_url.startswith("http:") else await asyncio.to_thread(_authorization)
+    try:
+        headers = await Authorization(pubsub_url).headers()
+    except Misconfigured:
+        raise Wrong(NO_CREDENTIALS) from None
+    except SketchError:
+        raise Wrong("Google gives no access token right now") from None
     try:
         async with httpx2.AsyncClient(trust_env=False, timeout=WITHIN_S) as client:
             response = await client.get(f"{pubsub_url}/v1/{topic}", headers=headers)
@@ -150,19 +155,6 @@ def _name(answer: bytes) -> str:
     with suppress(ValueError, AttributeError):
         return str(json.loads(answer).get("name"))
     return ""
-
-
-def _authorization() -> dict[str, str]:
-    import google.auth
-    from google.auth.exceptions import GoogleAuthError
-    from google.auth.transport.requests import Request
-
-    try:
-        credentials, _ = google.auth.default(scopes=[SCOPE])
-        credentials.refresh(Request())  # type: ignore[no-untyped-call]
-    except GoogleAuthError:
-        raise Wrong(NO_CREDENTIALS) from None
-    return {"authorization": f"Bearer {credentials.token}"}
 
 
 async def _gemini(settings: Settings) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx2
 from pydantic import BaseModel, Field, ValidationError
 from rubydraw.authorization import Authorization
-from rubydraw.errors import Misconfigured
+from rubydraw.errors import Misconfigured, SketchError
 
 from cli.failure import Exit, Failure
 from cli.letter import Letter, Received
@@ -96,6 +96,8 @@ class Retained:
             response = await self._http.post(f"{self._url}/v1/{self._name}:{verb}", json=body, headers=headers)
         except Misconfigured:
             raise Failure(Exit.REFUSED, NO_CREDENTIALS) from None
+        except SketchError:
+            raise Failure(Exit.TRY_AGAIN, "Google gives no access token right now; try again.") from None
         except httpx2.RequestError:
             raise Failure(Exit.NO_ENDPOINT, f"Pub/Sub at {self._place} does not answer.") from None
         match response.status_code:

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from tests.cli.conftest import ROOT, Cli, Ended, http, listening
+from tests.contract.accounts import account_file
 from tests.contract.object_stores import BUCKET, S3
 from tests.servers import free_port
 from tests.stand_ins import DEAD_LETTER_TOPIC, TOPIC, GeminiStandIn, PubsubStandIn
@@ -158,6 +159,15 @@ def test_only_commands_for_operators_need_the_product() -> None:
     """The other commands know the API alone."""
     code = "import cli.main, sys; print({name.partition('.')[0] for name in sys.modules} & {'rubydraw', 'emulator'})"
     assert "set()\n" == subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True).stdout
+
+
+def test_token_server_that_is_away(settings: Cli, tmp_path: Path) -> None:
+    """1, or 3 from dead-letters: nothing that is set is wrong."""
+    account = account_file(tmp_path, f"http://127.0.0.1:{free_port()}/token")
+    far = {"GOOGLE_APPLICATION_CREDENTIALS": str(account), "PUBSUB_URL": f"https://127.0.0.1:{free_port()}"}
+    assert "failed Google gives no access token right now" == rows(settings.run("check-env", **far))["Topic"]
+    ended = settings.run("dead-letters", "list", **far)
+    assert [3, "Google gives no access token right now; try again."] == [ended.status, ended.sentence]
 
 
 async def test_json(settings: Cli) -> None:
