@@ -116,9 +116,9 @@ def limits() -> dict[str, str]:
     endpoint = ROOT / "functions" / "graphql"
     if str(endpoint) not in sys.path:
         sys.path.append(str(endpoint))  # last, as functions-framework does
-    access, complexity, cors, documents, key_set, parameters, readers, resolvers, sse, tokens = map(
-        importlib.import_module,
-        ("access", "complexity", "cors", "documents", "key_set", "parameters", "readers", "resolvers", "sse", "tokens"),
+    modules = "access complexity cors documents key_set lingering parameters readers resolvers sse tokens"
+    access, complexity, cors, documents, key_set, lingering, parameters, readers, resolvers, sse, tokens = map(
+        importlib.import_module, modules.split()
     )
     return {
         "credential": f"{access.MAX_CREDENTIAL_CHARS:,}",
@@ -130,6 +130,8 @@ def limits() -> dict[str, str]:
         "failures": str(quotas.FAILURES),
         "body": _bytes(parameters.MAX_BODY_BYTES),
         "body_s": f"{readers.BODY_S:.0f}",
+        "linger_mib": f"{lingering.LINGER_BYTES // 1024**2}",
+        "linger_s": f"{lingering.LINGER_S:.0f}",
         "document": _bytes(documents.MAX_DOCUMENT_BYTES),
         "literal": f"{documents.MAX_LITERAL_CHARACTERS:,} characters",
         "tokens": f"{documents.MAX_TOKENS:,}",
