@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class CacheUse(StrEnum):
@@ -45,8 +45,7 @@ class Drawing:
             object.__setattr__(self, "image_sha256", hashlib.sha256(self.image).hexdigest())
 
 
-@dataclass(frozen=True, slots=True)
-class Improved:
+class Improved(NamedTuple):
     """
     A drawing, where it is kept, and how it was come by: `HIT`, `MISS`, `COALESCED` or `ARCHIVE`.
 

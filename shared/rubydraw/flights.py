@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from rubydraw import keys, logs, results
 from rubydraw.connection import Command
@@ -21,8 +20,7 @@ _COUNTED, _FINAL, _NOTHING_BILLED = 0, 1, 2
 _COOLDOWN = re.compile(rb"(\d+):\d+")
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """
     What is known of a sketch, read in one round trip.
 
@@ -41,7 +39,7 @@ class Look:
 
     def since(self, since_ms: int) -> Look:
         """Return the same without a drawing that was finished before that."""
-        return replace(self, drawing=None) if self.drawing and self.drawing.created_at_ms < since_ms else self
+        return self._replace(drawing=None) if self.drawing and self.drawing.created_at_ms < since_ms else self
 
 
 class Flights:
@@ -72,7 +70,7 @@ class Flights:
         try:
             return _look(answers, token, await self._results.get(digest))
         except StoreUnavailable:
-            return replace(_look(answers, token, None), blind=True)
+            return _look(answers, token, None)._replace(blind=True)
 
     def hold(self, digest: str, token: str) -> AbstractContextManager[None]:
         """Renew our flight until the end of the block; a renewal that fails does not end the call."""

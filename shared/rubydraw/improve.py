@@ -6,7 +6,6 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 
 from rubydraw.drawing import Improved
 from rubydraw.errors import (
@@ -146,7 +145,7 @@ class Improve:
             if task.cancelled():
                 raise Stopping from None
             raise
-        return replace(improved, outcome="COALESCED", then=None) if shared else improved
+        return improved._replace(outcome="COALESCED", then=None) if shared else improved
 
     async def _fly(self, wish: Wish) -> Improved:
         """Lead or follow until there is a drawing or a failure."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE_PX = 8192
@@ -22,8 +22,7 @@ class BadPng(ValueError):
     """Not a PNG that we take; the text is one sentence that says what was found."""
 
 
-@dataclass(frozen=True, slots=True)
-class Png:
+class Png(NamedTuple):
     """
     A checked PNG.
 

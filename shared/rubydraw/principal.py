@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What one principal may do; None: as the settings say for everybody."""
 
     requests_per_minute: int | None = None
@@ -15,8 +14,7 @@ class Limits:
     dollars_per_day: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+class Principal(NamedTuple):
     """
     A caller.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rubydraw import logs
 from rubydraw.acceptance import Acceptance
@@ -32,8 +32,7 @@ from rubydraw.watch import Watch
 from rubydraw.work import Work
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """What one instance holds; nothing is opened before it is first used."""
 
     settings: Settings

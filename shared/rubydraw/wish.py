@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rubydraw.principal import Principal
 from rubydraw.sketch import Sketch
 from rubydraw.store import Call
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """
     What travels from `improve` to the call.
 
