@@ -70,7 +70,7 @@ EVENTS = {
     "publish.refused": "Pub/Sub will not take a message, and trying again would not help",
     "redis.lost": "Redis does not answer, or refuses to write, once a minute; `kind`: an error, or its own word",
     "request.fault": "an exception nobody expected; its client was told the trace id",
-    "result.not_saved": "Redis would not take a drawing; this instance holds it for a minute",
+    "result.not_saved": "Redis would not take a drawing; this instance holds it for ten minutes",
     "sketch.improved": "a synchronous request was answered with a drawing",
     "stream.not_read": "a client with a stream took nothing for some seconds and was let go",
     "updates.lost": "the connection that hears of jobs was lost; viewers look every few seconds until it is back",

@@ -35,6 +35,11 @@ class Incoming:
         value = self._fields.get(name)
         return None if value is None else value.decode("latin-1")
 
+    async def gone(self) -> None:
+        """Return when the client has left; only once the body has been read."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
     async def body(self, max_bytes: int) -> bytes | None:
         """Return the body, or None at the first byte too many; raise ClientDisconnect when the client leaves."""
         chunks: list[bytes] = []

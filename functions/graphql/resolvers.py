@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from rubydraw.quotas import Charge, Quotas
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 from rubydraw.submit import Submit
-from rubydraw.watch import Watch
+from rubydraw.watch import Seen, Watch
 
 MAX_CLIENT_MUTATION_ID_CHARS = 256
 
@@ -166,12 +167,23 @@ def _wait_s(seconds: int | None, preferred: Preferences, later: bool) -> int:
 async def _waited(watch: Watch, info: Info, request_id: str, wait_s: float) -> Words:
     """Return what became of a job within so much time; nothing if that cannot be said."""
     with_image, with_drawing = info.field.selects("result", "imageBase64"), info.field.selects("result")
-    seen = await watch.settled(
-        request_id, _owner(info), within_s=wait_s, with_image=with_image, with_drawing=with_drawing
-    )
+    waiting = watch.settled(request_id, _owner(info), within_s=wait_s, with_image=with_image, with_drawing=with_drawing)
+    seen = await _unless_gone(waiting, _context(info).incoming)
     if seen is None or seen.job is None:
         return {}
     if seen.code:
         problem = answers.failure(seen.job, seen.code)
         return {"errors": [problem["message"]], "problem": problem}
     return {"result": answers.result(seen.job.digest, seen.drawing, seen.job.outcome)} if seen.drawing else {}
+
+
+async def _unless_gone(waiting: Coroutine[Any, Any, Seen | None], incoming: Incoming) -> Seen | None:
+    """Return what is waited for, or nothing once the client has left: it would take up others' places."""
+    both = asyncio.create_task(waiting), asyncio.create_task(incoming.gone())
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in both:
+            task.cancel()
+        await asyncio.wait(both)
+    return None if both[0].cancelled() else both[0].result()

@@ -15,6 +15,7 @@ import orjson
 
 from rubydraw import logs
 from rubydraw.drawing import Drawing
+from rubydraw.errors import StoreUnavailable
 from rubydraw.png import SIGNATURE
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ _T = TypeVar("_T")
 
 class Archive:
     """
-    Never fatal: what is slow, broken, foreign or damaged is absent, costs its deadline and a log line.
+    Never fatal: what is slow, broken, foreign or damaged is absent, costs its deadline and a log line. Only who has to
+    know is told that nobody can say.
 
     `drawings/<digest>` holds a drawing, `pictures/<SHA-256 of its picture>` the digest. Without an address nothing
     is kept. Credentials are the ambient ones of Google or Amazon.
@@ -48,23 +50,27 @@ class Archive:
         self._closed_until = 0.0
         self._writes: dict[str, asyncio.Task[None]] = {}
 
-    async def get(self, digest: str) -> Drawing | None:
-        """Return the drawing of a digest, checked against its own hash."""
-        data = await self._reached("read", lambda store: _read(store, f"drawings/{digest}"))
+    async def get(self, digest: str, *, strict: bool = False) -> Drawing | None:
+        """
+        Return the drawing of a digest, checked against its own hash.
+
+        `strict`: raise StoreUnavailable where the archive cannot say whether it has one.
+        """
+        data = await self._reached("read", lambda store: _read(store, f"drawings/{digest}"), strict=strict)
         drawing = unpacked(data, digest) if data else None
         if data and drawing is None:
             logs.warning("archive.damaged", digest=digest[:12])
         return drawing
 
     async def digest_of(self, image_sha256: str) -> str:
-        """Return the digest of the drawing that has this picture, or nothing."""
-        named = await self._reached("read", lambda store: _read(store, f"pictures/{image_sha256}")) or b""
-        return named.decode() if _SHA256.fullmatch(named) else ""
+        """Return the digest of the drawing that has this picture, or nothing; as strict as `get` may be."""
+        named = await self._reached("read", lambda store: _read(store, f"pictures/{image_sha256}"), strict=True)
+        return named.decode() if named and _SHA256.fullmatch(named) else ""
 
     def begin_keeping(self, digest: str, drawing: Drawing) -> None:
         """Write a drawing in the background, in place of what was there; one with fallback metadata is not worth it."""
         if self._url and not drawing.fallback_metadata:
-            task = asyncio.create_task(self._keep(digest, drawing))
+            task = asyncio.create_task(self._keep(digest, drawing, after=self._writes.get(digest)))
             self._writes[digest] = task
             task.add_done_callback(lambda done: self._writes.pop(digest) if self._writes.get(digest) is done else None)
 
@@ -73,18 +79,25 @@ class Archive:
         if writing := self._writes.get(digest):
             await asyncio.wait((writing,))
 
-    async def _keep(self, digest: str, drawing: Drawing) -> None:
+    async def _keep(self, digest: str, drawing: Drawing, *, after: asyncio.Task[None] | None) -> None:
         async def write(store: ObjectStore) -> None:
             await asyncio.gather(
                 store.put_async(f"drawings/{digest}", packed(digest, drawing), use_multipart=False),
                 store.put_async(f"pictures/{drawing.image_sha256}", digest.encode(), use_multipart=False),
             )
 
+        if after:  # an older drawing, which must not be written last
+            await asyncio.wait((after,))
         await self._reached("write", write)
 
-    async def _reached(self, doing: str, use: Callable[[ObjectStore], Awaitable[_T]]) -> _T | None:
-        """Do something with the store within its deadline; return None where that fails or is not tried."""
-        if not self._url or self._clock() < self._closed_until:
+    async def _reached(
+        self, doing: str, use: Callable[[ObjectStore], Awaitable[_T]], *, strict: bool = False
+    ) -> _T | None:
+        """Do something with the store within its deadline; where that fails or is not tried return None, or raise."""
+        if not self._url:
+            return None
+        if self._clock() < self._closed_until:
+            _check(strict)
             return None
         if self._failures >= FAILURES:
             self._closed_until = self._clock() + OPEN_S  # one tries, the others go on without
@@ -98,9 +111,15 @@ class Archive:
             if self._failures >= FAILURES:
                 self._closed_until = self._clock() + OPEN_S
             logs.warning("archive.failed", doing=doing, kind=type(error).__name__)
+            _check(strict)
             return None
         self._failures, self._closed_until = 0, 0.0
         return answer
+
+
+def _check(strict: bool) -> None:
+    if strict:
+        raise StoreUnavailable from None
 
 
 def packed(digest: str, drawing: Drawing) -> bytes:
@@ -117,13 +136,13 @@ def unpacked(data: bytes, digest: str) -> Drawing | None:
     if head != FORMAT + hashlib.sha256(rest).hexdigest().encode():
         return None
     line, _, image = rest.partition(b"\n")
-    words: dict[str, Any] = orjson.loads(line)  # whoever wrote the hash of it wrote it
-    if words.pop("digest") != digest or not image.startswith(SIGNATURE):
-        return None
     try:
+        words: dict[str, Any] = orjson.loads(line)
+        if words.pop("digest") != digest or not image.startswith(SIGNATURE):
+            return None
         return Drawing(image=image, **words | {"palette": tuple(words["palette"])})
-    except TypeError:  # a newer revision says more of a drawing, and was rolled back
-        return None
+    except (TypeError, ValueError, LookupError, AttributeError):
+        return None  # a newer revision says more of a drawing, and was rolled back; or somebody else wrote the hash
 
 
 async def _read(store: ObjectStore, path: str) -> bytes | None:

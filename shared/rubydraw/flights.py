@@ -26,7 +26,7 @@ class Look(NamedTuple):
 
     `ours`: the flight is ours. `failure`: what the last caller, or Gemini's refusal of this sketch, answers for.
     `cooldown_s`: seconds in which nobody should call Gemini. `now_ms`: Redis' clock. `blind`: the results' own
-    Redis cannot be reached, so nothing is known of them.
+    Redis cannot be reached, so nothing is known of them, or takes nothing, and no more can be held here.
     """
 
     drawing: Drawing | None
@@ -68,7 +68,7 @@ class Flights:
         if len(answers) == 5:
             return _look(answers, token, results.read(answers[4]))
         try:
-            return _look(answers, token, await self._results.get(digest))
+            return _look(answers, token, await self._results.get(digest))._replace(blind=self._results.full)
         except StoreUnavailable:
             return _look(answers, token, None)._replace(blind=True)
 

@@ -48,13 +48,13 @@ class Kept:
                 return Improved(digest, found, "HIT")
         except StoreUnavailable as error:
             away = error
-        if archived := await self.archived(digest, since_ms=0):
+        if archived := await self.archived(digest, since_ms=0, strict=True):
             return archived
         raise away or ResultExpired(NOT_KEPT)
 
-    async def archived(self, digest: str, *, since_ms: int | None) -> Improved | None:
-        """Return what the archive has that counts, and put it back into Redis."""
-        drawing = None if since_ms is None else await self._archive.get(digest)
+    async def archived(self, digest: str, *, since_ms: int | None, strict: bool = False) -> Improved | None:
+        """Return what the archive has that counts, and put it back into Redis; `strict` as Archive.get."""
+        drawing = None if since_ms is None else await self._archive.get(digest, strict=strict)
         if drawing is None or drawing.created_at_ms < (since_ms or 0):
             return None
         with suppress(StoreUnavailable):  # the archive has it all the same
@@ -77,6 +77,19 @@ class Kept:
     def for_a_job_in(self, store: Store, digest: str) -> Call | None:
         """Return the same as a step of a script on `store`; None where results have a Redis of their own."""
         return self._results.keeping(digest) if self.in_one_redis_with(store) else None
+
+    async def there(self, digest: str, *, since_ms: int) -> bool:
+        """
+        Return whether either tier has a drawing that counts, for a job that is about to name it: it outlives that.
+
+        Raises StoreUnavailable where nobody can say so.
+        """
+        if await self.for_a_job(digest):
+            found = await self._results.get(digest, with_image=False)
+            if found and found.created_at_ms >= since_ms:
+                return True
+        archived = await self.archived(digest, since_ms=since_ms, strict=True)
+        return bool(archived) and await self.for_a_job(digest)
 
     async def for_the_job(self, improved: Improved) -> bool:
         """The same for what a job has just got; what is in hand is kept anew. False: it must be redrawn."""

@@ -22,7 +22,8 @@ FIELDS = (
 )  # fmt: skip
 """Of a drawing, besides `image`."""
 
-UNSAVED_S = 60.0
+UNSAVED_S = 600.0
+"""As long as Pub/Sub may wait before it brings a job again (`maximum_backoff` in Terraform)."""
 MAX_UNSAVED = 16
 
 
@@ -30,7 +31,7 @@ class Results:
     """
     What is unreadable counts as absent and is written over; StoreUnavailable when Redis cannot be reached.
 
-    A drawing that Redis would not take is held in this process for a minute: it was paid for.
+    A drawing that Redis would not take is held in this process for ten minutes: it was paid for.
     """
 
     def __init__(self, store: Store) -> None:
@@ -40,7 +41,7 @@ class Results:
 
     async def save(self, digest: str, drawing: Drawing, *then: Call | None, state: Store | None = None) -> list[Any]:
         """
-        Store a drawing; where Redis will not take it, hold it here for a minute instead of failing.
+        Store a drawing; where Redis will not take it, hold it here for ten minutes instead of failing.
 
         `then`: scripts on `state`, to be run after that whatever comes of it, with the same round trip where results
         have no Redis of their own. Returns what they answered: an error in its place, None where it did not get there.
@@ -59,6 +60,11 @@ class Results:
             with suppress(StoreUnavailable):
                 _, answers = await state.together((), *then)
         return answers
+
+    @property
+    def full(self) -> bool:
+        """Whether no more can be held here: what is drawn now, and not taken by Redis either, would be lost."""
+        return len(self._unsaved) >= MAX_UNSAVED
 
     async def get(self, digest: str, *, with_image: bool = True, charge: Charge | None = None) -> Drawing | None:
         """

@@ -135,8 +135,8 @@ class Submit:
         about = {"digest": digest, "owner": charge.principal.owner, "trace": logs.traceparent()}
         done = partial(self._jobs.submit, request_id, "done", outcome="HIT", **about)
         if cache is CacheUse.ONLY:
-            await self._kept.only(digest, with_image=False, charge=charge)
-            if not await self._kept.for_a_job(digest):
+            improved = await self._kept.only(digest, with_image=False, charge=charge)
+            if not await self._kept.for_the_job(improved):
                 raise ResultExpired(NOT_KEPT)
             return await done()
         drawing = None

@@ -193,7 +193,8 @@ class Updates:
             asked = heard is None
             match heard:
                 case [b"subscribe", channel, _]:
-                    self._confirmed.add(channel)
+                    if channel in self._wanted:  # whoever wanted it may have left
+                        self._confirmed.add(channel)
                     self._tell(channel)
                 case [b"message", channel, _]:
                     self._tell(channel)

@@ -75,7 +75,7 @@ class Parts(NamedTuple):
 def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
     """Make the parts of one instance; must be called on the event loop of its main thread."""
     logs.start(level=settings.log_level, project=settings.project)
-    # Of results alone it is not told: without them everything still works.
+    # Of a Redis for results alone it is not told: `result.not_saved` tells, and there may be none, on purpose.
     state = connect(
         settings.redis_url, settings.redis_ca_cert, on_loss=lambda kind: logs.warning("redis.lost", kind=kind)
     )

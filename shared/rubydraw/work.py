@@ -7,7 +7,6 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from enum import Enum
 from functools import partial
 
@@ -101,13 +100,9 @@ class Work:
 
     async def _exhausted(self, job: JobMessage, token: str, since_ms: int) -> tuple[float, Outcome, str]:
         """Settle a job that has had its attempts: `done` where a drawing is kept, which the last one may have paid."""
-        digest, kept = self._improve.digest(job.sketch), False
-        with suppress(StoreUnavailable):  # results may have a Redis of their own, or none
-            await self._kept.held(digest)
-            found = await self._kept.hit(digest, with_image=False, since_ms=since_ms, charge=None)
-            kept = bool(found or await self._kept.archived(digest, since_ms=since_ms))
-            kept = kept and await self._kept.for_a_job(digest)
-        if kept:
+        digest = self._improve.digest(job.sketch)
+        await self._kept.held(digest)
+        if await self._kept.there(digest, since_ms=since_ms):
             return _over(job, "HIT", *await self._jobs.complete(job, token, digest=digest, outcome="HIT"))
         status, code = await self._jobs.exhaust(job.request_id)
         return 0, _ended(status, code), code
@@ -136,6 +131,8 @@ class Work:
                 return await self._complete(job, token, improved)
             except StoreUnavailable:
                 logs.warning("job.not_recorded", request_id=job.request_id)
+        if improved.outcome != "MISS":  # no call was made here, so this was no attempt
+            await self._jobs.fail(job.request_id, token, StoreUnavailable())
         raise StoreUnavailable
 
     async def _complete(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str] | None:

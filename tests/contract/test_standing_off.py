@@ -18,7 +18,7 @@ from rubydraw.errors import (
     SketchError,
 )
 from rubydraw.flights import Flights
-from rubydraw.results import Results
+from rubydraw.results import MAX_UNSAVED, Results
 from rubydraw.store import Store, connect
 
 from tests.contract.job_record import LEASE_MS
@@ -122,6 +122,16 @@ async def test_look_is_blind_while_the_results_cannot_be_reached(store: Store, n
     flights = Flights(store, Results(nowhere), lease_ms=LEASE_MS, heartbeat_ms=20, max_failures=3)
     looks = [await flights.look(DIGEST, token=token) for token in ("t1", "t2")]
     assert [(True, True), (False, True)] == [(look.ours, look.blind) for look in looks]
+
+
+async def test_look_is_blind_where_what_is_drawn_could_be_kept_nowhere(store: Store, valkey_other: Store) -> None:
+    """The results' Redis takes nothing, and no more can be held here: another call would be paid for and lost."""
+    results = Results(valkey_other)
+    flights = Flights(store, results, lease_ms=LEASE_MS, heartbeat_ms=20, max_failures=3)
+    for number in range(MAX_UNSAVED):
+        assert not (await flights.look(DIGEST)).blind
+        results._hold(f"{number}", drawing())
+    assert (await flights.look(DIGEST)).blind
 
 
 async def test_landing_and_cooling_down_survive_an_outage(nowhere: Store) -> None:

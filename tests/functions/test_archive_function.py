@@ -7,6 +7,7 @@ import base64
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -62,6 +63,29 @@ async def test_after_a_flush_nothing_is_paid_for_twice(
         again = [await archiving.improve(shade, hints="flush") for shade in range(DRAWINGS)]
         assert [(cache, shown(each)[1]) for each in made] == [shown(each) for each in again]
     assert DRAWINGS == await gemini_stand_in.calls()
+
+
+async def test_what_an_archive_that_is_away_may_have_is_not_called_gone(
+    environment: dict[str, str],
+    tmp_path: Path,
+    raw: redis.asyncio.Redis,
+    http: httpx2.AsyncClient,
+    gemini_stand_in: GeminiStandIn,
+) -> None:
+    """Neither by address nor by ONLY: the one would be forgotten, the other paid for again."""
+    folders = [tmp_path / name for name in ("drawings", "pictures")]
+    with servers.running_function("graphql", environment | {"ARCHIVE_URL": f"file://{tmp_path}"}) as server:
+        service = SketchService(http, server.url)
+        made = (await service.improve(hints="away"))["result"]
+        await raw.flushall()
+        for folder in folders:
+            folder.rename(tmp_path / f"{folder.name} elsewhere")
+            folder.touch()
+        assert 503 == (await http.get(made["imageUrl"])).status_code
+        for later in (False, True):
+            refused = await service.improve(hints="away", cache="ONLY", later=later)
+            assert "UNAVAILABLE" == refused["problem"]["code"]
+        assert 1 == await gemini_stand_in.calls()
 
 
 async def test_over_the_budget_the_archive_still_answers_a_job(

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import json
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import redis.asyncio
 
 from tests.functions.deliveries import Deliveries
-from tests.functions.sketch_service import SketchService
-from tests.servers import Server
+from tests.functions.sketch_service import IMPROVE, SketchService
+from tests.servers import POLL_S, WAIT_S, Server
+from tests.sketches import png
 from tests.stand_ins import GeminiStandIn, PubsubStandIn
 
 SHORT_S = 5.0
@@ -103,6 +109,22 @@ async def test_a_cached_sketch_is_answered_at_once(service: SketchService) -> No
     await service.improve()
     payload, took_s = await timed(service, later=True, waitSeconds=30)
     assert ("HIT", True) == (payload["result"]["provenance"]["cache"], took_s < SHORT_S)
+
+
+async def test_who_leaves_while_it_waits_keeps_no_place(service: SketchService, raw: redis.asyncio.Redis) -> None:
+    """A thousand of them would shut everybody else out for a minute."""
+    given = {"pngBase64": base64.b64encode(png()).decode(), "async": True, "waitSeconds": 60}
+    body = json.dumps({"query": IMPROVE, "variables": {"input": given}}).encode()
+    head = f"POST /graphql HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    address = urlsplit(service.url)
+    _, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(head.encode() + body)
+    async with asyncio.timeout(WAIT_S):
+        while not await raw.pubsub_channels():
+            await asyncio.sleep(POLL_S)
+        writer.close()
+        while await raw.pubsub_channels():
+            await asyncio.sleep(POLL_S)
 
 
 async def test_a_failed_job_says_when_to_come_again(

@@ -10,11 +10,14 @@ import redis.asyncio
 from rubydraw import keys
 
 from tests import servers
-from tests.functions.deliveries import ACKNOWLEDGED, Deliveries, envelope
+from tests.functions.deliveries import ACKNOWLEDGED, AGAIN, Deliveries, copies, envelope
 from tests.functions.sketch_service import SketchService
+from tests.redis_proxy import RedisProxy
 from tests.servers import Server
-from tests.sketches import job
+from tests.sketches import job, sketch
 from tests.stand_ins import GeminiStandIn, PubsubStandIn
+
+OOM = "OOM command not allowed when used memory > 'maxmemory'."
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +85,55 @@ async def test_a_job_is_never_done_without_its_drawing(
     assert ACKNOWLEDGED == await deliveries.push(last := job())
     assert ("done", "MISS") == await deliveries.state(last, "status", "outcome")
     assert 2 == await gemini_stand_in.calls()
+
+
+@pytest.fixture(scope="module")
+def far_worker(environment: dict[str, str], proxy_of_session: RedisProxy) -> Iterator[Server]:
+    """A worker with a network between it and its results."""
+    far = {"CACHE_REDIS_URL": proxy_of_session.url.replace("/0", "/1"), "LEASE_MS": "1000", "HEARTBEAT_MS": "100"}
+    yield from servers.a_function("worker", environment | far)
+
+
+async def test_results_that_take_nothing_end_no_job(
+    far_worker: Server,
+    http: httpx2.AsyncClient,
+    raw: redis.asyncio.Redis,
+    kept: redis.asyncio.Redis,
+    redis_proxy: RedisProxy,
+    gemini_stand_in: GeminiStandIn,
+    pubsub_stand_in: PubsubStandIn,
+) -> None:
+    """Not even after its third attempt, which has its drawing: it is kept once they do, and the job done."""
+    deliveries, message = Deliveries(http, far_worker.url, raw), job(sketch=sketch(hints="full"))
+    await deliveries.accepted(message, attempt=2)
+    for command in ("HSET", "keep"):
+        redis_proxy.fail("refuse", command, error=OOM, times=10_000)
+    assert AGAIN == await deliveries.push(message)
+    await deliveries.rewrite(message, lease_until_ms=1)
+    assert AGAIN == await deliveries.push(message)
+    assert ("running", "3") == await deliveries.state(message, "status", "attempt")
+    redis_proxy.clear()
+    assert ACKNOWLEDGED == await deliveries.push(message)
+    assert ("done", "HIT") == await deliveries.state(message, "status", "outcome")
+    assert (1, []) == (await gemini_stand_in.calls(), await copies(pubsub_stand_in))
+
+
+async def test_a_drawing_that_cannot_be_looked_after_costs_no_attempt(
+    far_worker: Server,
+    http: httpx2.AsyncClient,
+    raw: redis.asyncio.Redis,
+    kept: redis.asyncio.Redis,
+    redis_proxy: RedisProxy,
+    gemini_stand_in: GeminiStandIn,
+) -> None:
+    """The job made no call: it was a hit, and only that it is kept for long enough could not be seen to."""
+    deliveries = Deliveries(http, far_worker.url, raw)
+    assert ACKNOWLEDGED == await deliveries.push(job(sketch=sketch(hints="hit")))
+    message = job(sketch=sketch(hints="hit"))
+    redis_proxy.fail("refuse", "keep", error=OOM, times=10_000)
+    assert AGAIN == await deliveries.push(message)
+    assert ("queued", "0") == await deliveries.state(message, "status", "attempt")
+    redis_proxy.clear()
+    assert ACKNOWLEDGED == await deliveries.push(message)
+    assert ("done", "1") == await deliveries.state(message, "status", "attempt")
+    assert 1 == await gemini_stand_in.calls()
