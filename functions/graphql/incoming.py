@@ -13,10 +13,10 @@ class Incoming:
     `answer_headers` go out with the answer, whichever it is. `more` says of a body too large whether it goes on.
     """
 
-    __slots__ = ("_fields", "_receive", "answer_headers", "method", "more", "path", "peer", "query_string", "scheme")
+    __slots__ = ("_fields", "answer_headers", "method", "more", "path", "peer", "query_string", "receive", "scheme")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
-        self._receive = receive
+        self.receive = receive
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.query_string: bytes = scope["query_string"]
@@ -35,17 +35,12 @@ class Incoming:
         value = self._fields.get(name)
         return None if value is None else value.decode("latin-1")
 
-    async def gone(self) -> None:
-        """Return when the client has left; only once the body has been read."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-
     async def body(self, max_bytes: int) -> bytes | None:
         """Return the body, or None at the first byte too many; raise ClientDisconnect when the client leaves."""
         chunks: list[bytes] = []
         size_bytes, more = 0, True
         while more:
-            message = await self._receive()
+            message = await self.receive()
             if message["type"] != "http.request":
                 raise ClientDisconnect
             chunk, more = message.get("body", b""), message.get("more_body", False)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from answers import Words
 from execution import Info
 from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema, build_schema
 from incoming import Incoming
+from leaving import until_gone
 from preferences import LONGEST_WAIT_S, Preferences, preferences
 from rate_limit_fields import fields
 from rubydraw import logs
@@ -25,7 +25,7 @@ from rubydraw.quotas import Charge, Quotas
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 from rubydraw.submit import Submit
-from rubydraw.watch import Seen, Watch
+from rubydraw.watch import Watch
 
 MAX_CLIENT_MUTATION_ID_CHARS = 256
 
@@ -168,22 +168,10 @@ async def _waited(watch: Watch, info: Info, request_id: str, wait_s: float) -> W
     """Return what became of a job within so much time; nothing if that cannot be said."""
     with_image, with_drawing = info.field.selects("result", "imageBase64"), info.field.selects("result")
     waiting = watch.settled(request_id, _owner(info), within_s=wait_s, with_image=with_image, with_drawing=with_drawing)
-    seen = await _unless_gone(waiting, _context(info).incoming)
+    seen = await until_gone(waiting, _context(info).incoming.receive)  # others wait for the place
     if seen is None or seen.job is None:
         return {}
     if seen.code:
         problem = answers.failure(seen.job, seen.code)
         return {"errors": [problem["message"]], "problem": problem}
     return {"result": answers.result(seen.job.digest, seen.drawing, seen.job.outcome)} if seen.drawing else {}
-
-
-async def _unless_gone(waiting: Coroutine[Any, Any, Seen | None], incoming: Incoming) -> Seen | None:
-    """Return what is waited for, or nothing once the client has left: it would take up others' places."""
-    both = asyncio.create_task(waiting), asyncio.create_task(incoming.gone())
-    try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in both:
-            task.cancel()
-        await asyncio.wait(both)
-    return None if both[0].cancelled() else both[0].result()

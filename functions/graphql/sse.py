@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
+from leaving import until_gone
 from rubydraw import logs
 from rubydraw.errors import Stopping
 from starlette.responses import Response
@@ -41,15 +42,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Tell until there is nothing more to tell, or nobody to tell it to."""
-        both = asyncio.create_task(self._tell(send)), asyncio.create_task(_gone(receive))
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in both:
-                task.cancel()
-            await asyncio.wait(both)
-        if not both[0].cancelled():
-            both[0].result()
+        await until_gone(self._tell(send), receive)
 
     async def _tell(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -86,8 +79,3 @@ async def _sent(send: Send, data: bytes) -> None:
     for start in range(0, len(data), PIECE_BYTES):
         async with asyncio.timeout(PIECE_S):
             await send({"type": "http.response.body", "body": data[start : start + PIECE_BYTES], "more_body": True})
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
