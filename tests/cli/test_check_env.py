@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+import redis.asyncio
 
 from tests.cli.conftest import ROOT, Cli, Ended, http, listening
 from tests.contract.accounts import account_file
@@ -18,8 +19,13 @@ from tests.stand_ins import DEAD_LETTER_TOPIC, TOPIC, GeminiStandIn, PubsubStand
 
 
 @pytest.fixture
-def settings(environment: dict[str, str], gemini_stand_in: GeminiStandIn, pubsub_stand_in: PubsubStandIn) -> Cli:
-    """Commands in the environment of a function whose stand-ins are all there."""
+def settings(
+    environment: dict[str, str],
+    raw: redis.asyncio.Redis,
+    gemini_stand_in: GeminiStandIn,
+    pubsub_stand_in: PubsubStandIn,
+) -> Cli:
+    """Commands in the environment of a function whose stand-ins are all there, and Valkey set up as ever."""
     return Cli(**environment)
 
 
