@@ -7,6 +7,7 @@ import hashlib
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,8 +37,8 @@ _T = TypeVar("_T")
 
 class Archive:
     """
-    Never fatal: what is slow, broken, foreign or damaged is absent, costs its deadline and a log line. Only who has to
-    know is told that nobody can say.
+    What is foreign or damaged is absent. What is slow or broken costs its deadline and a log line, and a read then
+    raises StoreUnavailable: nobody can say what is kept.
 
     `drawings/<digest>` holds a drawing, `pictures/<SHA-256 of its picture>` the digest. Without an address nothing
     is kept. Credentials are the ambient ones of Google or Amazon.
@@ -50,21 +51,17 @@ class Archive:
         self._closed_until = 0.0
         self._writes: dict[str, asyncio.Task[None]] = {}
 
-    async def get(self, digest: str, *, strict: bool = False) -> Drawing | None:
-        """
-        Return the drawing of a digest, checked against its own hash.
-
-        `strict`: raise StoreUnavailable where the archive cannot say whether it has one.
-        """
-        data = await self._reached("read", lambda store: _read(store, f"drawings/{digest}"), strict=strict)
+    async def get(self, digest: str) -> Drawing | None:
+        """Return the drawing of a digest, checked against its own hash."""
+        data = await self._reached("read", lambda store: _read(store, f"drawings/{digest}"))
         drawing = unpacked(data, digest) if data else None
         if data and drawing is None:
             logs.warning("archive.damaged", digest=digest[:12])
         return drawing
 
     async def digest_of(self, image_sha256: str) -> str:
-        """Return the digest of the drawing that has this picture, or nothing; as strict as `get` may be."""
-        named = await self._reached("read", lambda store: _read(store, f"pictures/{image_sha256}"), strict=True)
+        """Return the digest of the drawing that has this picture, or nothing."""
+        named = await self._reached("read", lambda store: _read(store, f"pictures/{image_sha256}"))
         return named.decode() if named and _SHA256.fullmatch(named) else ""
 
     def begin_keeping(self, digest: str, drawing: Drawing) -> None:
@@ -88,17 +85,15 @@ class Archive:
 
         if after:  # an older drawing, which must not be written last
             await asyncio.wait((after,))
-        await self._reached("write", write)
+        with suppress(StoreUnavailable):  # it is in Redis all the same
+            await self._reached("write", write)
 
-    async def _reached(
-        self, doing: str, use: Callable[[ObjectStore], Awaitable[_T]], *, strict: bool = False
-    ) -> _T | None:
-        """Do something with the store within its deadline; where that fails or is not tried return None, or raise."""
+    async def _reached(self, doing: str, use: Callable[[ObjectStore], Awaitable[_T]]) -> _T | None:
+        """Do something with the store within its deadline; None where there is none. Raises StoreUnavailable."""
         if not self._url:
             return None
         if self._clock() < self._closed_until:
-            _check(strict)
-            return None
+            raise StoreUnavailable
         if self._failures >= FAILURES:
             self._closed_until = self._clock() + OPEN_S  # one tries, the others go on without
         try:
@@ -111,15 +106,9 @@ class Archive:
             if self._failures >= FAILURES:
                 self._closed_until = self._clock() + OPEN_S
             logs.warning("archive.failed", doing=doing, kind=type(error).__name__)
-            _check(strict)
-            return None
+            raise StoreUnavailable from None
         self._failures, self._closed_until = 0, 0.0
         return answer
-
-
-def _check(strict: bool) -> None:
-    if strict:
-        raise StoreUnavailable from None
 
 
 def packed(digest: str, drawing: Drawing) -> bytes:

@@ -47,7 +47,7 @@ class Images:
         except StoreUnavailable as error:
             away = error
         digest = await self._archive.digest_of(image_sha256)
-        image = _with_hash(await self._archive.get(digest, strict=True) if digest else None, image_sha256)
+        image = _with_hash(await self._archive.get(digest) if digest else None, image_sha256)
         if image is None and away:
             raise away
         return image

@@ -6,20 +6,14 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from rubydraw import durations, keys, logs
+from rubydraw import durations, job_state, keys, logs
 from rubydraw.connection import Command
-from rubydraw.durations import Forecast
 from rubydraw.errors import Code, SketchError, StoreUnavailable
 from rubydraw.glance import Glance
 from rubydraw.heartbeat import beating
+from rubydraw.job_state import JobState
 from rubydraw.message import JobMessage, is_request_id
 from rubydraw.store import Call, Script, Store, raise_first
-
-SETTLED = frozenset({"done", "error"})
-_FIELDS = (
-    "status", "digest", "outcome", "attempt", "code", "message", "retry_at", "created_at", "updated_at",
-    "owner", "replayed_at",
-)  # fmt: skip
 
 
 class Claim(NamedTuple):
@@ -35,39 +29,6 @@ class Claim(NamedTuple):
     busy_ms: int = 0
     status: str = ""
     code: str = ""
-
-
-class JobState(NamedTuple):
-    """
-    One job as a reader sees it; all times in ms since 1970, 0 where there is none.
-
-    `retry_at_ms`: when its next attempt is due; once it has failed, when another for the same sketch makes sense.
-    """
-
-    request_id: str
-    status: str
-    digest: str
-    outcome: str
-    attempt: int
-    code: str
-    message: str
-    retry_at_ms: int
-    created_at_ms: int
-    updated_at_ms: int
-    expires_at_ms: int
-    now_ms: int
-    owner: str
-    forecast: Forecast
-    replayed_at_ms: int = 0
-
-    @property
-    def settled(self) -> bool:
-        return self.status in SETTLED
-
-    @property
-    def age_ms(self) -> int:
-        """How long ago it was accepted, or replayed."""
-        return self.now_ms - max(self.created_at_ms, self.replayed_at_ms)
 
 
 class Jobs:
@@ -206,16 +167,11 @@ class Jobs:
         """Return the same, and the answers to other commands that Redis is asked right after it, if it was asked."""
         if not is_request_id(request_id):
             return None, []
-        key = keys.status(request_id)
-        answers = await self.store.pipeline(
-            ("HMGET", key, *_FIELDS), ("PTTL", key), ("TIME",), durations.READ, *commands
-        )
-        raise_first(answers[:3])
-        fields, life_ms, (seconds, micros), took, *others = answers
-        if fields[0] is None:
-            return None, others
-        state = _state(request_id, fields, life_ms, int(seconds) * 1000 + int(micros) // 1000, took)
-        too_old = not state.settled and state.age_ms > self._max_age_ms
+        reading = job_state.commands(request_id)
+        answers = await self.store.pipeline(*reading, *commands)
+        raise_first(answers[: len(reading) - 1])  # how long others took may be foreign: then nothing is expected
+        state, others = job_state.read(request_id, answers[: len(reading)]), answers[len(reading) :]
+        too_old = state and not state.settled and state.age_ms > self._max_age_ms
         if too_old and await self._move("expire", request_id, self._max_age_ms):
             return await self.read_with(request_id, *commands)
         return state, others
@@ -240,17 +196,3 @@ _TRANSITIONS = ("submit", "abandon", "handed_over", "claim", "exhaust", "renew",
 
 def _text(value: bytes) -> str:
     return value.decode()
-
-
-def _state(request_id: str, fields: list[bytes | None], life_ms: int, now_ms: int, took: Any) -> JobState:
-    status, digest, outcome, attempt, code, message, retry_at, created_at, updated_at, owner, replayed_at = (
-        value.decode() if value else "" for value in fields
-    )
-    state = JobState(
-        request_id, status, digest, outcome, int(attempt or 0), code, message, int(retry_at or 0),
-        int(created_at or 0), int(updated_at or 0), now_ms + max(life_ms, 0), now_ms, owner,
-        Forecast(), int(replayed_at or 0),
-    )  # fmt: skip
-    if state.settled:
-        return state
-    return state._replace(forecast=durations.forecast(took, age_ms=state.age_ms, delay_ms=state.retry_at_ms - now_ms))

@@ -48,14 +48,19 @@ class Kept:
                 return Improved(digest, found, "HIT")
         except StoreUnavailable as error:
             away = error
-        if archived := await self.archived(digest, since_ms=0, strict=True):
+        if archived := await self._from_archive(digest, since_ms=0):
             return archived
         raise away or ResultExpired(NOT_KEPT)
 
-    async def archived(self, digest: str, *, since_ms: int | None, strict: bool = False) -> Improved | None:
-        """Return what the archive has that counts, and put it back into Redis; `strict` as Archive.get."""
-        drawing = None if since_ms is None else await self._archive.get(digest, strict=strict)
-        if drawing is None or drawing.created_at_ms < (since_ms or 0):
+    async def archived(self, digest: str, *, since_ms: int | None) -> Improved | None:
+        """Return what the archive has that counts, and put it back into Redis; nothing where that cannot be said."""
+        with suppress(StoreUnavailable):
+            return None if since_ms is None else await self._from_archive(digest, since_ms=since_ms)
+        return None
+
+    async def _from_archive(self, digest: str, *, since_ms: int) -> Improved | None:
+        drawing = await self._archive.get(digest)
+        if drawing is None or drawing.created_at_ms < since_ms:
             return None
         with suppress(StoreUnavailable):  # the archive has it all the same
             await self._results.put(digest, drawing)
@@ -88,7 +93,7 @@ class Kept:
             found = await self._results.get(digest, with_image=False)
             if found and found.created_at_ms >= since_ms:
                 return True
-        archived = await self.archived(digest, since_ms=since_ms, strict=True)
+        archived = await self._from_archive(digest, since_ms=since_ms)
         return bool(archived) and await self.for_a_job(digest)
 
     async def for_the_job(self, improved: Improved) -> bool:

@@ -72,7 +72,7 @@ class Results:
 
         A `charge` is paid with the same round trip, or beside it where results have a Redis of their own.
         """
-        if held := await self._held(digest):
+        if digest in self._unsaved and (held := await self._held(digest)):
             await self.save(digest, held)
             return held
         if charge and charge.store is not self.store:

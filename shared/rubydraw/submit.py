@@ -24,7 +24,8 @@ from rubydraw.errors import (
 )
 from rubydraw.idempotency import IdempotencyKeys
 from rubydraw.improve import Improve
-from rubydraw.jobs import Jobs, JobState
+from rubydraw.job_state import JobState
+from rubydraw.jobs import Jobs
 from rubydraw.kept import NOT_KEPT, Kept
 from rubydraw.message import JobMessage
 from rubydraw.pubsub import Publisher

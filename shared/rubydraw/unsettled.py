@@ -6,7 +6,7 @@ import time
 
 from rubydraw import keys
 from rubydraw.errors import RateLimited
-from rubydraw.jobs import SETTLED
+from rubydraw.job_state import SETTLED
 from rubydraw.principal import Principal
 from rubydraw.store import Call, Script, Store
 

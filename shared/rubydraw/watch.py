@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from rubydraw.drawing import Drawing
 from rubydraw.errors import Code, StoreUnavailable, Unavailable
-from rubydraw.jobs import Jobs, JobState
+from rubydraw.job_state import JobState
+from rubydraw.jobs import Jobs
 from rubydraw.message import is_request_id
 from rubydraw.results import Results, read
 from rubydraw.updates import Updates

@@ -14,6 +14,7 @@ from rubydraw import archive as archive_module
 from rubydraw import logs
 from rubydraw.archive import FAILURES, FORMAT, OPEN_S, Archive
 from rubydraw.drawing import Drawing
+from rubydraw.errors import StoreUnavailable
 from rubydraw.settings import Settings
 
 from tests.contract.object_stores import BUCKET, S3, Gcs
@@ -23,6 +24,7 @@ from tests.sketches import drawing, png
 
 DIGEST = "ab" * 32
 OTHER = "cd" * 32
+AWAY = "nobody can say"
 Kept = Callable[[Archive, str, Drawing], Awaitable[None]]
 
 
@@ -30,6 +32,14 @@ def archive(url: str, endpoint: str = "", clock: Callable[[], float] | None = No
     named = {"ARCHIVE_URL": url, "ARCHIVE_ENDPOINT": endpoint}
     settings = Settings.from_env({"REDIS_URL": "redis://nowhere", "GEMINI_API_KEY": "k", **named})
     return Archive(settings, clock=clock) if clock else Archive(settings)
+
+
+async def read(kept_in: Archive) -> Drawing | str | None:
+    """The drawing that a read finds, or that nobody can say."""
+    try:
+        return await kept_in.get(DIGEST)
+    except StoreUnavailable:
+        return AWAY
 
 
 async def keep(kept_in: Archive, digest: str, kept: Drawing) -> None:
@@ -93,16 +103,29 @@ async def test_new_drawing_takes_the_place_of_the_old(place: Place) -> None:
     assert fresh == await place.archive.get(DIGEST)
 
 
+async def test_of_two_drawings_at_once_the_newer_one_is_written_last(place: Place) -> None:
+    """However long the older one takes: its write is waited for."""
+    old, new = drawing(title="old", image=png(7) + bytes(2_000_000), image_sha256=""), drawing(title="new")
+    for kept in (old, new):
+        place.archive.begin_keeping(DIGEST, kept)
+    await place.archive.kept(DIGEST)
+    assert new == await place.archive.get(DIGEST)
+
+
 async def test_drawing_with_fallback_metadata_is_not_kept(place: Place) -> None:
     """The next call may bring better words."""
     await keep(place.archive, DIGEST, drawing(fallback_metadata=True))
     assert None is await place.archive.get(DIGEST)
 
 
+def hashed(rest: bytes) -> bytes:
+    """Return an object of which nothing is right but its hash."""
+    return FORMAT + hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
+
+
 def of_a_newer_revision(data: bytes) -> bytes:
     """Return the object with one word more, and the hash of that."""
-    rest = data.partition(b"\n")[2].replace(b"{", b'{"licence":"MIT",', 1)
-    return FORMAT + hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
+    return hashed(data.partition(b"\n")[2].replace(b"{", b'{"licence":"MIT",', 1))
 
 
 BROKEN: dict[str, Callable[[bytes], bytes]] = {
@@ -113,6 +136,10 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "foreign": lambda _: b"GIF89a and so on",
     "of another format": lambda data: data.replace(b"drawing 1", b"drawing 2"),
     "of a newer revision": of_a_newer_revision,
+    **{
+        f"no drawing: {line!r}": lambda _, line=line: hashed(line + b"\n")
+        for line in (b"", b"[]", b"{}", b'{"digest": 1}')
+    },
 }
 
 
@@ -150,11 +177,11 @@ async def test_s3_that_hangs_costs_a_second_and_is_then_left_alone(s3: S3) -> No
     proxy = WireProxy(s3.port, silent=True)
     async with proxy.listening():
         hanging = archive(f"s3://{BUCKET}", f"http://127.0.0.1:{proxy.address}", lambda: now_s)
-        assert [None] * FAILURES == await asyncio.gather(*(hanging.get(DIGEST) for _ in range(FAILURES)))
+        assert [AWAY] * FAILURES == await asyncio.gather(*(read(hanging) for _ in range(FAILURES)))
         reached = proxy.connections
         async with asyncio.timeout(0.5):
             for _ in range(20):
-                assert None is await hanging.get(DIGEST)
+                assert AWAY == await read(hanging)
                 await keep(hanging, DIGEST, drawing())
         assert reached == proxy.connections
         proxy.silent = False
@@ -170,9 +197,9 @@ async def test_s3_that_is_slow_is_waited_for_until_its_deadline(s3: S3, monkeypa
     proxy = WireProxy(s3.port)
     async with proxy.listening():
         slow = archive(f"s3://{BUCKET}", f"http://127.0.0.1:{proxy.address}")
-        for slow_s, found, failures in ((0.2, kept, 0), (5, None, 1), (0, kept, 0)):
+        for slow_s, found, failures in ((0.2, kept, 0), (5, AWAY, 1), (0, kept, 0)):
             proxy.slow_s = slow_s
-            assert (found, failures) == (await slow.get(DIGEST), slow._failures)
+            assert (found, failures) == (await read(slow), slow._failures)
 
 
 FAULTS: dict[str, bytes] = {
@@ -191,7 +218,7 @@ async def test_each_fault_of_s3_is_no_drawing(s3: S3, said: bytes) -> None:
     proxy = WireProxy(s3.port, instead=said)
     async with proxy.listening():
         faulty = archive(f"s3://{BUCKET}", f"http://127.0.0.1:{proxy.address}")
-        assert None is await faulty.get(DIGEST)
+        assert AWAY == await read(faulty)
         assert (1, 1) == (faulty._failures, proxy.connections)
         proxy.instead = b""
         assert kept == await faulty.get(DIGEST)
@@ -210,7 +237,7 @@ async def test_wrong_credentials_are_no_drawing(s3: S3, monkeypatch: pytest.Monk
     await keep(archive(f"s3://{BUCKET}", s3.url), DIGEST, kept := drawing())
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     refused = archive(f"s3://{BUCKET}", s3.url)
-    assert None is await refused.get(DIGEST)
+    assert AWAY == await read(refused)
     assert 1 == refused._failures
     await keep(refused, DIGEST, drawing(title="never"))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3.credentials["AWS_SECRET_ACCESS_KEY"])
@@ -222,7 +249,7 @@ async def test_each_refusal_of_google_is_no_drawing(gcs: Gcs, status: int) -> No
     """It is asked once: the deadline leaves no room for retries."""
     refused = archive(f"gs://{BUCKET}", gcs.url)
     gcs.status = status
-    assert None is await refused.get(DIGEST)
+    assert AWAY == await read(refused)
     assert [f"GET {BUCKET}/drawings/{DIGEST}"] == gcs.requests
     gcs.status = 0
     await keep(refused, DIGEST, kept := drawing())
@@ -233,7 +260,7 @@ async def test_each_refusal_of_google_is_no_drawing(gcs: Gcs, status: int) -> No
 async def test_a_fault_is_one_line_without_address_or_key(capsys: pytest.CaptureFixture[str]) -> None:
     """Its kind is told, and nothing of what the library says."""
     logs.start(level="INFO", project="")
-    await archive("s3://canary-bucket", f"http://127.0.0.1:{free_port()}").get(DIGEST)
+    assert AWAY == await read(archive("s3://canary-bucket", f"http://127.0.0.1:{free_port()}"))
     (line,) = capsys.readouterr().out.splitlines()
     told = orjson.loads(line)
     assert ("archive.failed", "read", "GenericError") == (told["message"], told["doing"], told["kind"])

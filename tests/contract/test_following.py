@@ -13,7 +13,8 @@ import redis.asyncio
 from rubydraw import keys, store, updates
 from rubydraw.connection import Command
 from rubydraw.errors import Code, GeminiFailed, Stopping, StoreUnavailable, Unavailable
-from rubydraw.jobs import Jobs, JobState
+from rubydraw.job_state import JobState
+from rubydraw.jobs import Jobs
 from rubydraw.message import JobMessage
 from rubydraw.results import Results
 from rubydraw.store import Store, connect

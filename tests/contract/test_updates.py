@@ -17,7 +17,7 @@ from rubydraw.updates import Updates, Viewer
 from tests.contract.wire_proxy import WireProxy
 from tests.servers import Server
 
-JOB, OTHER = str(uuid.uuid4()), str(uuid.uuid4())
+JOB, OTHER, LAST = (str(uuid.uuid4()) for _ in range(3))
 
 
 @pytest.fixture
@@ -121,6 +121,22 @@ async def _has(raw: redis.asyncio.Redis, *, sub: str) -> bool:
 
 async def _has_none(raw: redis.asyncio.Redis) -> bool:
     return not await connections(raw)
+
+
+@pytest.mark.usefixtures("no_looking")
+async def test_a_confirmation_for_who_has_left_confirms_nothing(
+    far: Updates, wire: WireProxy, raw: redis.asyncio.Redis
+) -> None:
+    """The next one who asks for that job would be told that it hears before it does."""
+    async with far.of(OTHER):
+        wire.slow_s = 0.5
+        entering = asyncio.create_task(far.of(JOB).__aenter__())
+        await until(lambda: subscribers(raw))
+        entering.cancel()
+        await asyncio.wait((entering,))
+        wire.slow_s = 0
+        async with far.of(LAST):  # confirmed behind that one on the same connection
+            assert {keys.channel(each).encode() for each in (OTHER, LAST)} == far._confirmed
 
 
 @pytest.mark.usefixtures("no_looking")

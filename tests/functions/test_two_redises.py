@@ -94,46 +94,42 @@ def far_worker(environment: dict[str, str], proxy_of_session: RedisProxy) -> Ite
     yield from servers.a_function("worker", environment | far)
 
 
+@pytest.fixture
+def far_deliveries(far_worker: Server, http: httpx2.AsyncClient, raw: redis.asyncio.Redis) -> Deliveries:
+    return Deliveries(http, far_worker.url, raw)
+
+
 async def test_results_that_take_nothing_end_no_job(
-    far_worker: Server,
-    http: httpx2.AsyncClient,
-    raw: redis.asyncio.Redis,
-    kept: redis.asyncio.Redis,
+    far_deliveries: Deliveries,
     redis_proxy: RedisProxy,
     gemini_stand_in: GeminiStandIn,
     pubsub_stand_in: PubsubStandIn,
 ) -> None:
     """Not even after its third attempt, which has its drawing: it is kept once they do, and the job done."""
-    deliveries, message = Deliveries(http, far_worker.url, raw), job(sketch=sketch(hints="full"))
-    await deliveries.accepted(message, attempt=2)
+    message = job(sketch=sketch(hints="full"))
+    await far_deliveries.accepted(message, attempt=2)
     for command in ("HSET", "keep"):
         redis_proxy.fail("refuse", command, error=OOM, times=10_000)
-    assert AGAIN == await deliveries.push(message)
-    await deliveries.rewrite(message, lease_until_ms=1)
-    assert AGAIN == await deliveries.push(message)
-    assert ("running", "3") == await deliveries.state(message, "status", "attempt")
+    assert AGAIN == await far_deliveries.push(message)
+    await far_deliveries.rewrite(message, lease_until_ms=1)
+    assert AGAIN == await far_deliveries.push(message)
+    assert ("running", "3") == await far_deliveries.state(message, "status", "attempt")
     redis_proxy.clear()
-    assert ACKNOWLEDGED == await deliveries.push(message)
-    assert ("done", "HIT") == await deliveries.state(message, "status", "outcome")
+    assert ACKNOWLEDGED == await far_deliveries.push(message)
+    assert ("done", "HIT") == await far_deliveries.state(message, "status", "outcome")
     assert (1, []) == (await gemini_stand_in.calls(), await copies(pubsub_stand_in))
 
 
 async def test_a_drawing_that_cannot_be_looked_after_costs_no_attempt(
-    far_worker: Server,
-    http: httpx2.AsyncClient,
-    raw: redis.asyncio.Redis,
-    kept: redis.asyncio.Redis,
-    redis_proxy: RedisProxy,
-    gemini_stand_in: GeminiStandIn,
+    far_deliveries: Deliveries, redis_proxy: RedisProxy, gemini_stand_in: GeminiStandIn
 ) -> None:
     """The job made no call: it was a hit, and only that it is kept for long enough could not be seen to."""
-    deliveries = Deliveries(http, far_worker.url, raw)
-    assert ACKNOWLEDGED == await deliveries.push(job(sketch=sketch(hints="hit")))
+    assert ACKNOWLEDGED == await far_deliveries.push(job(sketch=sketch(hints="hit")))
     message = job(sketch=sketch(hints="hit"))
     redis_proxy.fail("refuse", "keep", error=OOM, times=10_000)
-    assert AGAIN == await deliveries.push(message)
-    assert ("queued", "0") == await deliveries.state(message, "status", "attempt")
+    assert AGAIN == await far_deliveries.push(message)
+    assert ("queued", "0") == await far_deliveries.state(message, "status", "attempt")
     redis_proxy.clear()
-    assert ACKNOWLEDGED == await deliveries.push(message)
-    assert ("done", "1") == await deliveries.state(message, "status", "attempt")
+    assert ACKNOWLEDGED == await far_deliveries.push(message)
+    assert ("done", "1") == await far_deliveries.state(message, "status", "attempt")
     assert 1 == await gemini_stand_in.calls()
