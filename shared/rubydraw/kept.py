@@ -98,12 +98,17 @@ class Kept:
 
     async def for_the_job(self, improved: Improved) -> bool:
         """The same for what a job has just got; what is in hand is kept anew. False: it must be redrawn."""
-        if await self.for_a_job(improved.digest):
-            return True
-        if not improved.drawing.image:
-            return False
-        await self._results.put(improved.digest, improved.drawing)
-        return True
+        await self.surely(improved)
+        return await self.for_a_job(improved.digest)
+
+    async def surely(self, improved: Improved) -> None:
+        """Have Redis keep what was drawn for a job before the job is `done`: an older drawing must not pass for it."""
+        await self.held(improved.digest)
+        drawn = improved.drawing
+        if drawn.image:
+            kept = await self._results.get(improved.digest, with_image=False)
+            if not kept or kept.created_at_ms < drawn.created_at_ms:
+                await self._results.put(improved.digest, drawn)
 
     async def held(self, digest: str) -> None:
         """Store a drawing that Redis would not take before, if there is one: it must not be taken for what is kept."""

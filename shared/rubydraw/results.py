@@ -36,7 +36,7 @@ class Results:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._keep = Script("kept", "keep")
+        self._keep, self._store_drawing = Script("kept", "keep"), Script("store_drawing")
         self._unsaved: dict[str, Drawing] = {}
 
     async def save(self, digest: str, drawing: Drawing, *then: Call | None, state: Store | None = None) -> list[Any]:
@@ -49,8 +49,8 @@ class Results:
         answers: list[Any] = [None] * len(then)
         try:
             if state is self.store:
-                stored, answers = await self.store.together(_storing(digest, drawing), *then)
-                self._stored(digest, stored)
+                stored, answers = await self.store.together((self._storing(digest, drawing),), *then)
+                self._stored(digest, drawing, stored)
             else:
                 await self.put(digest, drawing)
         except StoreUnavailable:
@@ -72,22 +72,28 @@ class Results:
 
         A `charge` is paid with the same round trip, or beside it where results have a Redis of their own.
         """
-        if digest in self._unsaved and (held := await self._held(digest)):
-            await self.save(digest, held)
-            return held
+        if digest in self._unsaved:
+            with suppress(StoreUnavailable):
+                await self.put_held(digest)
         if charge and charge.store is not self.store:
             reading = asyncio.ensure_future(self.get(digest, with_image=with_image))
             try:
                 await charge.enter()
             finally:
-                await asyncio.wait((reading,))  # also where the caller is refused: nothing is left behind
+                await asyncio.gather(reading, return_exceptions=True)  # where the caller is refused, nobody else would
             return await reading
 
         count = charge.call(CACHED) if charge else None
-        answer, *counted = await self.store.pipeline(read_command(digest, with_image), *_paying(count))
+        try:
+            answer, *counted = await self.store.pipeline(read_command(digest, with_image), *_paying(count))
+        except StoreUnavailable:
+            if held := self._unsaved.get(digest):
+                return held
+            raise
         if charge and count:
             await charge.answered(CACHED, *counted)
-        return read(answer)
+        found, held = read(answer), self._unsaved.get(digest)
+        return held if held and not (found and found.created_at_ms > held.created_at_ms) else found
 
     def along(self, store: Store, digest: str, *, with_image: bool) -> tuple[Command, ...]:
         """Return what reads a drawing along with something else in `store`; nothing where it is not kept there."""
@@ -102,24 +108,21 @@ class Results:
         return Call(self._keep, [keys.result(digest)], ())
 
     async def put(self, digest: str, drawing: Drawing) -> None:
-        """Store a drawing in place of whatever was there."""
-        self._stored(digest, await self.store.pipeline(*_storing(digest, drawing)))
+        """Store a drawing in place of whatever was there, but of a newer one."""
+        self._stored(digest, drawing, await self.store.pipeline(self._storing(digest, drawing)))
 
     async def put_held(self, digest: str) -> None:
         """Store a drawing that is held here, if there is one; it stays held where Redis does not take it."""
-        if held := await self._held(digest):
+        if held := self._unsaved.get(digest):
             await self.put(digest, held)
 
-    async def _held(self, digest: str) -> Drawing | None:
-        """Return the drawing that is held here, unless another instance has stored a newer one since."""
-        held = self._unsaved.get(digest)
-        if held:
-            with suppress(StoreUnavailable):
-                kept = read(await self.store.command(*read_command(digest, with_image=False)))
-                if kept and kept.created_at_ms > held.created_at_ms:
-                    self._forget(digest, held)
-                    return None
-        return held
+    def _storing(self, digest: str, drawing: Drawing) -> Command:
+        """Return what stores a drawing, its script whole: an unknown one would be sent again after what follows it."""
+        life_ms = keys.RESULT_WITH_FALLBACK_METADATA_MS if drawing.fallback_metadata else keys.RESULT_MS
+        fields: dict[str, Any] = {name: getattr(drawing, name) for name in (*FIELDS, "image")}
+        fields["palette"] = orjson.dumps(drawing.palette)
+        pairs = [part for pair in fields.items() for part in pair]
+        return Call(self._store_drawing, [keys.result(digest)], (life_ms, drawing.created_at_ms, *pairs)).whole
 
     def _hold(self, digest: str, drawing: Drawing) -> None:
         held = self._unsaved.get(digest)
@@ -131,25 +134,16 @@ class Results:
         if self._unsaved.get(digest) is drawing:
             del self._unsaved[digest]
 
-    def _stored(self, digest: str, answers: list[Any]) -> None:
+    def _stored(self, digest: str, drawing: Drawing, answers: list[Any]) -> None:
         raise_first(answers)
-        raise_first(answers[-1])
-        self._unsaved.pop(digest, None)
+        held = self._unsaved.get(digest)
+        if held and held.created_at_ms <= drawing.created_at_ms:
+            del self._unsaved[digest]
 
 
 def read_command(digest: str, with_image: bool = True) -> Command:
     """Return what reads a drawing; `read` takes its answer."""
     return ("HMGET", keys.result(digest), *FIELDS, *(("image",) if with_image else ()))
-
-
-def _storing(digest: str, drawing: Drawing) -> tuple[Command, ...]:
-    """Return the transaction that stores a drawing, whole or not at all."""
-    key = keys.result(digest)
-    life_ms = keys.RESULT_WITH_FALLBACK_METADATA_MS if drawing.fallback_metadata else keys.RESULT_MS
-    fields: dict[str, Any] = {name: getattr(drawing, name) for name in (*FIELDS, "image")}
-    fields["palette"] = orjson.dumps(drawing.palette)
-    pairs = [part for pair in fields.items() for part in pair]
-    return ("MULTI",), ("DEL", key), ("HSET", key, *pairs), ("PEXPIRE", key, life_ms), ("EXEC",)
 
 
 def _paying(count: Call | None) -> tuple[Command, ...]:

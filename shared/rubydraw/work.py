@@ -137,12 +137,11 @@ class Work:
 
     async def _complete(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str] | None:
         """Record `done` with a drawing that outlives the job, which is kept anew if it is gone and in hand."""
-        await self._kept.held(improved.digest)
         complete = partial(self._jobs.complete, job, token, digest=improved.digest, outcome=improved.outcome)
         if self._kept.in_one_redis_with(self._jobs.store):
+            await self._kept.surely(improved)
             status, code = await complete(with_drawing=True)
-            if status != "gone":
-                return status, code
+            return None if status == "gone" else (status, code)
         return await complete() if await self._kept.for_the_job(improved) else None
 
     async def _failed(

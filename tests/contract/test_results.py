@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 import redis.asyncio
 from rubydraw import keys
 from rubydraw.drawing import Drawing
-from rubydraw.errors import StoreUnavailable
-from rubydraw.results import Results
+from rubydraw.errors import RateLimited, StoreUnavailable
+from rubydraw.principal import Principal
+from rubydraw.quotas import Quotas
+from rubydraw.results import MAX_UNSAVED, Results
 from rubydraw.store import Store, connect
 
 from tests.servers import free_port
@@ -80,6 +83,26 @@ async def test_new_drawing_takes_the_place_of_the_old(results: Results, raw: red
     found = await results.get(DIGEST)
     assert ("new", ()) == (found and (found.title, found.palette))
     assert not await raw.hexists(KEY, "foreign")
+
+
+async def test_an_older_drawing_takes_the_place_of_no_newer_one(results: Results) -> None:
+    """A copy out of the archive may come late, and so may what was held in another instance."""
+    newer = drawing(title="new", created_at_ms=now_ms() + 1000)
+    await results.put(DIGEST, newer)
+    await results.put(DIGEST, drawing(title="old"))
+    assert newer == await results.get(DIGEST)
+
+
+async def test_a_drawing_that_redis_refuses_leaves_the_old_one_whole(
+    results: Results, store: Store, raw: redis.asyncio.Redis
+) -> None:
+    """Nothing is gone before there is room."""
+    await results.put(DIGEST, old := drawing(title="old"))
+    await raw.config_set("maxmemory-policy", "noeviction")
+    await raw.config_set("maxmemory", "1")
+    with pytest.raises(StoreUnavailable):
+        await results.put(DIGEST, drawing(title="new", created_at_ms=now_ms() + 1000))
+    assert old == await Results(store).get(DIGEST)
 
 
 BROKEN: dict[str, dict[Any, Any]] = {
@@ -162,6 +185,13 @@ async def test_drawing_that_redis_refuses_is_held_and_written_later(
     assert paid_for == await Results(store).get(DIGEST)
 
 
+async def test_an_older_drawing_that_is_stored_leaves_the_newer_one_that_is_held(results: Results) -> None:
+    """What an archive had has come between."""
+    results._hold(DIGEST, newer := drawing(title="new", created_at_ms=now_ms() + 1000))
+    await results.put(DIGEST, drawing(title="old"))
+    assert newer == await results.get(DIGEST)
+
+
 async def test_newer_drawing_takes_the_place_of_one_that_is_held(cut_off: Results) -> None:
     """What was drawn anew while Redis is away is not answered with what it replaces."""
     await cut_off.save(DIGEST, drawing(title="old"))
@@ -178,14 +208,14 @@ async def test_a_held_drawing_gives_way_to_a_newer_one_of_another_instance(
         await raw.config_set("maxmemory", "1")
         await results.save(DIGEST, drawing(title="old"))
         await raw.config_set("maxmemory", "256mb")
-        newer = drawing(title="new", created_at_ms=now_ms() + 1)
+        newer = drawing(title="new", created_at_ms=now_ms() + 1000)
         await Results(store).put(DIGEST, newer)
         await read(DIGEST)
         assert newer == await results.get(DIGEST) == await Results(store).get(DIGEST)
         await raw.flushall()
 
 
-async def test_each_held_drawing_has_its_own_minute(cut_off: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_held_drawing_has_its_own_ten_minutes(cut_off: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of one that another has replaced does not end that one's."""
     ends: list[Callable[[], None]] = []
     loop = asyncio.get_running_loop()
@@ -198,6 +228,27 @@ async def test_each_held_drawing_has_its_own_minute(cut_off: Results, monkeypatc
     ends[1]()
     with pytest.raises(StoreUnavailable):
         await cut_off.get(DIGEST)
+
+
+async def test_a_drawing_that_is_held_meanwhile_is_found(cut_off: Results) -> None:
+    """Who reads while a call ends whose drawing Redis does not take would pay for another."""
+    reading = asyncio.create_task(cut_off.get(DIGEST))
+    await asyncio.sleep(0)
+    cut_off._hold(DIGEST, paid_for := drawing())
+    assert paid_for == await reading
+
+
+async def test_a_read_for_a_caller_who_is_refused_is_not_left_behind(cut_off: Results, store: Store) -> None:
+    """Else the loop says that nobody has asked for its failure, which looks like a fault of ours in the log."""
+    said: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context["message"]))
+    charge = Quotas(store, requests_per_minute=0).charge(Principal(account="ada"))
+    with pytest.raises(RateLimited):
+        await cut_off.get(DIGEST, charge=charge)
+    del charge
+    gc.collect()
+    await asyncio.sleep(0)
+    assert [] == said
 
 
 @pytest.fixture
@@ -223,3 +274,12 @@ async def test_without_redis_a_saved_drawing_is_served_from_here(cut_off: Result
     assert paid_for == await cut_off.get(DIGEST)
     with pytest.raises(StoreUnavailable):
         await cut_off.get("another")
+
+
+async def test_only_so_many_drawings_are_held(cut_off: Results) -> None:
+    """An instance has its memory for calls; what was held first stays."""
+    for number in range(MAX_UNSAVED + 1):
+        await cut_off.save(f"{number:064}", drawing())
+    assert await cut_off.get(f"{MAX_UNSAVED - 1:064}")
+    with pytest.raises(StoreUnavailable):
+        await cut_off.get(f"{MAX_UNSAVED:064}")

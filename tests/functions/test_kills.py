@@ -50,7 +50,7 @@ def begun(doing: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
     ("kind", "at", "attempt", "outcome", "calls"),
     [
         ("hold_answer", "claim", "2", "MISS", 1),
-        ("hold", "MULTI", "2", "MISS", 2),
+        ("hold", "store_drawing", "2", "MISS", 2),
         ("hold", "complete", "2", "HIT", 1),
         ("hold_answer", "complete", "1", "MISS", 1),
     ],
@@ -168,7 +168,7 @@ async def test_killed_endpoint_leaves_nothing_that_lasts(
         asked = begun(far_service.improve())
         await gemini_stand_in.until_waiting(1)
     else:
-        redis_proxy.fail("hold", "MULTI", times=1000)
+        redis_proxy.fail("hold", "store_drawing", times=1000)
         asked = begun(far_service.improve())
         await redis_proxy.until_waiting()
     assert 0 < max([await raw.pttl(key) for key in await raw.keys(keys.flight("*"))]) <= LEASE_S * 1000
