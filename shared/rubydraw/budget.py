@@ -120,8 +120,7 @@ class Budget:
 
     def _raise_if_full(self, answer: list[int], payer: Principal) -> None:
         full, opens_ms = answer
-        if full == 1:
-            self._full_until = self._clock() + opens_ms / 1000
+        self._full_until = self._clock() + opens_ms / 1000 if full == 1 else 0.0  # what was reserved may be given back
         if full:
             whose, account = ("Your budget", payer.account) if full > 1 else ("The budget", "")
             message = f"{whose} for new drawings is used up until midnight UTC; try again then."

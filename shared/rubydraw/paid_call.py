@@ -11,7 +11,7 @@ from rubydraw import logs
 from rubydraw.admission import Allowance, Gate
 from rubydraw.budget import Bill, Budget
 from rubydraw.drawing import Drawing, Improved
-from rubydraw.errors import BudgetExceeded, OutOfTime, SketchError, Stopping, StoreUnavailable
+from rubydraw.errors import BudgetExceeded, GeminiFailed, OutOfTime, SketchError, Stopping, StoreUnavailable
 from rubydraw.gemini import Gemini
 from rubydraw.kept import Kept
 from rubydraw.stopping import Stop
@@ -44,9 +44,7 @@ class PaidCall:
         `blind`: nobody knows what is kept, so it counts as one of this instance's allowance too. `landing` lets go of
         the caller's flight, with the round trip that stores the drawing.
         """
-        if blind:
-            self._allowance.spend()
-        return await self._made(wish, now_ms, self._reserve, landing)
+        return await self._made(wish, now_ms, self._reserve_blindly if blind else self._reserve, landing)
 
     async def without_redis(self, wish: Wish) -> Improved:
         """Make the call on nobody's account, as far as this instance's allowance goes: nothing can be counted."""
@@ -93,6 +91,17 @@ class PaidCall:
             raise
         except StoreUnavailable:
             return await self._from_allowance(wish)
+
+    async def _reserve_blindly(self, wish: Wish) -> Bill:
+        """Reserve the price and spend one of the allowance, or neither."""
+        bill = await self._reserve(wish)
+        if bill.token:  # else the allowance it is that has paid
+            try:
+                self._allowance.spend()
+            except StoreUnavailable:
+                await asyncio.shield(self._budget.settle(bill, GeminiFailed(may_be_billed=False)))
+                raise
+        return bill
 
     async def _from_allowance(self, wish: Wish) -> Bill:
         self._budget.check_known()

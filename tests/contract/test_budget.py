@@ -173,3 +173,34 @@ async def test_nothing_that_may_be_evicted_bounds_the_bill(store: Store, raw: re
     assert -1 == lives_ms.pop(keys.BUDGET.encode())
     (own,) = [life_ms for key, life_ms in lives_ms.items() if b":call:" not in key]
     assert own > DAY_S * 1000
+
+
+@pytest.mark.parametrize("nothing", [Limits(calls_per_day=0), Limits(dollars_per_day=0.0)], ids=["calls", "dollars"])
+async def test_a_caller_whose_own_ceiling_is_nothing_spends_nothing(store: Store, nothing: Limits) -> None:
+    """0 is a ceiling: it is not taken for one that is not set."""
+    await refused(budget(store, PRINCIPAL_DAILY_CALLS="9", PRINCIPAL_DAILY_DOLLARS="9"), Principal("", "bo", nothing))
+
+
+async def test_a_reservation_outlives_its_call_and_not_the_day(store: Store, raw: redis.asyncio.Redis) -> None:
+    """Two hours: a call that nobody settled leaves nothing behind."""
+    bill = await budget(store, DAILY_CALLS="1").reserve(ADA)
+    assert 0 < await raw.pttl(keys.reservation(bill.token)) <= keys.RESERVATION_MS
+    assert 0 < await raw.pttl(keys.budget("ada")) <= keys.BUDGET_OF_ACCOUNT_MS
+
+
+async def test_one_callers_used_up_budget_closes_nobody_elses_allowance(store: Store) -> None:
+    """An instance remembers for times without Redis that the budget of all is used up, not that of one."""
+    spender = budget(store, PRINCIPAL_DAILY_CALLS="0")
+    await refused(spender)
+    spender.check_known()
+
+
+async def test_a_budget_with_room_again_is_not_known_as_used_up(store: Store) -> None:
+    """Calls in progress are reserved for at their dearest: one that ends may leave room for the next."""
+    spender = budget(store, DAILY_DOLLARS="0.20")
+    bill = await spender.reserve(NOBODY)
+    await refused(spender)
+    bill.used(Usage(100, 100))
+    await spender.settle(bill)
+    await spender.reserve(NOBODY)
+    spender.check_known()

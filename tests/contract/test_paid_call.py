@@ -1,0 +1,177 @@
+"""One call of Gemini as it is paid for: what stays spent, who may not call, and what outlives a stop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AbstractContextManager
+
+import pytest
+import redis.asyncio
+from rubydraw import keys
+from rubydraw.admission import Allowance, Gate
+from rubydraw.archive import Archive
+from rubydraw.budget import Budget, spent_today
+from rubydraw.errors import BudgetExceeded, GeminiBusy, Stopping, StoreUnavailable
+from rubydraw.flights import Flights
+from rubydraw.gemini import Gemini
+from rubydraw.improve import Improve
+from rubydraw.jobs import Jobs
+from rubydraw.kept import Kept
+from rubydraw.paid_call import PaidCall
+from rubydraw.principal import NOBODY, Limits, Principal
+from rubydraw.results import Results
+from rubydraw.settings import Settings
+from rubydraw.stopping import Stop
+from rubydraw.store import Store, connect
+from rubydraw.wish import Wish
+from rubydraw.work import Outcome, Work
+
+from tests.servers import free_port
+from tests.sketches import job, sketch
+from tests.stand_ins import GeminiStandIn
+
+SETTINGS = {"REDIS_URL": "redis://nowhere", "GEMINI_API_KEY": "k"}
+
+
+def ways(
+    store: Store, results: Results, gemini: Gemini, *, allowance: int = 0, **settings: str
+) -> tuple[PaidCall, Kept, Budget, Stop]:
+    read = Settings.from_env(SETTINGS | settings)
+    kept, budget, stop = Kept(results, Archive(read)), Budget(store, read), Stop()
+    return PaidCall(gemini, Gate(10), budget, Allowance(allowance), kept, stop, timeout_s=120), kept, budget, stop
+
+
+def improve_of(store: Store, results: Results, flights: Flights, gemini: Gemini, *, allowance: int = 0) -> Improve:
+    call, kept, _, stop = ways(store, results, gemini, allowance=allowance)
+    return Improve(kept, flights, gemini, call, stop, call_timeout_s=120)
+
+
+async def test_a_call_that_fails_unbilled_is_given_back(
+    store: Store, results: Results, flights: Flights, gemini: Gemini, gemini_stand_in: GeminiStandIn
+) -> None:
+    """A refused one costs nothing and counts as a call."""
+    await gemini_stand_in.fail("status", status=429, retry_after_s=1)
+    with pytest.raises(GeminiBusy):
+        await improve_of(store, results, flights, gemini)(sketch(), deadline=time.monotonic() + 150)
+    assert (1, 0.0) == await spent_today(store)
+
+
+async def test_a_budget_seen_used_up_is_called_out_of_by_no_allowance(
+    store: Store, results: Results, gemini: Gemini, gemini_stand_in: GeminiStandIn
+) -> None:
+    """An instance that knows makes no call while Redis is away."""
+    call, _, budget, _ = ways(store, results, gemini, allowance=5, DAILY_CALLS="1")
+    await budget.reserve(NOBODY)
+    with pytest.raises(BudgetExceeded):
+        await budget.reserve(NOBODY)
+    with pytest.raises(BudgetExceeded):
+        await call.without_redis(Wish("ab" * 32, sketch(), time.monotonic() + 150, 0, NOBODY))
+    assert 0 == await gemini_stand_in.calls()
+
+
+async def test_calls_whose_drawings_nobody_can_look_for_are_few(
+    store: Store, gemini: Gemini, gemini_stand_in: GeminiStandIn
+) -> None:
+    """The results' own Redis is away: a page that asks for one sketch again and again would pay for each time."""
+    nowhere = connect(f"redis://127.0.0.1:{free_port()}", "")
+    results = Results(nowhere)
+    flights = Flights(store, results, lease_ms=30_000, heartbeat_ms=10_000, max_failures=3)
+    improve = improve_of(store, results, flights, gemini, allowance=1)
+    assert "MISS" == (await improve(sketch(hints="1"), deadline=time.monotonic() + 150)).outcome
+    with pytest.raises(StoreUnavailable):
+        await improve(sketch(hints="2"), deadline=time.monotonic() + 150)
+    assert 1 == await gemini_stand_in.calls()
+    await nowhere.close()
+
+
+async def test_a_blind_call_that_is_not_made_leaves_its_allowance_to_others(
+    store: Store, gemini: Gemini, gemini_stand_in: GeminiStandIn
+) -> None:
+    """Whose budget is used up takes nothing of it; who finds none left has nothing reserved."""
+    nowhere = connect(f"redis://127.0.0.1:{free_port()}", "")
+    results = Results(nowhere)
+    flights = Flights(store, results, lease_ms=30_000, heartbeat_ms=10_000, max_failures=3)
+    improve = improve_of(store, results, flights, gemini, allowance=1)
+    poor, rich = Principal(account="poor", limits=Limits(calls_per_day=0)), Principal(account="rich")
+    with pytest.raises(BudgetExceeded):
+        await improve(sketch(hints="1"), deadline=time.monotonic() + 150, payer=poor)
+    assert "MISS" == (await improve(sketch(hints="2"), deadline=time.monotonic() + 150, payer=rich)).outcome
+    with pytest.raises(StoreUnavailable):
+        await improve(sketch(hints="3"), deadline=time.monotonic() + 150, payer=rich)
+    assert (1, 1) == (await gemini_stand_in.calls(), (await spent_today(store)).calls)
+    await nowhere.close()
+
+
+async def test_a_drawing_that_has_come_is_kept_though_the_instance_stops(
+    store: Store,
+    results: Results,
+    flights: Flights,
+    gemini: Gemini,
+    raw: redis.asyncio.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was paid for: the grace may end while it is on its way to Redis."""
+    improve, keep = improve_of(store, results, flights, gemini), Kept.keep
+    begun, stopped = asyncio.Event(), asyncio.Event()
+
+    async def slowly(*args: object, **named: object) -> object:
+        begun.set()
+        await stopped.wait()
+        return await keep(*args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Kept, "keep", slowly)
+    asking = asyncio.create_task(improve(sketch(), deadline=time.monotonic() + 150))
+    await begun.wait()
+    await improve.wind_up(0)
+    with pytest.raises(Stopping):
+        await asking
+    stopped.set()
+    async with asyncio.timeout(5):
+        while not await raw.exists(keys.result(improve.digest(sketch()))):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_job_is_paid_for_by_who_sent_it(
+    store: Store,
+    results: Results,
+    flights: Flights,
+    gemini: Gemini,
+    gemini_stand_in: GeminiStandIn,
+    jobs: Jobs,
+    raw: redis.asyncio.Redis,
+) -> None:
+    """Out of the sender's own purse, up to the ceiling of its own: a background job is no way around either."""
+    call, kept, _, stop = ways(store, results, gemini)
+    improve = Improve(kept, flights, gemini, call, stop, call_timeout_s=120)
+    work = Work(improve, kept, jobs, Gate(10), stop, deadline_s=180, call_timeout_s=120)
+    ada = Principal(account="ada", limits=Limits(calls_per_day=1))
+    assert (Outcome.SETTLED, "") == await work(job(payer=ada, sketch=sketch(hints="1")))
+    assert b"1" == await raw.hget(keys.budget("ada"), "calls")
+    assert (Outcome.SETTLED, "BUDGET_EXCEEDED") == await work(job(payer=ada, sketch=sketch(hints="2")))
+    assert 1 == await gemini_stand_in.calls()
+
+
+async def test_a_call_takes_up_the_room_of_its_sketch(
+    store: Store, results: Results, flights: Flights, gemini: Gemini, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And gives it back: an instance is bounded by bytes, too."""
+    taken, admit = [], Gate.admit
+
+    def seen(gate: Gate, sketch_bytes: int) -> AbstractContextManager[None]:
+        taken.append(sketch_bytes)
+        return admit(gate, sketch_bytes)
+
+    monkeypatch.setattr(Gate, "admit", seen)
+    await improve_of(store, results, flights, gemini)(sketch(), deadline=time.monotonic() + 150)
+    assert [len(sketch().png)] == taken
+
+
+async def test_an_overload_that_names_no_delay_says_how_long_the_fleet_waits(
+    store: Store, results: Results, flights: Flights, gemini: Gemini, gemini_stand_in: GeminiStandIn
+) -> None:
+    """Clients are told when to come again, and the worker waits for it here."""
+    await gemini_stand_in.fail("status", status=429)
+    with pytest.raises(GeminiBusy) as busy:
+        await improve_of(store, results, flights, gemini)(sketch(), deadline=time.monotonic() + 150)
+    assert keys.FIRST_COOLDOWN_MS / 1000 == busy.value.retry_after_s
