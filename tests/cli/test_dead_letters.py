@@ -17,6 +17,7 @@ from rubydraw import keys
 from rubydraw.message import JobMessage
 
 from cli.main import app
+from cli.retained import HAND_BACK_AT_ONCE
 from tests.cli.conftest import Cli, Ended, listening
 from tests.cli.conftest import http as answer
 from tests.redis_proxy import RedisProxy
@@ -312,3 +313,20 @@ async def test_killed_replay_of_many_loses_no_letter(
     handed_over += await queued(pubsub_stand_in)
     assert {each.request_id for each in jobs} == set(handed_over)
     assert "No dead letters.\n" == (await operator.run("list")).out
+
+
+async def test_a_command_hands_back_however_many_it_has_looked_at(operator: Operator, letters: Letters) -> None:
+    """More than one request takes: the next command sees them all at once, not after the ack deadline."""
+    count = HAND_BACK_AT_ONCE + 1
+    await letters.expire_after(600)
+    await letters.put(b"", {"request_id": "*"}, copies=count)
+    assert (await operator.run("list")).out.endswith(f"{count} dead letters.\n")
+    assert count == await letters.count()
+
+
+@pytest.mark.parametrize("number", ["\u00b2", "9" * 40])
+async def test_a_letter_of_anybodys_hides_no_other(operator: Operator, letters: Letters, number: str) -> None:
+    """What looks like a number and is none, or none of ours, is left out."""
+    await letters.put(b"", {"request_id": "*", "given_up_at": number, "created_at": number, "generation": number})
+    ended = await operator.run("list")
+    assert (0, "1 dead letter.") == (ended.status, ended.out.splitlines()[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -265,3 +266,21 @@ async def test_a_fault_is_one_line_without_address_or_key(capsys: pytest.Capture
     told = orjson.loads(line)
     assert ("archive.failed", "read", "GenericError") == (told["message"], told["doing"], told["kind"])
     assert told.keys() <= {"severity", "message", "doing", "kind", "trace"}
+
+
+async def test_a_write_that_fails_is_told_once_and_by_no_library() -> None:
+    """Its task ends quietly: asyncio would tell of another as an ERROR, by which operators are woken."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["message"]))
+    away = archive("s3://canary-bucket", f"http://127.0.0.1:{free_port()}")
+    await keep(away, DIGEST, drawing())
+    await asyncio.sleep(0)
+    gc.collect()
+    assert (1, []) == (away._failures, told)
+
+
+async def test_an_object_that_is_too_large_is_absent(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else wrote it: it is not even fetched."""
+    await keep(place.archive, DIGEST, drawing())
+    monkeypatch.setattr(archive_module, "MAX_BYTES", 100)
+    assert None is await place.archive.get(DIGEST)

@@ -14,7 +14,7 @@ from rubydraw.message import JobMessage
 from rubydraw.results import Results
 
 from tests.contract.job_record import JobRecord, queued, running, used_up
-from tests.sketches import TRACEPARENT, drawing, job
+from tests.sketches import TRACEPARENT, drawing, job, now_ms
 
 
 async def test_complete_settles_once(jobs: Jobs, message: JobMessage, record: JobRecord) -> None:
@@ -287,3 +287,12 @@ async def test_reject_leaves_a_job_that_was_replayed_since(jobs: Jobs, message: 
     assert before == await record.fields()
     await reject(jobs, job(message.request_id, generation=2))
     assert ("error", "BAD_INPUT") == await record.named("status", "code")
+
+
+async def test_complete_after_a_flush_dates_nothing_in_the_future(jobs: Jobs, raw: redis.asyncio.Redis) -> None:
+    """A message from a clock ten minutes ahead of Redis was accepted now."""
+    ahead = job(created_at_ms=now_ms() + 600_000)
+    await jobs.complete(ahead, "t1", digest="d2", outcome="MISS")
+    state = await jobs.read(ahead.request_id)
+    assert state is not None
+    assert state.created_at_ms <= state.updated_at_ms <= now_ms()

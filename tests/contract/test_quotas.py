@@ -149,3 +149,9 @@ async def test_failed_authentications_are_few_a_minute(store: Store, raw: redis.
             await quotas.failed_authentication("address:192.0.2.1")
         await raw.flushdb()
     await quotas.failed_authentication("address:192.0.2.2")
+
+
+async def test_a_caller_who_comes_no_more_is_forgotten(store: Store, raw: redis.asyncio.Redis) -> None:
+    """Soon after its minute: else each address that ever called would stay in Redis for ever."""
+    await Quotas(store, requests_per_minute=2).charge(ADA).whole()
+    assert 60_000 <= await raw.pttl(keys.quota("ada")) <= 62_000

@@ -162,3 +162,12 @@ async def test_a_third_failure_in_a_row_is_final_and_answers_for_a_minute(
     assert (finals, waits_s) == ([False, False, True], [None, None, keys.FAILED_FOR_GOOD_MS / 1000])
     assert max(lives_ms[:2]) <= keys.FAILED_FLIGHT_MS < lives_ms[2] <= keys.FAILED_FOR_GOOD_MS
     assert 0 < await raw.pttl(keys.failures(DIGEST)) <= keys.FAILED_FOR_GOOD_MS
+
+
+async def test_failures_are_counted_together_that_are_less_than_a_minute_apart(
+    flights: Flights, raw: redis.asyncio.Redis
+) -> None:
+    """Each answers for five seconds, so the next call comes later than that: else none would ever be the third."""
+    await flights.look(DIGEST, token="t1")
+    await flights.land(DIGEST, "t1", GeminiFailed())
+    assert keys.FAILED_FLIGHT_MS < await raw.pttl(keys.failures(DIGEST)) <= keys.FAILED_FOR_GOOD_MS

@@ -13,7 +13,7 @@ from rubydraw import round_trip
 from rubydraw.errors import Code, GeminiBusy, StoreUnavailable
 from rubydraw.jobs import Jobs
 from rubydraw.round_trip import COMMAND_TIMEOUT_S
-from rubydraw.store import Call, Script, Store, connect, raise_first
+from rubydraw.store import COMMANDS_AT_ONCE, Call, Script, Store, connect, raise_first
 
 from tests.contract.job_record import JobRecord
 from tests.contract.wire_proxy import WireProxy
@@ -318,3 +318,13 @@ async def test_replica_refuses_writes_and_still_reads(store: Store, raw: redis.a
     finally:
         await raw.replicaof("NO", "ONE")
     assert await store.command("SET", "new", "value")
+
+
+async def test_who_waits_for_a_turn_fails_with_those_before(far: Store, wire: WireProxy) -> None:
+    """A burst is more than goes out at once: once the first have found Redis silent the others do not try it too."""
+    await ping(far)
+    wire.silent = True
+    began_s = time.monotonic()
+    failed = await asyncio.gather(*(ping(far) for _ in range(4 * COMMANDS_AT_ONCE)), return_exceptions=True)
+    assert all(isinstance(each, StoreUnavailable) for each in failed)
+    assert time.monotonic() - began_s < 5 * COMMAND_TIMEOUT_S

@@ -80,3 +80,9 @@ async def test_own_limits_go_first(store: Store, raw: redis.asyncio.Redis) -> No
     assert await taken(store, unlimited)
     assert [] == await raw.keys("*")
     assert not await taken(store, unlimited, Principal(account="ada", limits=Limits(concurrent_jobs=0)))
+
+
+async def test_the_places_of_a_caller_who_comes_no_more_are_forgotten(store: Store, raw: redis.asyncio.Redis) -> None:
+    """With the last of its jobs: else each address that ever sent one would stay in Redis for ever."""
+    await taken(store, UnsettledJobs(store, limit=1, max_age_ms=HOUR_MS))
+    assert 0 < await raw.pttl(keys.unsettled("ada")) <= HOUR_MS

@@ -275,3 +275,10 @@ async def test_a_stop_ends_everybodys_wait_and_lets_nobody_in(heard: Updates) ->
         for each in (wait, reading.news(), waiting.news(), heard.of(JOB).__aenter__()):
             with pytest.raises(Stopping):
                 await each
+
+
+async def test_nothing_looks_for_a_job_that_nobody_follows(heard: Updates) -> None:
+    """Else each job that was ever followed would have a timer for as long as the process lives."""
+    async with heard.of(JOB):
+        (timer,) = heard._looks.values()
+    assert (True, {}) == (timer.cancelled(), heard._looks)

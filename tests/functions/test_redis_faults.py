@@ -18,8 +18,8 @@ from tests.servers import Server
 from tests.sketches import HOUR_MS, job, now_ms, sketch
 from tests.stand_ins import GeminiStandIn, PubsubStandIn
 
-TAKE, KEEP = "SET", "EXEC"
-"""The commands that take a flight and that end the transaction which stores a drawing."""
+TAKE, KEEP = "SET", "store_drawing"
+"""What takes a flight, and what stores a drawing."""
 
 
 # a synchronous request
@@ -172,7 +172,7 @@ async def test_command_that_is_sent_again_counts_once(
 
 @pytest.mark.parametrize(
     ("at", "seen"),
-    [("claim", "done"), (TAKE, "done"), ("MULTI", "done"), ("complete", "done")],
+    [("claim", "done"), (TAKE, "done"), (KEEP, "done"), ("complete", "done")],
     ids=["before the claim", "before the flight", "before the drawing is kept", "between the drawing and `done`"],
 )
 async def test_flush_at_any_step_loses_no_job(
@@ -226,7 +226,7 @@ async def test_refreshed_drawing_that_redis_did_not_take_is_not_forgotten(
     """It is stored before the job is done: an older one is in its place, and would pass for it."""
     assert ACKNOWLEDGED == await deliveries.push(message)
     refresh = job(sketch=message.sketch, created_at_ms=now_ms(), refresh=True)
-    redis_proxy.fail("drop", "MULTI", times=2)
+    redis_proxy.fail("drop", KEEP, times=2)
     assert ACKNOWLEDGED == await far_deliveries.push(refresh)
     status, digest = await deliveries.state(refresh, "status", "digest")
     assert "done" == status
@@ -260,3 +260,14 @@ async def test_failover_that_loses_the_end_of_a_job_leaves_it_an_end(
     ended = await service.status(message.request_id)
     assert ("error", "EXPIRED") == (ended["status"], ended["problem"]["code"])
     assert ("HIT", 1) == (shown(await service.improve())[0], await gemini_stand_in.calls())
+
+
+async def test_worker_makes_no_call_that_cannot_be_counted(
+    far_deliveries: Deliveries, message: JobMessage, redis_proxy: RedisProxy, gemini_stand_in: GeminiStandIn
+) -> None:
+    """Redis takes the lease and not the budget's reservation: a job can wait, and no allowance takes its place."""
+    redis_proxy.fail("refuse", "reserve_call", times=100)
+    assert (AGAIN, 0) == (await far_deliveries.push(message), await gemini_stand_in.calls())
+    redis_proxy.clear()
+    assert ACKNOWLEDGED == await far_deliveries.push(message)
+    assert ("done", "1") == await far_deliveries.state(message, "status", "attempt")

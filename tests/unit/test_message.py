@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rubydraw.errors import BadSketch
 from rubydraw.message import JobMessage, Malformed, NewerSchema, is_request_id
+from rubydraw.principal import Limits, Principal
 from rubydraw.sketch import Sketch
 
 from tests.unit.pngs import png
@@ -184,3 +185,12 @@ def test_no_message_crashes(data: bytes, attributes: dict[str, str]) -> None:
         for named in (attributes, attributes | {"request_id": REQUEST_ID}):
             with pytest.raises((Malformed, NewerSchema)):
                 read(candidate, named)
+
+
+@pytest.mark.parametrize("dollars", [None, 0.0, 0.001, 2.5, 999_999.0])
+@pytest.mark.parametrize("calls", [None, 0, 7])
+def test_on_whose_account_a_call_is_made_comes_with_the_job(calls: int | None, dollars: float | None) -> None:
+    """And what its key may spend: the worker knows no keys, and would take the ceilings of everybody."""
+    payer = Principal(account="key:ada", limits=Limits(calls_per_day=calls, dollars_per_day=dollars))
+    written = replace(job(), payer=payer)
+    assert payer == read(written.data(), written.attributes()).payer
