@@ -62,7 +62,7 @@ lock: $(VENV)/ready ## compile the hashed requirements from pyproject.toml
 	@$(COMPILE) --extra graphql --group dev -o requirements-dev.txt
 
 clean: ## remove what the commands above have made
-	@rm -rf $(VENV) build infra/terraform/build .mypy_cache .ruff_cache .hypothesis tests/node/node_modules tests/browser/node_modules
+	@rm -rf $(VENV) build infra/terraform/build infra/terraform/.terraform* .mypy_cache .ruff_cache .hypothesis tests/node/node_modules tests/browser/node_modules
 
 $(VENV)/ready: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with PYTHON=python3.13" if sys.version_info < (3, 11) else 0)'

@@ -10,7 +10,7 @@ from pathlib import Path
 from cli.failure import Exit, Failure
 
 MAX_FILE_BYTES = 20 * 1024 * 1024
-"""As base64 no more fits into a request, which may be 32 MB; the service says what it takes itself."""
+"""As base64 not much more would fit into a request, which may be 32 MB; the service says what it takes itself."""
 
 PREFIX = ".drawing-"
 """Begins the names of files that are not yet whole."""

@@ -126,6 +126,7 @@ def limits() -> dict[str, str]:
         "leeway_s": str(tokens.LEEWAY_S),
         "fresh_min": f"{key_set.FRESH_S / 60:.0f}",
         "fetch_s": f"{key_set.FETCH_S:.0f}",
+        "first_again_s": f"{key_set.FIRST_AGAIN_S:.0f}",
         "cors_exposed": cors.EXPOSED,
         "failures": str(quotas.FAILURES),
         "body": _bytes(parameters.MAX_BODY_BYTES),
