@@ -67,7 +67,10 @@ EVENTS = {
     "job.not_recorded": "a drawing is there but Redis would not take `done`; it is tried again for some seconds",
     "job.not_renewed": "the lease on a job could not be renewed; the work goes on",
     "job.submitted": "a job was accepted",
-    "publish.refused": "Pub/Sub will not take a message, and trying again would not help",
+    "publish.failed": "a message could not be handed over in time, or no token was to be had; `kind`: the last status, "
+    "an error, or `credentials`",
+    "publish.refused": "Pub/Sub will not take a message, and trying again would not help; `kind`: its status, or "
+    "`credentials`",
     "redis.lost": "Redis does not answer, or refuses to write, once a minute; `kind`: an error, or its own word",
     "request.fault": "an exception nobody expected; its client was told the trace id",
     "result.not_saved": "Redis would not take a drawing; this instance holds it for ten minutes",

@@ -6,6 +6,7 @@ locals {
     budget        = "jsonPayload.message=\"budget.exceeded\" AND jsonPayload.of=\"all\""
     errors        = "severity>=ERROR AND NOT logName:\"run.googleapis.com%2Frequests\""
     misconfigured = "jsonPayload.message=\"gemini.failed\" AND jsonPayload.code=\"MISCONFIGURED\""
+    publish       = "jsonPayload.message=\"publish.failed\""
     redis         = "jsonPayload.message=(${join(" OR ", [for event in local.redis_events : "\"${event}\""])})"
   }
 

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from typing import Any
 
 from rubydraw.errors import Misconfigured, Unavailable
 
 
 class Authorization:
-    """Ambient credentials for `url`, as a header; for an `http:` address there is none."""
+    """
+    Ambient credentials for `url`, as a header; for an `http:` address there is none.
+
+    A token is fetched once for all who wait for it, in one thread at a time: whoever gives up waiting does not end it.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._credentials: Any = None
-        self._refreshing = asyncio.Lock()
+        self._refreshing: asyncio.Task[type[Misconfigured | Unavailable] | None] | None = None
 
     async def headers(self) -> dict[str, str]:
         """Return the header with a fresh token; raise Misconfigured where there is none, Unavailable where not now."""
         if self._url.startswith("http:"):
             return {}
-        async with self._refreshing:
-            if self._credentials is None or not self._credentials.valid:
-                try:
-                    self._credentials = await asyncio.to_thread(_refreshed, self._credentials)
-                except Exception as error:  # its text may name accounts and addresses
-                    raise (Unavailable if may_pass(error) else Misconfigured) from None
-            return {"authorization": f"Bearer {self._credentials.token}"}
+        if self._credentials is None or not self._credentials.valid:
+            if self._refreshing is None or self._refreshing.done():
+                self._refreshing = asyncio.create_task(self._refresh(), context=Context())  # of no request
+            if failure := await asyncio.shield(self._refreshing):
+                raise failure
+        return {"authorization": f"Bearer {self._credentials.token}"}
+
+    async def _refresh(self) -> type[Misconfigured | Unavailable] | None:
+        """Fetch a token; return what to raise where none came, for nobody may be left to raise it to."""
+        try:
+            self._credentials = await asyncio.to_thread(_refreshed, self._credentials)
+        except Exception as error:  # its text may name accounts and addresses
+            return Unavailable if may_pass(error) else Misconfigured
+        return None
 
 
 def may_pass(error: Exception) -> bool:

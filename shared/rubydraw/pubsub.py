@@ -42,23 +42,30 @@ class Publisher:
         """Hand over one message; raise Unavailable, or Misconfigured where no retry can help."""
         encoded = {"data": pybase64.b64encode_as_string(data), "attributes": dict(attributes)}
         body = orjson.dumps({"messages": [encoded]})
+        kind: int | str = "credentials"
+        failure: SketchError
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._until_taken(topic, body)
+                headers = [("content-type", "application/json"), *(await self._authorization.headers()).items()]
+                kind, pause_s = "TimeoutError", FIRST_PAUSE_S
+                while (kind := await self._attempt(topic, headers, body)) != 200:
+                    if isinstance(kind, int) and kind not in _TRY_AGAIN:
+                        raise _refusal(kind)
+                    await asyncio.sleep(pause_s)
+                    pause_s *= 2
+                return
         except TimeoutError:
-            raise Unavailable("The job could not be handed over in time; try again.") from None
+            failure = Unavailable("The job could not be handed over in time; try again.")
+        except (Misconfigured, Unavailable) as error:
+            failure = error
+        if failure.retryable:
+            logs.warning("publish.failed", kind=kind)
+        else:
+            logs.error("publish.refused", kind=kind)
+        raise failure from None
 
-    async def _until_taken(self, topic: str, body: bytes) -> None:
-        pause_s = FIRST_PAUSE_S
-        while (status := await self._attempt(topic, body)) != 200:
-            if status not in _TRY_AGAIN:
-                logs.error("publish.refused", status=status)
-                raise _refusal(status)
-            await asyncio.sleep(pause_s)
-            pause_s *= 2
-
-    async def _attempt(self, topic: str, body: bytes) -> int:
-        """Return the status of one attempt; 503 stands for a connection that failed."""
+    async def _attempt(self, topic: str, headers: list[tuple[str, str]], body: bytes) -> int | str:
+        """Return the status of one attempt, or the name of what befell its connection."""
         # What httpx2 makes its requests with: cookies, redirects and the like are a quarter of a publish's CPU.
         import httpcore2  # which a cached answer does not pay for
 
@@ -68,13 +75,12 @@ class Publisher:
             self._pool = HttpPool(PUBLISHES_AT_ONCE)
         if topic not in self._addresses:
             self._addresses[topic] = httpcore2.URL(f"{self._url}/v1/{topic}:publish")
-        headers = [("content-type", "application/json"), *(await self._authorization.headers()).items()]
         try:
             response = await self._pool.request(
                 "POST", self._addresses[topic], headers, body, timeout_s=ATTEMPT_TIMEOUT_S
             )
-        except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError):
-            return 503
+        except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
+            return type(error).__name__
         return response.status
 
     async def close(self) -> None:

@@ -15,12 +15,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 
 class TokenServer:
-    """Grants every request a token, or none; `scopes` are those that were asked for, one entry a request."""
+    """
+    Grants every request a token, or none, as long as it is `answering`.
+
+    `scopes` are those that were asked for, one entry a request.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.refuses = False
         self.scopes: list[str] = []
+        self.asked, self.answering = asyncio.Event(), asyncio.Event()
+        self.answering.set()
 
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -29,6 +35,7 @@ class TokenServer:
         try:
             yield
         finally:
+            self.answering.set()  # a thread that still waits would outlive the test
             server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -37,6 +44,8 @@ class TokenServer:
         [assertion] = parse_qs((await reader.readexactly(int(length))).decode())["assertion"]
         claims = assertion.split(".")[1]
         self.scopes.append(json.loads(pybase64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["scope"])
+        self.asked.set()
+        await self.answering.wait()
         granted = {"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"}
         body = json.dumps({"error": "invalid_grant"} if self.refuses else granted).encode()
         status = "400 Bad Request" if self.refuses else "200 OK"

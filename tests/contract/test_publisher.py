@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
+from rubydraw import logs
+from rubydraw.authorization import Authorization
 from rubydraw.errors import Misconfigured, Unavailable
 from rubydraw.pubsub import Publisher
 
@@ -19,12 +25,28 @@ from tests.stand_ins import PROJECT, TOPIC, PubsubStandIn
 ATTRIBUTES = {"request_id": "1", "owner": "jemand – überall"}
 DATA = b"\x00a sketch\xff\n"
 
+Told = Callable[[], list[tuple[Any, ...]]]
+
 
 @pytest.fixture
 async def publisher(pubsub_stand_in: PubsubStandIn) -> AsyncIterator[Publisher]:
     publisher = Publisher(pubsub_stand_in.url, timeout_s=5)
     yield publisher
     await publisher.close()
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    """Return severity, event and kind of each line that was logged."""
+    out = io.StringIO()
+    monkeypatch.setattr(logs, "_out", out)
+    monkeypatch.setattr(logs, "_least", logging.INFO)
+
+    def read() -> list[tuple[Any, ...]]:
+        lines = map(orjson.loads, out.getvalue().splitlines())
+        return [(line["severity"], line["message"], line["kind"]) for line in lines]
+
+    return read
 
 
 @pytest.fixture
@@ -57,13 +79,14 @@ async def test_what_may_pass_is_retried(publisher: Publisher, pubsub_stand_in: P
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 async def test_what_cannot_pass_is_the_operators_to_correct(
-    publisher: Publisher, pubsub_stand_in: PubsubStandIn, status: int
+    publisher: Publisher, pubsub_stand_in: PubsubStandIn, told: Told, status: int
 ) -> None:
-    """One attempt, and no word of Pub/Sub's."""
+    """One attempt, one line with its status, and no word of Pub/Sub's."""
     await pubsub_stand_in.fail("refuse_publish", status=status)
     with pytest.raises(Misconfigured) as caught:
         await publisher.publish(TOPIC, DATA, ATTRIBUTES)
     assert (None, True) == (caught.value.__cause__, caught.value.__suppress_context__ or not caught.value.__context__)
+    assert [("ERROR", "publish.refused", status)] == told()
     assert [] == await pubsub_stand_in.pulled()
 
 
@@ -82,32 +105,35 @@ async def test_lost_answer_is_retried_and_may_leave_two_messages(
     assert [(DATA, ATTRIBUTES)] * 2 == await pubsub_stand_in.pulled()
 
 
-async def test_overloaded_service_is_given_up_in_time(pubsub_stand_in: PubsubStandIn) -> None:
-    """However often it refuses."""
+async def test_overloaded_service_is_given_up_in_time(pubsub_stand_in: PubsubStandIn, told: Told) -> None:
+    """However often it refuses, and with one line."""
     publisher = Publisher(pubsub_stand_in.url, timeout_s=0.5)
     await pubsub_stand_in.fail("refuse_publish", status=503, times=1000)
     began_s = time.monotonic()
     with pytest.raises(Unavailable):
         await publisher.publish(TOPIC, DATA, ATTRIBUTES)
     assert 0.4 < time.monotonic() - began_s < 10
+    assert [("WARNING", "publish.failed")] == [line[:2] for line in told()]
     await publisher.close()
     assert [] == await pubsub_stand_in.pulled()
 
 
-async def test_silent_service_is_given_up_in_time(wire: WireProxy) -> None:
-    """A publish never hangs."""
+async def test_silent_service_is_given_up_in_time(wire: WireProxy, told: Told) -> None:
+    """A publish never hangs, and the operator is told."""
     wire.silent = True
     publisher = Publisher(f"http://127.0.0.1:{wire.address}", timeout_s=0.3)
     with pytest.raises(Unavailable):
         await publisher.publish(TOPIC, DATA, ATTRIBUTES)
+    assert [("WARNING", "publish.failed", "TimeoutError")] == told()
     await publisher.close()
 
 
-async def test_service_that_does_not_run_is_unavailable() -> None:
-    """Retried until the time is up."""
-    publisher = Publisher(f"http://127.0.0.1:{free_port()}", timeout_s=0.3)
+async def test_service_that_does_not_run_is_unavailable(told: Told) -> None:
+    """Retried until the time is up; the line names what befell the connection."""
+    publisher = Publisher(f"http://127.0.0.1:{free_port()}", timeout_s=2)
     with pytest.raises(Unavailable):
         await publisher.publish(TOPIC, DATA, ATTRIBUTES)
+    assert [("WARNING", "publish.failed", "ConnectError")] == told()
     await publisher.close()
 
 
@@ -135,22 +161,38 @@ async def test_https_address_is_published_to_with_one_token(token_server: TokenS
     publisher = Publisher(f"https://127.0.0.1:{free_port()}", timeout_s=2)
     answers = await asyncio.gather(*(publisher.publish(TOPIC, DATA, {}) for _ in range(5)), return_exceptions=True)
     assert [Unavailable] * 5 == [type(answer) for answer in answers]  # nobody listens there
+    await token_server.asked.wait()  # a slow machine's five may have given up before
     assert ["https://www.googleapis.com/auth/pubsub"] == token_server.scopes
     await publisher.close()
 
 
-async def test_refused_token_is_the_operators_to_correct(token_server: TokenServer) -> None:
+async def test_hanging_token_server_is_asked_once(token_server: TokenServer) -> None:
+    """Whoever gives up leaves one thread behind, and the next one waits for that: there are few."""
+    token_server.answering.clear()
+    authorization = Authorization(f"https://127.0.0.1:{free_port()}")
+    first, second, third = (asyncio.create_task(authorization.headers()) for _ in range(3))
+    await token_server.asked.wait()
+    for each in (first, second):
+        each.cancel()
+        await asyncio.wait([each])
+    token_server.answering.set()
+    assert {"authorization": "Bearer a-token"} == await third
+    assert 1 == len(token_server.scopes)
+
+
+async def test_refused_token_is_the_operators_to_correct(token_server: TokenServer, told: Told) -> None:
     """No word of the token server's is repeated."""
     token_server.refuses = True
     publisher = Publisher(f"https://127.0.0.1:{free_port()}", timeout_s=5)
     with pytest.raises(Misconfigured) as caught:
         await publisher.publish(TOPIC, DATA, {})
     assert "invalid_grant" not in str(caught.value)
+    assert [("ERROR", "publish.refused", "credentials")] == told()
     await publisher.close()
 
 
 async def test_token_server_that_cannot_be_reached_may_be_back_soon(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, told: Told
 ) -> None:
     """Nothing that is set is wrong."""
     account = account_file(tmp_path, f"http://127.0.0.1:{free_port()}/token")
@@ -158,14 +200,16 @@ async def test_token_server_that_cannot_be_reached_may_be_back_soon(
     publisher = Publisher(f"https://127.0.0.1:{free_port()}", timeout_s=30)
     with pytest.raises(Unavailable):
         await publisher.publish(TOPIC, DATA, {})
+    assert [("WARNING", "publish.failed", "credentials")] == told()
     await publisher.close()
 
 
-async def test_absent_credentials_are_the_operators_to_correct(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_absent_credentials_are_the_operators_to_correct(monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
     """No word of paths and accounts is repeated."""
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nonexistent/account.json")
     publisher = Publisher(f"https://127.0.0.1:{free_port()}", timeout_s=5)
     with pytest.raises(Misconfigured) as caught:
         await publisher.publish(TOPIC, DATA, {})
     assert "nonexistent" not in str(caught.value)
+    assert [("ERROR", "publish.refused", "credentials")] == told()
     await publisher.close()

@@ -312,7 +312,7 @@ run "operators_are_woken_where_they_say_how" {
     error_message = "Each address is written to."
   }
   assert {
-    condition     = keys(google_monitoring_alert_policy.event) == ["budget", "errors", "misconfigured", "redis"] && length(google_monitoring_alert_policy.waiting_jobs) == 1
+    condition     = keys(google_monitoring_alert_policy.event) == ["budget", "errors", "misconfigured", "publish", "redis"] && length(google_monitoring_alert_policy.waiting_jobs) == 1
     error_message = "About each kind of event, and about jobs that wait."
   }
   assert {
