@@ -71,7 +71,7 @@ EVENTS = {
     "an error, or `credentials`",
     "publish.refused": "Pub/Sub will not take a message, and trying again would not help; `kind`: its status, or "
     "`credentials`",
-    "redis.lost": "Redis does not answer, or refuses to write, once a minute; `kind`: an error, or its own word",
+    "redis.lost": "Redis does not answer, or refuses what we ask, once a minute; `kind`: an error, or its own word",
     "request.fault": "an exception nobody expected; its client was told the trace id",
     "result.not_saved": "Redis would not take a drawing; this instance holds it for ten minutes",
     "sketch.improved": "a synchronous request was answered with a drawing",

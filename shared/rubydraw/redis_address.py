@@ -13,6 +13,14 @@ if TYPE_CHECKING:  # its import takes 40 ms, which a process needs only once it 
     from redis.asyncio.connection import AbstractConnection, ConnectionPool
 
 
+class CannotConnect(ConnectionError):
+    """There is no connection to Redis; `kind` is the name of what redis-py met, whose text may hold addresses."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__("cannot connect to Redis")
+        self.kind = kind
+
+
 class RedisAddress:
     """A redis: or rediss: address, and the certificates that the latter's are checked against."""
 
@@ -34,8 +42,9 @@ class RedisAddress:
         connection = self.unopened()
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
-        except (RedisError, OSError):
-            raise ConnectionError("cannot connect to Redis") from None
+        except (RedisError, OSError) as error:
+            # Of what the system says, redis-py makes one and the same error of its own.
+            raise CannotConnect(type(error.__context__ or error).__name__) from None
         reader, writer = connection._reader, connection._writer
         connection._reader = connection._writer = None  # what is taken from it, it does not close
         if not reader or not writer or reader.at_eof():

@@ -13,7 +13,7 @@ from hiredis import ReplyError
 
 from rubydraw.connection import Command
 from rubydraw.errors import StoreUnavailable
-from rubydraw.redis_address import RedisAddress
+from rubydraw.redis_address import CannotConnect, RedisAddress
 from rubydraw.round_trip import RoundTrips, refusal
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ OPEN_S = 2.0
 TOLD_AGAIN_S = 60.0
 _REFUSALS = frozenset(
     {"OOM", "READONLY", "MISCONF", "NOREPLICAS", "NOAUTH", "WRONGPASS", "NOPERM", "MASTERDOWN", "BUSY"}
+    | {"MOVED", "ASK", "CLUSTERDOWN", "CROSSSLOT", "TRYAGAIN"}  # it is a node of a cluster
+    | {"WRONGTYPE"}  # somebody else writes under our keys
 )
 """With which Redis refuses what is no fault of the command's (its page "Redis serialization protocol")."""
 COMMANDS_AT_ONCE = 32
@@ -63,7 +65,7 @@ class Store:
     Commands to one Redis.
 
     Whatever goes wrong is StoreUnavailable. An outage opens the breaker for 2 s, in which every command fails at
-    once; then one command probes. A refused write (out of memory, read-only) does not: reads still work.
+    once; then one command probes. A refusal (out of memory, read-only) does not: reads still work.
     `on_loss` is told of either, at most once a minute.
     """
 
@@ -97,7 +99,7 @@ class Store:
                 answers = await self._round_trips.send(commands)
             except OSError as error:
                 self._broken, self._closed_until = True, self._clock() + OPEN_S
-                self._lost(type(error).__name__)
+                self._lost(error.kind if isinstance(error, CannotConnect) else type(error).__name__)
                 raise StoreUnavailable from None
             self._broken = False
             if refusals := _REFUSALS.intersection(map(refusal, answers)):

@@ -241,7 +241,7 @@ async def test_refused_writes_are_told_by_redis_own_word(
     clocked: Store, raw: redis.asyncio.Redis, losses: list[str]
 ) -> None:
     """Not what is wrong with a command, or a script that it does not know yet."""
-    await clocked.pipeline(("SET", "kept", "value"), ("LPUSH", "kept", "value"), ("NO_COMMAND",))
+    await clocked.pipeline(("SET", "kept", "value"), ("INCR", "kept"), ("NO_COMMAND",))
     await clocked.script(Script("renew_flight"), ["kept"], ("token", 1000))
     assert [] == losses
     await raw.config_set("maxmemory-policy", "noeviction")
@@ -250,6 +250,33 @@ async def test_refused_writes_are_told_by_redis_own_word(
         with pytest.raises(StoreUnavailable):
             await clocked.command("SET", "new", "value")
     assert ["OOM"] == losses
+
+
+async def test_keys_that_others_write_are_told_of(clocked: Store, clock: Clock, losses: list[str]) -> None:
+    """Also where a script meets them, and where what is foreign counts as absent."""
+    for command in (("LRANGE", "foreign", 0, -1), ("EVAL", "return redis.call('LLEN', KEYS[1])", 1, "foreign")):
+        clock.now_s += 60
+        await clocked.pipeline(("SET", "foreign", "value"), command)
+    assert ["WRONGTYPE"] * 2 == losses
+
+
+@pytest.mark.parametrize("word", ["MOVED", "ASK", "CLUSTERDOWN", "CROSSSLOT", "TRYAGAIN"])
+async def test_a_node_of_a_cluster_is_told_of(clocked: Store, wire: WireProxy, losses: list[str], word: str) -> None:
+    """By Redis' own word: it answers a PING, and nothing else works."""
+    assert await ping(clocked)
+    wire.instead = f"-{word} and more\r\n".encode()
+    with pytest.raises(StoreUnavailable):
+        await clocked.command("GET", "kept")
+    assert [word] == losses
+
+
+async def test_why_there_is_no_connection_is_told_by_a_name(valkey: Server, losses: list[str]) -> None:
+    """Nobody listens, or the password is refused; an address is never told."""
+    for address in (f"redis://127.0.0.1:{free_port()}/0", f"redis://nobody:secret@127.0.0.1:{valkey.port}/0"):
+        store = connect(address, "", on_loss=losses.append)
+        assert ["StoreUnavailable"] == await outcomes(store, 1)
+        await store.close()
+    assert ["ConnectionRefusedError", "AuthenticationError"] == losses
 
 
 async def test_broken_connection_is_retried_on_a_fresh_one(far: Store, wire: WireProxy) -> None:

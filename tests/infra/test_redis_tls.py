@@ -94,11 +94,12 @@ async def test_the_deployed_address_reaches_redis_over_tls(tmp_path: Path) -> No
 
 
 async def test_another_authority_is_refused(tmp_path: Path) -> None:
-    """Whoever cannot show a certificate of this instance's authority is not Redis."""
-    port = free_port()
+    """Whoever cannot show a certificate of this instance's authority is not Redis; the operator is told why."""
+    port, losses = free_port(), list[str]()
     with running(valkey.command(port), cwd=tmp_path, env={}, port=port):
         async with encrypted(port, Authority().server(tmp_path)) as tls_port:
-            store = connect(deployed_url(tls_port), Authority().pem)
+            store = connect(deployed_url(tls_port), Authority().pem, on_loss=losses.append)
             with pytest.raises(StoreUnavailable):
                 await store.command("PING")
             await store.close()
+    assert ["SSLCertVerificationError"] == losses
