@@ -10,8 +10,8 @@ locals {
     redis         = "jsonPayload.message=(${join(" OR ", [for event in local.redis_events : "\"${event}\""])})"
   }
 
-  # Without a cache each drawing logs that it is not saved.
-  redis_events = concat(["gemini.asked_without_redis", "job.not_recorded", "redis.lost"], var.cache_enabled ? ["result.not_saved"] : [])
+  # Without a cache each instance logs that it is lost, and each drawing that it is not saved.
+  redis_events = concat(["gemini.asked_without_redis", "job.not_recorded", "redis.lost"], var.cache_enabled ? ["result.not_saved", "results.lost"] : [])
 
   is_ours = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for name, _ in local.functions : "\"${var.name}-${name}\""])})"
 }

@@ -75,12 +75,17 @@ class Parts(NamedTuple):
 def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
     """Make the parts of one instance; must be called on the event loop of its main thread."""
     logs.start(level=settings.log_level, project=settings.project)
-    # Of a Redis for results alone it is not told: `result.not_saved` tells, and there may be none, on purpose.
     state = connect(
         settings.redis_url, settings.redis_ca_cert, on_loss=lambda kind: logs.warning("redis.lost", kind=kind)
     )
     split = settings.results_url != settings.redis_url
-    results = Results(connect(settings.results_url, settings.redis_ca_cert) if split else state)
+    results = Results(
+        connect(  # its loss has a name of its own: there may be no such Redis, on purpose
+            settings.results_url, settings.redis_ca_cert, on_loss=lambda kind: logs.warning("results.lost", kind=kind)
+        )
+        if split
+        else state
+    )
     flights = Flights(
         state,
         results,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import httpx2
+import orjson
 import pytest
 import redis.asyncio
 from rubydraw import keys
@@ -101,11 +102,16 @@ def far_deliveries(far_worker: Server, http: httpx2.AsyncClient, raw: redis.asyn
 
 async def test_results_that_take_nothing_end_no_job(
     far_deliveries: Deliveries,
+    far_worker: Server,
     redis_proxy: RedisProxy,
     gemini_stand_in: GeminiStandIn,
     pubsub_stand_in: PubsubStandIn,
 ) -> None:
-    """Not even after its third attempt, which has its drawing: it is kept once they do, and the job done."""
+    """
+    Not even after its third attempt, which has its drawing: it is kept once they do, and the job done.
+
+    The log says which Redis it is.
+    """
     message = job(sketch=sketch(hints="full"))
     await far_deliveries.accepted(message, attempt=2)
     for command in ("HSET", "keep"):
@@ -118,6 +124,8 @@ async def test_results_that_take_nothing_end_no_job(
     assert ACKNOWLEDGED == await far_deliveries.push(message)
     assert ("done", "HIT") == await far_deliveries.state(message, "status", "outcome")
     assert (1, []) == (await gemini_stand_in.calls(), await copies(pubsub_stand_in))
+    told = [orjson.loads(line) for line in far_worker.lines if ".lost" in line]
+    assert {("WARNING", "results.lost", "OOM")} == {(line["severity"], line["message"], line["kind"]) for line in told}
 
 
 async def test_a_drawing_that_cannot_be_looked_after_costs_no_attempt(

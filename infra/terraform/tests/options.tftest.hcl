@@ -142,8 +142,8 @@ run "cache_off_wakes_nobody_about_drawings_that_are_not_kept" {
   }
 
   assert {
-    condition     = !strcontains(google_monitoring_alert_policy.event["redis"].conditions[0].condition_matched_log[0].filter, "result.not_saved")
-    error_message = "Each drawing logs that it was not saved, and that is meant."
+    condition     = !strcontains(google_monitoring_alert_policy.event["redis"].conditions[0].condition_matched_log[0].filter, "\"result")
+    error_message = "Each drawing logs that it was not saved, and each instance that the cache is lost, and that is meant."
   }
 }
 
@@ -324,7 +324,7 @@ run "operators_are_woken_where_they_say_how" {
     error_message = "A 503 by which the worker asks for redelivery is no error."
   }
   assert {
-    condition     = endswith(google_monitoring_alert_policy.event["redis"].conditions[0].condition_matched_log[0].filter, " AND jsonPayload.message=(\"gemini.asked_without_redis\" OR \"job.not_recorded\" OR \"redis.lost\" OR \"result.not_saved\")")
+    condition     = endswith(google_monitoring_alert_policy.event["redis"].conditions[0].condition_matched_log[0].filter, " AND jsonPayload.message=(\"gemini.asked_without_redis\" OR \"job.not_recorded\" OR \"redis.lost\" OR \"result.not_saved\" OR \"results.lost\")")
     error_message = "Whatever tells of a Redis that is away wakes somebody."
   }
 }
