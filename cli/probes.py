@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 WITHIN_S = 15.0
 NO_CREDENTIALS = "no Google credentials here; `gcloud auth application-default login` makes them"
+WRITES_NOTHING = ("LPUSHX", "improve_sketch:nothing", "")
+"""A write, which Redis allows or refuses as one; the list that it would add to is not there."""
 OTHER_GEMINI = "is not what answers at GEMINI_BASE_URL"
 
 
@@ -72,15 +74,17 @@ def _found(name: str, question: Awaitable[str]) -> Finding:
 
 
 async def _redis(url: str, ca_cert: str) -> str:
-    """Connect as the functions do, and read what the server says of itself."""
+    """Connect as the functions do, read what the server says of itself, and see whether it takes writes."""
     from redis.exceptions import RedisError
     from rubydraw import store
+    from rubydraw.round_trip import refusal
 
     connected = store.connect(url, ca_cert)
     try:
         at = urlsplit(url)
         place = f"{at.hostname}:{at.port or 6379}"
-        said = await connected.command("INFO")
+        said, taken = await connected.pipeline(("INFO",), WRITES_NOTHING)
+        store.raise_first([said])
     except SketchError:
         raise Wrong(f"{place} does not answer, or does not accept user and password") from None
     except (ValueError, OSError, RedisError):
@@ -88,10 +92,23 @@ async def _redis(url: str, ca_cert: str) -> str:
     finally:
         await connected.close()
     info = dict(line.split(":", 1) for line in said.decode().splitlines() if ":" in line)
+    if unfit := _unfit(info, refusal(taken)):
+        raise Wrong(f"{place} {unfit}")
     server = (
         f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info.get('redis_version', '?')}"
     )
     return f"{server} at {place} as {info.get('role', '?')}, {info.get('maxmemory_policy', '?')}"
+
+
+def _unfit(info: dict[str, str], refused: str) -> str:
+    """Return why the functions cannot work with a Redis that answers; `refused`: its word where it takes no write."""
+    if info.get("cluster_enabled") == "1":
+        return "is a node of a cluster; the functions need one Redis that has all keys"
+    if info.get("role") == "slave":
+        return "is a replica, and the functions write; name its primary"
+    if refused == "OOM":
+        return "is full: it takes no writes"
+    return f"takes no writes ({refused})" if refused else ""
 
 
 async def _archive(url: str, endpoint: str) -> str:

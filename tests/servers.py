@@ -138,10 +138,10 @@ def _guard(group: int) -> subprocess.Popen[bytes]:
     return guard
 
 
-def a_valkey() -> Iterator[Server]:
-    """A real Valkey server, set up as the cloud's Memorystore is."""
+def a_valkey(*options: str) -> Iterator[Server]:
+    """A real Valkey server, set up as the cloud's Memorystore is, but for `options`."""
     port = free_port()
-    with running(valkey.command(port), port, _pongs) as server:
+    with running([*valkey.command(port), *options], port, _pongs) as server:
         yield server
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
 import redis.asyncio
 
+from cli.probes import WRITES_NOTHING
+from tests import servers
 from tests.cli.conftest import ROOT, Cli, Ended, http, listening
 from tests.contract.accounts import account_file
 from tests.contract.object_stores import BUCKET, S3
@@ -35,8 +38,10 @@ def rows(ended: Ended) -> dict[str, str]:
     return {name: f"{state} {words}".strip() for name, state, words in found}
 
 
-async def test_all_is_well(settings: Cli, gemini_stand_in: GeminiStandIn, http: httpx2.AsyncClient) -> None:
-    """0: each setting and each answer has its line, and no call was made that anyone would pay for."""
+async def test_all_is_well(
+    settings: Cli, gemini_stand_in: GeminiStandIn, http: httpx2.AsyncClient, raw: redis.asyncio.Redis
+) -> None:
+    """0: each setting and each answer has its line; nothing was written, and no call made that anyone would pay for."""
     ended = settings.run("check-env")
     assert [0, "", "All is well."] == [ended.status, ended.err, ended.out.splitlines()[-1]]
     told = rows(ended)
@@ -45,6 +50,28 @@ async def test_all_is_well(settings: Cli, gemini_stand_in: GeminiStandIn, http: 
     assert "ok knows gemini-3.1-flash-image (api)" == told["Gemini"]
     assert ["set (secret)", "default global"] == [told["GEMINI_API_KEY"], told["GEMINI_LOCATION"]]
     assert 0 == (await http.get(f"{gemini_stand_in.url}/calls")).json()["count"]
+    assert 0 == await raw.exists(*WRITES_NOTHING[1:2])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--replicaof 127.0.0.1 1", "is a replica, and the functions write; name its primary"),
+        ("--maxmemory 1 --maxmemory-policy noeviction", "is full: it takes no writes"),
+        ("--min-replicas-to-write 1", "takes no writes (NOREPLICAS)"),
+        (
+            "--cluster-enabled yes --cluster-port {port} --cluster-config-file {folder}/nodes.conf",
+            "is a node of a cluster; the functions need one Redis that has all keys",
+        ),
+    ],
+    ids=["replica", "full", "alone", "cluster"],
+)
+def test_redis_that_is_of_no_use(settings: Cli, tmp_path: Path, options: str, words: str) -> None:
+    """1: it answers, and the functions could not work with it."""
+    with contextmanager(servers.a_valkey)(*options.format(port=free_port(), folder=tmp_path).split()) as server:
+        ended = settings.run("check-env", REDIS_URL=f"redis://127.0.0.1:{server.port}/0")
+    assert (1, "Not well: Redis.") == (ended.status, ended.sentence)
+    assert f"failed 127.0.0.1:{server.port} {words}" == rows(ended)["Redis"]
 
 
 async def test_secrets_are_masked(settings: Cli) -> None:
