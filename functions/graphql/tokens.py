@@ -61,7 +61,8 @@ class Tokens:
             self._jwt = await asyncio.to_thread(importlib.import_module, "jwt")  # on the loop it would block it
         try:
             header = self._jwt.get_unverified_header(token)
-            key = await self._keys.find(header.get("kid")) if header.get("alg") in ALGORITHMS else None
+            alg = header.get("alg")
+            key = await self._keys.find(header.get("kid")) if isinstance(alg, str) and alg in ALGORITHMS else None
             if key is None:
                 raise BadCredential("unknown_key")
             # The algorithm is the key's own, not what the token says.
