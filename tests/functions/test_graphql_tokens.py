@@ -151,11 +151,12 @@ async def test_a_weak_key_is_none(tokens: Tokens, issuer: Issuer) -> None:
 
 
 async def test_keys_for_anything_else_do_not_count(tokens: Tokens, issuer: Issuer) -> None:
-    """A shared secret in the key set, a key for encryption, one without an id: none of them signs."""
+    """A shared secret in the key set, a key for encryption, for no algorithm, without an id: none of them signs."""
     secret = {"kty": "oct", "kid": "secret", "k": encoded(b"s" * 32), "alg": "HS256"}
     nameless = {name: value for name, value in jwk("x", rsa_key()).items() if name != "kid"}
     issuer.published += [
         secret,
+        jwk("none", rsa_key(), alg="none"),
         jwk("enc", ec_key(), use="enc"),
         nameless,
         {**nameless, "kid": ["x"]},
