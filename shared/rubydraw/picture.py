@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PICTURE_BYTES = 16 * 1024 * 1024
+"""As sent and as PNG: a cloud function answers at most 32 MB, and base64 adds a third."""
 MIN_SIDE_PX = 16
 CONVERSIONS_AT_ONCE = 2
 """A conversion holds its pixels in memory (160 MB at the worst), and there is one core."""
@@ -27,6 +28,8 @@ async def to_png(data: bytes) -> bytes:
     if not data.startswith(SIGNATURE):
         async with _conversions:
             data = await asyncio.to_thread(_converted, data)
+        if len(data) > MAX_PICTURE_BYTES:
+            raise BadAnswer
     try:
         png = read_png(data)
     except BadPng:

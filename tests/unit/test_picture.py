@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import random
 import struct
 
 import pytest
@@ -117,6 +118,16 @@ async def test_too_many_bytes_are_a_bad_answer() -> None:
     """Above 16 MiB nothing is looked at."""
     with pytest.raises(BadAnswer):
         await to_png(JPEG + bytes(MAX_PICTURE_BYTES))
+
+
+async def test_a_picture_that_becomes_too_many_bytes_is_a_bad_answer() -> None:
+    """Noise is small as a JPEG and not as a PNG, which nobody could be sent."""
+    side_px = 2_400
+    noise, jpeg = Image.frombytes("RGB", (side_px, side_px), random.Random(5).randbytes(3 * side_px**2)), io.BytesIO()
+    noise.save(jpeg, "JPEG")
+    assert len(jpeg.getvalue()) < MAX_PICTURE_BYTES / 2
+    with pytest.raises(BadAnswer):
+        await to_png(jpeg.getvalue())
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
