@@ -14,6 +14,7 @@ from emulator.skeleton import thinned
 from emulator.strokes import Line, centre_lines
 
 LONG_SIDE_PX = 1024
+SHORTEST_SIDE_PX = 16  # the function takes no smaller picture
 MOST_COLOURS = 5
 THICKEST_STROKE_PX = 26
 COLOURED_IN_SHARE = 0.4
@@ -55,10 +56,10 @@ class _Sheet:
 
 
 def redraw(png: bytes) -> Redrawn:
-    """The same drawing as an illustration, its long side 1024 px. Raises OSError if it cannot be read."""
+    """The same drawing as an illustration, 1024 px on the long side, 16 at least. Raises OSError for what is no PNG."""
     colours, labels = flattened(_on_white(png), MOST_COLOURS)
     scale = LONG_SIDE_PX / max(labels.shape)
-    height, width = (max(1, round(side * scale)) for side in labels.shape)
+    height, width = (max(SHORTEST_SIDE_PX, round(side * scale)) for side in labels.shape)
     palette = [f"#{r:02x}{g:02x}{b:02x}" for r, g, b in colours.round().astype(int)]
     sheet = _Sheet(np.zeros((height, width), np.int32))
     masks = [_enlarged(labels == number, (width, height)) for number in range(1, len(palette) + 1)]
