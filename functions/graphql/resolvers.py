@@ -114,9 +114,9 @@ def _owner(info: Info) -> str:
 
 
 def _wanted(info: Info) -> dict[str, bool]:
-    """Return what of a drawing has to leave Redis; `status` is not `done` without one."""
-    with_image = info.field.selects("result", "imageBase64")
-    return {"with_image": with_image, "with_drawing": info.field.selects("result") or info.field.selects("status")}
+    """Return what of a drawing has to leave Redis: a job is not `done` without one, but `error`."""
+    with_drawing = any(map(info.field.selects, ("result", "status", "error", "problem")))
+    return {"with_image": info.field.selects("result", "imageBase64"), "with_drawing": with_drawing}
 
 
 def _unavailable(error: Unavailable | RateLimited) -> GraphQLError:
@@ -166,7 +166,8 @@ def _wait_s(seconds: int | None, preferred: Preferences, later: bool) -> int:
 
 async def _waited(watch: Watch, info: Info, request_id: str, wait_s: float) -> Words:
     """Return what became of a job within so much time; nothing if that cannot be said."""
-    with_image, with_drawing = info.field.selects("result", "imageBase64"), info.field.selects("result")
+    with_image = info.field.selects("result", "imageBase64")
+    with_drawing = any(map(info.field.selects, ("result", "errors", "problem")))
     waiting = watch.settled(request_id, _owner(info), within_s=wait_s, with_image=with_image, with_drawing=with_drawing)
     seen = await until_gone(waiting, _context(info).incoming.receive)  # others wait for the place
     if seen is None or seen.job is None:

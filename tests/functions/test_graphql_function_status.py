@@ -54,9 +54,11 @@ async def test_vanished_result_reads_as_expired(service: SketchService, raw: red
     assert ("error", "RESULT_EXPIRED", True, None) == (
         status["status"], status["problem"]["code"], status["problem"]["retryable"], status["result"],
     )  # fmt: skip
-    lean = "query($id: String!) { improveSketchStatus(requestId: $id) { status } }"
-    answer = await service.post(lean, {"id": request_id})
-    assert {"improveSketchStatus": {"status": "error"}} == answer["data"]
+    for field, selected in (("status", "status"), ("error", "error"), ("problem", "problem { code }")):
+        lean = f"query($id: String!) {{ improveSketchStatus(requestId: $id) {{ {selected} }} }}"
+        answer = await service.post(lean, {"id": request_id})
+        expected = {"code": "RESULT_EXPIRED"} if field == "problem" else status[field]
+        assert {"improveSketchStatus": {field: expected}} == answer["data"]
 
 
 async def test_poll_without_the_image_does_not_move_it(service: SketchService, raw: redis.asyncio.Redis) -> None:
@@ -66,7 +68,7 @@ async def test_poll_without_the_image_does_not_move_it(service: SketchService, r
     [key] = await raw.keys(keys.result("*"))
     await raw.hset(key, "image", png() + bytes(500_000))
     before = (await raw.info("stats"))["total_net_output_bytes"]
-    lean = "query($id: String!) { improveSketchStatus(requestId: $id) { status result { title } } }"
+    lean = "query($id: String!) { improveSketchStatus(requestId: $id) { error problem { code } result { title } } }"
     for _ in range(10):
         await service.post(lean, {"id": request_id})
     assert (await raw.info("stats"))["total_net_output_bytes"] - before < 100_000

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis.asyncio
+from rubydraw import keys
 
 from tests.functions.deliveries import Deliveries
 from tests.functions.sketch_service import IMPROVE, SketchService
@@ -109,6 +110,23 @@ async def test_a_cached_sketch_is_answered_at_once(service: SketchService) -> No
     await service.improve()
     payload, took_s = await timed(service, later=True, waitSeconds=30)
     assert ("HIT", True) == (payload["result"]["provenance"]["cache"], took_s < SHORT_S)
+
+
+async def test_a_drawing_that_is_gone_is_told_whatever_is_asked_for(
+    service: SketchService, raw: redis.asyncio.Redis
+) -> None:
+    """The job is done while it is waited for, but its drawing is not there; nothing but the sentence is selected."""
+    lean = "mutation($input: ImproveSketchInput!) { improveSketch(input: $input) { errors } }"
+    given = {"pngBase64": base64.b64encode(png()).decode(), "async": True, "waitSeconds": 60}
+    waiting = asyncio.create_task(service.post(lean, {"input": given}))
+    async with asyncio.timeout(WAIT_S):
+        while not (channels := await raw.pubsub_channels()):
+            await asyncio.sleep(POLL_S)
+        [job] = await raw.keys(keys.status("*"))
+        await raw.hset(job, "status", "done")
+        await raw.publish(channels[0], "done")
+        answer = await waiting
+    assert 1 == len(answer["data"]["improveSketch"]["errors"])
 
 
 async def test_who_leaves_while_it_waits_keeps_no_place(service: SketchService, raw: redis.asyncio.Redis) -> None:
