@@ -31,9 +31,13 @@ class Incoming:
             }
 
     def header(self, name: bytes) -> str | None:
-        """Return a header field by its lower-case name; one that comes several times is joined (RFC 9110, 5.3)."""
+        """
+        Return a header field by its lower-case name; one that comes several times is joined (RFC 9110, 5.3).
+
+        The server leaves the white space after a value, which is no part of it (5.5).
+        """
         value = self._fields.get(name)
-        return None if value is None else value.decode("latin-1")
+        return None if value is None else value.strip(b" \t").decode("latin-1")
 
     async def body(self, max_bytes: int) -> bytes | None:
         """Return the body, or None at the first byte too many; raise ClientDisconnect when the client leaves."""

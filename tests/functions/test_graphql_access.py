@@ -130,6 +130,18 @@ async def test_whoever_is_known_gets_in(guarded: SketchService, issuer: Issuer, 
     assert ([], "MISS") == (payload["errors"], payload["result"]["provenance"]["cache"])
 
 
+@pytest.mark.parametrize("after", [" ", "\t", " \t "], ids=ascii)
+async def test_white_space_after_a_credential_is_no_part_of_it(guarded_server: Server, after: str) -> None:
+    """It is none of the value of any header field; no client library would send it."""
+    lines = ["GET /graphql?query={__typename} HTTP/1.1", "Host: x", "Connection: close"]
+    reader, writer = await asyncio.open_connection("127.0.0.1", guarded_server.port)
+    writer.write("\r\n".join([*lines, f"Authorization: Bearer {ADA}{after}", "", ""]).encode())
+    async with asyncio.timeout(servers.WAIT_S):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
 async def test_a_credential_has_8_kilobytes_at_most(
     guarded: SketchService, http: httpx2.AsyncClient, issuer: Issuer
 ) -> None:
