@@ -28,13 +28,13 @@ class Cors:
             "access-control-expose-headers": EXPOSED,
         }
 
-    def preflight_headers(self, origin: str | None) -> dict[str, str]:
+    def preflight_headers(self, origin: str | None, methods: str = METHODS) -> dict[str, str]:
         """Answer what the response to a preflight request of this origin carries."""
         if origin not in self._origins:
             return self.headers(origin)
         return {
             **self.headers(origin),
-            "access-control-allow-methods": METHODS,
+            "access-control-allow-methods": methods,
             "access-control-allow-headers": HEADERS,
             "access-control-max-age": str(MAX_AGE_S),
         }

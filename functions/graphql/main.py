@@ -81,7 +81,7 @@ async def _answer(scope: Scope, receive: Receive) -> Response:
             ready = await parts().ready()
             return JSONResponse({"ready": ready}, status_code=200 if ready else 503)
         case path if path.startswith(PATH):
-            return await pictures()(Request(scope, receive))
+            return await pictures()(Incoming(scope, receive))
     incoming = Incoming(scope, receive)
     logs.trace_request(incoming.header(b"traceparent") or "", incoming.header(b"function-execution-id") or "")
     announced = incoming.header(b"content-length") or (None if incoming.header(b"transfer-encoding") else "0")

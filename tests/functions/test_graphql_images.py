@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -13,7 +15,7 @@ from rubydraw import keys
 
 from tests import servers
 from tests.functions.sketch_service import ONLY_URL, SketchService
-from tests.servers import Server
+from tests.servers import WAIT_S, Server
 from tests.sketches import png
 from tests.stand_ins import GeminiStandIn
 
@@ -167,7 +169,7 @@ async def test_a_picture_has_one_address(service: SketchService, http: httpx2.As
 async def test_a_picture_is_only_read(service: SketchService, http: httpx2.AsyncClient) -> None:
     """405, and what is allowed."""
     answer = await http.post(f"{service.url}/images/{NOBODY}.png")
-    assert (405, "GET, HEAD") == (answer.status_code, answer.headers["allow"])
+    assert (405, "GET, HEAD, OPTIONS") == (answer.status_code, answer.headers["allow"])
 
 
 async def test_job_and_status_hand_out_the_address(
@@ -206,6 +208,29 @@ async def test_a_listed_origin_may_read_a_picture(signing: SketchService, http: 
     for origin, allowed in (("https://pad.example", "https://pad.example"), ("https://evil.example", None)):
         answer = await http.get(f"{signing.url}/images/{NOBODY}.png", headers={"origin": origin})
         assert (allowed, "Origin") == (answer.headers.get("access-control-allow-origin"), answer.headers["vary"])
+
+
+async def test_a_listed_origin_may_send_fields_of_its_own(signing: SketchService, http: httpx2.AsyncClient) -> None:
+    """The preflight that `traceparent` costs is granted to it, and to no other, with a signature or without."""
+    for origin, methods in (("https://pad.example", "GET, HEAD, OPTIONS"), ("https://evil.example", None)):
+        asked = {"access-control-request-method": "GET", "access-control-request-headers": "traceparent"}
+        answer = await http.options(f"{signing.url}/images/{NOBODY}.png", headers={"origin": origin, **asked})
+        assert (204, b"", "Origin") == (answer.status_code, answer.content, answer.headers["vary"])
+        assert methods == answer.headers.get("access-control-allow-methods")
+        assert bool(methods) == ("traceparent" in answer.headers.get("access-control-allow-headers", ""))
+        assert bool(methods) == (answer.headers.get("access-control-allow-origin") == origin)
+    assert 404 == (await http.options(f"{signing.url}/images/other.png")).status_code
+
+
+async def test_white_space_after_a_field_is_no_part_of_it(service: SketchService) -> None:
+    """A star is a star; no client library would send it so."""
+    url = urlsplit((await service.improve())["result"]["imageUrl"])
+    reader, writer = await asyncio.open_connection(url.hostname, url.port)
+    writer.write(f"GET {url.path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nIf-None-Match: * \t\r\n\r\n".encode())
+    async with asyncio.timeout(WAIT_S):
+        answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 304 ")
 
 
 async def test_the_host_of_an_address_is_a_host(service: SketchService) -> None:
