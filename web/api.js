@@ -16,22 +16,23 @@ export class Problem extends Error {
 }
 
 const SENTENCES = {
-  401: "The endpoint wants an API key. Settings has a place for it.",
+  401: "The endpoint wants a valid API key. Settings has a place for it.",
   403: "The endpoint does not accept this API key.",
   404: "There is no endpoint at this address. Settings has it.",
   413: "The sketch is larger than the endpoint accepts.",
 };
 
-function problemOfStatus({ status, headers }) {
+/** What was refused before GraphQL ran. */
+function problemOfStatus({ status, headers }, answer) {
   if (SENTENCES[status]) return new Problem({ message: SENTENCES[status] });
-  const message = status === 429 ? "Too many requests just now." : `The endpoint failed to answer (status ${status}).`;
+  const message = answer?.errors?.[0]?.message ?? `The endpoint failed to answer (status ${status}).`;
   return new Problem({ message, retryable: true, retryAfterSeconds: Number(headers.get("retry-after")) || null });
 }
 
-/** Errors without `data` were found before anything ran: the document itself is not taken. */
-function problemOfErrors({ errors: [{ message, extensions = {} }], data }) {
-  const { retryable = true, retryAfterSeconds } = extensions;
-  return new Problem({ message, retryable, retryAfterSeconds, refused: data === undefined });
+/** Errors without `data` and code were found before anything ran: the document itself is not taken. */
+export function problemOfErrors({ errors: [{ message, extensions = {} }], data }) {
+  const { code, retryable = true, retryAfterSeconds } = extensions;
+  return new Problem({ message, retryable, retryAfterSeconds, refused: data === undefined && !code });
 }
 
 export function failureOf(payload, sentence) {
@@ -92,5 +93,5 @@ export async function answerOf(response, signal) {
     if (response.ok) throw new Problem({ message: "What answers at this address is not the endpoint." });
   }
   if (answer?.data) return answer.data;
-  throw answer?.errors?.length ? problemOfErrors(answer) : problemOfStatus(response);
+  throw response.status <= 400 && answer?.errors?.length ? problemOfErrors(answer) : problemOfStatus(response, answer);
 }

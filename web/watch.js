@@ -1,6 +1,6 @@
 /** A job's states until it is settled: streamed where the endpoint can, asked for where it cannot. */
 
-import { answerOf, PROBLEM, Problem } from "./api.js";
+import { answerOf, PROBLEM, Problem, problemOfErrors } from "./api.js";
 import { eventsOf, within } from "./stream.js";
 
 const PLAIN = `status error attempt maxAttempts retryAt ${PROBLEM}`;
@@ -103,10 +103,9 @@ async function* statesIn(response) {
   }
 }
 
-function stateOf({ data, errors }) {
-  if (data?.improveSketchStatus) return data.improveSketchStatus;
-  const message = errors?.[0]?.message ?? "The endpoint's stream makes no sense.";
-  throw new Problem({ message, retryable: true, refused: data === undefined });
+function stateOf(answer) {
+  if (answer.data?.improveSketchStatus) return answer.data.improveSketchStatus;
+  throw problemOfErrors(answer);
 }
 
 function pause(wait_ms, signal) {

@@ -124,9 +124,19 @@ def chromium() -> Iterator[Browser]:
 OpenPad = Callable[..., Any]
 
 
+def of_a_refusal(message: Any) -> bool:
+    text: str = message.text
+    url: str = message.location["url"]
+    return text.startswith("Failed to load resource: the server responded with a status") and "/graphql" in url
+
+
 @pytest.fixture
 def open_pad(chromium: Browser, laptop: Laptop) -> Iterator[OpenPad]:
-    """Open the pad as a new visitor; at the end nothing may have been said on any page's console."""
+    """
+    Open the pad as a new visitor; at the end nothing may have been said on any page's console.
+
+    But for what the browser itself says there of every refusal by an endpoint.
+    """
     contexts: list[BrowserContext] = []
     said: list[str] = []
 
@@ -135,7 +145,7 @@ def open_pad(chromium: Browser, laptop: Laptop) -> Iterator[OpenPad]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
-        page.on("console", lambda message: said.append(message.text))
+        page.on("console", lambda message: of_a_refusal(message) or said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         prepare(page)
         page.goto(laptop.pad)

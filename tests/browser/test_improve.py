@@ -89,6 +89,63 @@ def test_an_endpoint_that_is_not_there_is_told(open_pad: OpenPad) -> None:
     assert sent == ["Bearer a-key"]
 
 
+@pytest.mark.parametrize(
+    ("status", "sentence", "refusal"),
+    [
+        (
+            401,
+            "The endpoint wants a valid API key. Settings has a place for it.",
+            {"message": "Authentication is needed.", "extensions": {"code": "UNAUTHENTICATED"}},
+        ),
+        (
+            404,
+            "There is no endpoint at this address. Settings has it.",
+            {"message": "There is nothing here. The endpoint is /graphql."},
+        ),
+        (
+            413,
+            "The sketch is larger than the endpoint accepts.",
+            {"message": "The body is larger than 12 MiB."},
+        ),
+    ],
+)
+def test_what_the_endpoint_refuses_is_told_in_the_pages_words(
+    open_pad: OpenPad, laptop: Laptop, status: int, sentence: str, refusal: dict[str, object]
+) -> None:
+    """They say what to do; to ask again is not it."""
+    page = open_pad(
+        lambda page: page.route(laptop.endpoint, lambda route: route.fulfill(status=status, json={"errors": [refusal]}))
+    )
+    hand.draw(page)
+    hand.press(page, "Improve now")
+    assert hand.failed(page) == sentence
+    assert not page.locator("#retry").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence", "code"),
+    [
+        (429, "Too many requests; try again later.", "RATE_LIMITED"),
+        (503, "The service is temporarily unavailable; try again.", "UNAVAILABLE"),
+    ],
+)
+def test_a_busy_endpoint_says_when_to_come_again(
+    open_pad: OpenPad, laptop: Laptop, status: int, sentence: str, code: str
+) -> None:
+    """In its own words, and the button counts down."""
+    refusal = {"errors": [{"message": sentence, "extensions": {"code": code}}]}
+    headers = {"retry-after": "600", "access-control-allow-origin": "*", "access-control-expose-headers": "retry-after"}
+    page = open_pad(
+        lambda page: page.route(
+            laptop.endpoint, lambda route: route.fulfill(status=status, json=refusal, headers=headers)
+        )
+    )
+    hand.draw(page)
+    hand.press(page, "Improve now")
+    assert hand.failed(page) == sentence
+    page.get_by_role("button", name="Try again in ").wait_for()
+
+
 def test_settings_left_by_escape_stay_as_they_were(open_pad: OpenPad, laptop: Laptop) -> None:
     """What was typed is kept by Save alone, also when the panel was saved before; an empty address is the first one."""
     page = open_pad()

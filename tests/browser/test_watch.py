@@ -20,6 +20,14 @@ UNKNOWN_FIELD = {"errors": [{"message": "Cannot query field 'etaMs' on type 'Imp
 STREAM = "text/event-stream; charset=utf-8"
 ENDS = ("\n", "\r\n")
 NO_SUBSCRIPTIONS = {"errors": [{"message": "Schema is not configured to execute subscription operation."}]}
+BUSY = {
+    "message": "The service is busy; try again.",
+    "extensions": {"code": "UNAVAILABLE", "trace": "0" * 32, "retryAfterSeconds": 7},
+}
+UNAUTHENTICATED = {"message": "Authentication is needed.", "extensions": {"code": "UNAUTHENTICATED"}}
+# Tells how long the page waits, and has the seven seconds of BUSY pass at once.
+NOTED_WAITS = """window.waited = []; const later = window.setTimeout;
+  window.setTimeout = (then, wait_ms) => (waited.push(wait_ms), later(then, wait_ms === 7000 ? 0 : wait_ms));"""
 
 
 def events(answers: Sequence[object]) -> str:
@@ -31,9 +39,11 @@ def events(answers: Sequence[object]) -> str:
 class Endpoint:
     """An endpoint played by the browser's own routing: a job that is done after three looks at it."""
 
-    def __init__(self, *, streams: bool, rich: bool) -> None:
+    def __init__(self, *, streams: bool, rich: bool, busy: int = 0, known: bool = True) -> None:
         self.streams = streams
         self.rich = rich
+        self.busy = busy
+        self.known = known
         self.asked: list[str] = []
 
     def handle(self, route: Any) -> None:
@@ -51,7 +61,12 @@ class Endpoint:
     def _tell(self, route: Any, kind: str, fields: str) -> None:
         self.asked.append(f"{kind} {fields}")
         known = self.rich or fields == "plain"
-        if kind == "query":
+        if not self.known:
+            route.fulfill(status=401, json={"errors": [UNAUTHENTICATED]})
+        elif self.busy:
+            self.busy -= 1
+            route.fulfill(content_type=STREAM, body=events([{"errors": [BUSY]}]))
+        elif kind == "query":
             state = {"data": {"improveSketchStatus": self._state(len(self.asked) > 6)}}
             route.fulfill(json=state if known else UNKNOWN_FIELD)
         elif self.streams:
@@ -103,3 +118,29 @@ def test_a_stream_of_an_older_schema_is_opened_plainly(open_pad: OpenPad, laptop
     endpoint = Endpoint(streams=True, rich=False)
     improved_by(endpoint, open_pad, laptop)
     assert endpoint.asked == ["improve", "subscription rich", "subscription plain", "drawing"]
+
+
+def test_a_busy_endpoint_lacks_nothing(open_pad: OpenPad, laptop: Laptop) -> None:
+    """It is asked again for all that this page knows, when it says so and not before."""
+    endpoint = Endpoint(streams=True, rich=True, busy=1)
+
+    def prepare(page: Any) -> None:
+        page.add_init_script(NOTED_WAITS)
+        page.route(laptop.endpoint, endpoint.handle)
+
+    page = open_pad(prepare)
+    hand.draw(page)
+    hand.press(page, "In the background")
+    assert hand.finished(page) == "House"
+    assert endpoint.asked == ["improve", "subscription rich", "subscription rich", "drawing"]
+    assert 7000 in page.evaluate("waited")
+
+
+def test_a_key_that_is_no_longer_taken_is_tried_once(open_pad: OpenPad, laptop: Laptop) -> None:
+    """Following the job ends there: asking again cannot help."""
+    endpoint = Endpoint(streams=True, rich=True, known=False)
+    page = open_pad(lambda page: page.route(laptop.endpoint, endpoint.handle))
+    hand.draw(page)
+    hand.press(page, "In the background")
+    assert hand.failed(page) == "The endpoint wants a valid API key. Settings has a place for it."
+    assert endpoint.asked == ["improve", "subscription rich"]
