@@ -16,6 +16,7 @@ from rubydraw.settings import Settings
 from rubydraw.store import Call, Script, Store
 
 MICRO = 1_000_000
+DAY_MS = 24 * 60 * 60 * 1000
 
 
 class Usage(NamedTuple):
@@ -69,8 +70,15 @@ class Budget:
         self._raise_if_full(await self.store.script(self._reserve, _purses(bill), args), payer)
         return bill
 
-    def check_known(self) -> None:
-        """Raise BudgetExceeded where this instance has seen it used up today: then no allowance takes its place."""
+    def check_known(self, payer: Principal) -> None:
+        """
+        Raise BudgetExceeded where no call may be made today, as far as this instance knows without Redis.
+
+        That is where a ceiling lets nothing through, or where all ceilings' budget was seen used up: then no allowance
+        takes its place.
+        """
+        if purse := self._purse_without_room(payer):
+            self._raise_if_full([purse, DAY_MS - round(time.time() * 1000) % DAY_MS], payer)
         if (left_s := self._full_until - self._clock()) > 0:
             self._raise_if_full([1, round(left_s * 1000)], NOBODY)
 
@@ -126,6 +134,14 @@ class Budget:
             message = f"{whose} for new drawings is used up until midnight UTC; try again then."
             raise BudgetExceeded(message, retry_after_s=opens_ms / 1000, account=account)
 
+    def _purse_without_room(self, payer: Principal) -> int:
+        """Return the number of the purse that not even the first call of a day could be paid from, or 0."""
+        price, *ceilings = self._ceilings(payer)
+        for number, (calls, microdollars) in enumerate(zip(ceilings[::2], ceilings[1::2], strict=True), 1):
+            if calls == 0 or 0 <= microdollars < price:
+                return number
+        return 0
+
     @property
     def _reserved(self) -> int:
         return round(self._settings.call_dollars * MICRO)
@@ -145,6 +161,11 @@ class Budget:
             ceilings.append(settings.principal_daily_calls if calls is None else calls)
             ceilings.append(_micro(settings.principal_daily_dollars if dollars is None else dollars))
         return (self._reserved, *(-1 if ceiling is None else ceiling for ceiling in ceilings))
+
+
+def log_exceeded(full: BudgetExceeded, digest: str) -> None:
+    """Log that a new drawing was refused; an alert waits for it."""
+    logs.warning("budget.exceeded", digest=digest[:12], of="caller" if full.account else "all")
 
 
 async def spent_today(store: Store) -> Spent:

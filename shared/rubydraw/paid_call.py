@@ -9,7 +9,7 @@ from typing import Any
 
 from rubydraw import logs
 from rubydraw.admission import Allowance, Gate
-from rubydraw.budget import Bill, Budget
+from rubydraw.budget import Bill, Budget, log_exceeded
 from rubydraw.drawing import Drawing, Improved
 from rubydraw.errors import BudgetExceeded, GeminiFailed, OutOfTime, SketchError, Stopping, StoreUnavailable
 from rubydraw.gemini import Gemini
@@ -61,7 +61,11 @@ class PaidCall:
                 raise OutOfTime
             if self._stop.requested:  # while the SDK was imported, or another's flight was waited for
                 raise Stopping
-            bill = await pay(wish)
+            try:
+                bill = await pay(wish)
+            except BudgetExceeded as full:
+                log_exceeded(full, wish.digest)
+                raise
             logs.info("gemini.asked", digest=digest, png_bytes=len(wish.sketch.png))
             try:
                 drawing = await self._gemini.draw(wish.sketch, timeout_s=timeout_s, now_ms=now_ms, used=bill.used)
@@ -86,9 +90,6 @@ class PaidCall:
     async def _reserve(self, wish: Wish) -> Bill:
         try:
             return await self._budget.reserve(wish.payer)
-        except BudgetExceeded as full:
-            logs.warning("budget.exceeded", digest=wish.digest[:12], of="caller" if full.account else "all")
-            raise
         except StoreUnavailable:
             return await self._from_allowance(wish)
 
@@ -104,7 +105,7 @@ class PaidCall:
         return bill
 
     async def _from_allowance(self, wish: Wish) -> Bill:
-        self._budget.check_known()
+        self._budget.check_known(wish.payer)
         self._allowance.spend()
         logs.warning("gemini.asked_without_redis", digest=wish.digest[:12])
         return Bill()

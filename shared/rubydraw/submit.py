@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from rubydraw import logs
 from rubydraw.acceptance import Acceptance
+from rubydraw.budget import log_exceeded
 from rubydraw.drawing import CacheUse, Improved
 from rubydraw.errors import (
     BudgetExceeded,
@@ -150,9 +151,10 @@ class Submit:
         queued = self._jobs.record(request_id, "queued", outcome="", **about)
         try:
             return await self._accept(queued, request_id, charge, drawing=drawing)
-        except BudgetExceeded:
+        except BudgetExceeded as full:
             archived = cache is CacheUse.USE and await self._kept.archived(digest, since_ms=0)
             if not (archived and await self._kept.for_a_job(digest)):
+                log_exceeded(full, digest)
                 raise
             return await done()
 

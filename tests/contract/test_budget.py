@@ -140,14 +140,44 @@ async def test_a_call_is_settled_once(store: Store) -> None:
 async def test_a_budget_seen_used_up_is_used_up_without_redis(store: Store) -> None:
     """Until midnight: an outage is no way past the ceiling."""
     now_s = 1000.0
-    spender = Budget(store, Settings.from_env(NEEDED | UNLIMITED | {"DAILY_CALLS": "0"}), clock=lambda: now_s)
-    spender.check_known()
+    spender = Budget(store, Settings.from_env(NEEDED | UNLIMITED | {"DAILY_CALLS": "1"}), clock=lambda: now_s)
+    await spender.reserve(ADA)
+    spender.check_known(ADA)
     left_s = (await refused(spender)).retry_after_s or 0
     with pytest.raises(BudgetExceeded) as full:
-        spender.check_known()
+        spender.check_known(ADA)
     assert pytest.approx(left_s, abs=0.01) == full.value.retry_after_s
     now_s += left_s + 1
-    spender.check_known()
+    spender.check_known(ADA)
+
+
+@pytest.mark.parametrize(
+    ("ceilings", "limits", "account"),
+    [
+        ({"DAILY_CALLS": "0"}, Limits(), ""),
+        ({"DAILY_DOLLARS": "0.14"}, Limits(), ""),
+        ({"PRINCIPAL_DAILY_CALLS": "0"}, Limits(), "ada"),
+        ({"PRINCIPAL_DAILY_DOLLARS": "0"}, Limits(), "ada"),
+        ({"PRINCIPAL_DAILY_CALLS": "unlimited"}, Limits(calls_per_day=0), "ada"),
+        ({}, Limits(dollars_per_day=0.14), "ada"),
+        ({"PRINCIPAL_DAILY_CALLS": "0"}, Limits(calls_per_day=1), None),
+        ({"DAILY_CALLS": "1", "DAILY_DOLLARS": "0.15", "PRINCIPAL_DAILY_DOLLARS": "0.15"}, Limits(), None),
+    ],
+)
+async def test_a_ceiling_below_one_call_needs_no_redis(
+    store: Store, ceilings: dict[str, str], limits: Limits, account: str | None
+) -> None:
+    """It refuses as it would with Redis; who may make one call is not refused."""
+    spender, payer = budget(store, **ceilings), Principal(account="ada", limits=limits)
+    if account is None:
+        spender.check_known(payer)
+        await spender.reserve(payer)
+        return
+    with pytest.raises(BudgetExceeded) as full:
+        spender.check_known(payer)
+    by_redis = await refused(spender, payer)
+    assert (by_redis.message, account) == (full.value.message, full.value.account)
+    assert pytest.approx(by_redis.retry_after_s, abs=60) == full.value.retry_after_s
 
 
 async def look(store: Store, spender: Budget, payer: Principal) -> None:

@@ -6,13 +6,15 @@ import asyncio
 import re
 from typing import Any
 
+import httpx2
+import orjson
 import pytest
 import redis.asyncio
 from rubydraw import keys
 from rubydraw.message import JobMessage
 
 from tests.functions.sketch_service import SketchService, shown
-from tests.servers import Server
+from tests.servers import Server, running_function
 from tests.sketches import now_ms
 from tests.stand_ins import GeminiStandIn, PubsubStandIn
 
@@ -93,6 +95,23 @@ async def test_job_that_cannot_be_handed_over_is_refused(
     )  # fmt: skip
     [key] = await raw.keys(keys.status("*"))
     assert [b"error", code.encode()] == await raw.hmget(key, ["status", "code"])
+
+
+@pytest.mark.parametrize(("ceiling", "of"), [("DAILY_CALLS", "all"), ("PRINCIPAL_DAILY_CALLS", "caller")])
+async def test_job_that_is_refused_for_the_budget_is_logged(
+    environment: dict[str, str],
+    http: httpx2.AsyncClient,
+    raw: redis.asyncio.Redis,
+    pubsub_stand_in: PubsubStandIn,
+    ceiling: str,
+    of: str,
+) -> None:
+    """As a synchronous request is: the alert on the budget must not wait for one of those."""
+    with running_function("graphql", environment | {ceiling: "0"}) as server:
+        payload = await SketchService(http, server.url).improve(later=True)
+        told = [orjson.loads(line) for line in server.lines if '"budget.exceeded"' in line]
+    assert ("BUDGET_EXCEEDED", []) == (payload["problem"]["code"], await pubsub_stand_in.pulled())
+    assert [("WARNING", of, 12)] == [(line["severity"], line["of"], len(line["digest"])) for line in told]
 
 
 async def test_repeated_key_is_the_same_request(service: SketchService, pubsub_stand_in: PubsubStandIn) -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import uuid
 
+import httpx2
+import orjson
 import pytest
 import redis.asyncio
 from rubydraw import keys
 from rubydraw.message import JobMessage
 from rubydraw.work import SAVE_PAUSES_S
 
+from tests import servers
 from tests.functions.deliveries import ACKNOWLEDGED, AGAIN, Deliveries
 from tests.functions.sketch_service import SketchService, shown
 from tests.redis_proxy import OOM, READONLY, RedisProxy
-from tests.servers import Server
+from tests.servers import Server, free_port
 from tests.sketches import HOUR_MS, job, now_ms, sketch
 from tests.stand_ins import GeminiStandIn, PubsubStandIn
 
@@ -65,6 +68,20 @@ async def test_absent_redis_costs_an_instance_one_call(
     payloads = await asyncio.gather(*(far_service.improve(50) for _ in range(50)))
     assert [[]] * 50 == [payload["errors"] for payload in payloads]
     assert 1 == await gemini_stand_in.calls()
+
+
+async def test_absent_redis_is_no_way_past_a_ceiling_of_nothing(
+    environment: dict[str, str], http: httpx2.AsyncClient, gemini_stand_in: GeminiStandIn
+) -> None:
+    """Nobody has to have seen the budget used up: no call is made, and the log says why."""
+    stopped = environment | {"REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "DAILY_CALLS": "0"}
+    with servers.running_function("graphql", stopped) as server:
+        problem = (await SketchService(http, server.url).improve())["problem"]
+        told = [orjson.loads(line) for line in server.lines if '"budget.exceeded"' in line]
+    assert ("BUDGET_EXCEEDED", 0) == (problem["code"], await gemini_stand_in.calls())
+    assert problem["message"].startswith("The budget for new drawings is used up until midnight UTC")
+    assert 0 < problem["retryAfterSeconds"] <= 24 * 60 * 60
+    assert ["all"] == [line["of"] for line in told]
 
 
 async def test_flushed_cache_is_filled_again(
