@@ -94,12 +94,15 @@ class Deliveries:
 
     async def _give_up(self, envelope: Envelope, code: str) -> int:
         """Copy a message to the dead-letter topic and acknowledge it; ask for it again if the copy fails."""
+        kept = bool(self._dead_letter_topic) and await self._copied(envelope, code)
         logs.error(
             "job.given_up", request_id=envelope.attributes.get("request_id", ""), code=code,
-            message_id=envelope.message_id, kept=bool(self._dead_letter_topic),
+            message_id=envelope.message_id, kept=kept,
         )  # fmt: skip
-        if not self._dead_letter_topic:
-            return ACKNOWLEDGED
+        return ACKNOWLEDGED if kept or not self._dead_letter_topic else REDELIVER
+
+    async def _copied(self, envelope: Envelope, code: str) -> bool:
+        """Whether the dead-letter topic took a copy."""
         attributes = envelope.attributes | {
             "code": code,
             "delivery_attempt": str(envelope.attempt),
@@ -110,8 +113,8 @@ class Deliveries:
             data = envelope.data[:MAX_DEAD_LETTER_BYTES]
             await self._publisher.publish(self._dead_letter_topic, data, attributes)
         except SketchError:
-            return REDELIVER
-        return ACKNOWLEDGED
+            return False
+        return True
 
 
 async def _body(request: Request) -> bytes:

@@ -154,9 +154,13 @@ async def test_job_that_is_too_old_is_given_up(
 
 
 async def test_failed_copy_asks_for_redelivery(
-    deliveries: Deliveries, message: JobMessage, gemini_stand_in: GeminiStandIn, pubsub_stand_in: PubsubStandIn
+    deliveries: Deliveries,
+    worker_server: Server,
+    message: JobMessage,
+    gemini_stand_in: GeminiStandIn,
+    pubsub_stand_in: PubsubStandIn,
 ) -> None:
-    """The message is not lost: the next delivery finds the job given up, and copies it."""
+    """The message is not lost: the next delivery finds the job given up, and copies it; the log says which one did."""
     await gemini_stand_in.fail("status", status=403)
     await pubsub_stand_in.fail("refuse_publish", status=403)
     assert AGAIN == await deliveries.push(message, attempt=1)
@@ -165,6 +169,8 @@ async def test_failed_copy_asks_for_redelivery(
     assert ("error", "MISCONFIGURED") == await deliveries.state(message, "status", "code")
     assert [("MISCONFIGURED", message.request_id)] == await copies(pubsub_stand_in)
     assert 1 == await gemini_stand_in.calls()
+    given_up = [orjson.loads(line) for line in worker_server.lines if '"job.given_up"' in line]
+    assert [False, True] == [line["kept"] for line in given_up if line["request_id"] == message.request_id]
 
 
 @pytest.mark.parametrize(
