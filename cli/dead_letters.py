@@ -44,7 +44,7 @@ def show(report: Report, identity: str, environment: Mapping[str, str] = os.envi
     async def described() -> list[dict[str, Any]]:
         async with _retained(settings) as retained:
             found = [letter async for letter in _once(retained) if letter.named((identity,))]
-            return [letter.described(max_png_bytes=settings.max_png_bytes) for letter in found]
+            return [letter.described() for letter in found]
 
     letters = _run(report, described())
     report.knows(letters=letters)

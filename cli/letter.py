@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from rubydraw.clock import iso
 from rubydraw.message import JobMessage, Malformed, NewerSchema, is_request_id
+from rubydraw.settings import MOST_PNG_BYTES
 
 from cli.contract import plain
 
@@ -86,10 +87,10 @@ class Letter:
         """Return those of the ids that mean this letter."""
         return {self.id, self.message_id} & set(identities)
 
-    def job(self, *, max_png_bytes: int) -> JobMessage | str:
-        """Return the job that was given up, or why it cannot be read."""
+    def job(self) -> JobMessage | str:
+        """Return the job that was given up, or why no worker can read it, whatever its `MAX_PNG_BYTES`."""
         try:
-            return JobMessage.read(self.data, self.attributes, max_png_bytes=max_png_bytes)
+            return JobMessage.read(self.data, self.attributes, max_png_bytes=MOST_PNG_BYTES)
         except NewerSchema:
             return "it was written by a newer revision"
         except Malformed as malformed:
@@ -112,9 +113,9 @@ class Letter:
             "dataBytes": len(self.data),
         }
 
-    def described(self, *, max_png_bytes: int) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
         """Return the summary, and the sizes of what is in the job."""
-        job = self.job(max_png_bytes=max_png_bytes)
+        job = self.job()
         if isinstance(job, str):
             return self.summary() | {"unreadable": plain(job)}
         sketch = job.sketch

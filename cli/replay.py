@@ -53,7 +53,7 @@ class Replay:
         Then it is a copy or an older one, and acknowledged; or the job was given up again meanwhile, and it is kept:
         else a job that fails at once would be replayed for ever.
         """
-        job = letter.job(max_png_bytes=self._settings.max_png_bytes)
+        job = letter.job()
         if isinstance(job, str):
             self._why[letter.id] = job
             return self._tell(letter, "unreadable")

@@ -379,6 +379,10 @@ variable "settings" {
     error_message = "settings allows a SYNC_DEADLINE_S of at most 580: the GraphQL function is stopped after 600 s."
   }
   validation {
+    condition     = try(tonumber(lookup(var.settings, "MAX_PNG_BYTES", "5242880")) <= 6700000, false)
+    error_message = "settings allows a MAX_PNG_BYTES of at most 6700000: with all that may be said beside it, a larger sketch does not fit into a message."
+  }
+  validation {
     condition     = length(var.alert_emails) == 0 || lookup(var.settings, "LOG_LEVEL", "INFO") != "ERROR"
     error_message = "settings allows a LOG_LEVEL of ERROR only where alert_emails is empty: most of what they are written about is logged as WARNING."
   }

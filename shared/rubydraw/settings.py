@@ -34,6 +34,9 @@ archive_address = matching(
     r"(gs|s3)://[a-z0-9][a-z0-9._-]+(/\w[\w.=-]*)*/?|file://(/[^/]+)+/?",
     "must look like gs://bucket/prefix, s3://bucket/prefix or file:///folder",
 )
+MOST_PNG_BYTES = 6_700_000
+"""With the longest svg and hints beside it, each of whose quotes takes two bytes, a job still fits into a message of
+10 MB in base64, and so does its dead letter."""
 count = ceiling(whole(0, 1_000_000_000))
 dollars = ceiling(number(0, 1_000_000))
 price = number(0, 10_000)
@@ -83,7 +86,9 @@ class Settings:
     max_attempts: int = setting(whole(1, 10), 3, "calls to Gemini that one job may cost")
     job_max_age_s: int = setting(whole(1, 86_400), 3600, "age at which an unsettled job becomes `EXPIRED`")
     publish_timeout_s: float = setting(seconds, 8, "longest publish, retries included")
-    max_png_bytes: int = setting(whole(1024, 7 * 1024 * 1024), 5 * 1024 * 1024, "largest sketch")
+    max_png_bytes: int = setting(
+        whole(1024, MOST_PNG_BYTES), 5 * 1024 * 1024, f"largest sketch, at most {MOST_PNG_BYTES:,}"
+    )
     max_in_flight: int = setting(
         whole(1, 1000), 250, "calls to Gemini at once per instance; 1 GiB holds 250 sketches of 1 MiB"
     )

@@ -15,6 +15,7 @@ import redis.asyncio
 import typer
 from rubydraw import keys
 from rubydraw.message import JobMessage
+from rubydraw.sketch import Sketch
 
 from cli.main import app
 from cli.retained import HAND_BACK_AT_ONCE
@@ -24,6 +25,7 @@ from tests.redis_proxy import RedisProxy
 from tests.servers import WAIT_S, Server, free_port
 from tests.sketches import HOUR_MS, TRACEPARENT, job, now_ms, sketch
 from tests.stand_ins import DEAD_LETTER_TOPIC, TOPIC, PubsubStandIn
+from tests.unit.pngs import chunk, file, ihdr
 
 SUBSCRIPTION = DEAD_LETTER_TOPIC.replace("/topics/", "/subscriptions/")
 GIVEN_UP = {"code": "PROVIDER_FAILED", "delivery_attempt": "3", "given_up_at": "1795446000123"}
@@ -149,6 +151,20 @@ async def test_replay_hands_over_the_job_as_it_was(
     assert (b"queued", b"0") == (status, attempt)
     [left] = (await operator.run("list", "--json")).json["letters"]
     assert second.request_id == left["id"]
+
+
+async def test_letters_are_read_whatever_the_operators_shell_says_of_sketches(
+    operator: Operator, letters: Letters, pubsub_stand_in: PubsubStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The functions may take larger ones than MAX_PNG_BYTES there, or by default, allows; the worker checks anyway."""
+    picture = file(ihdr(), chunk(b"IDAT", bytes(2_000)), chunk(b"IEND"))
+    large = job(sketch=Sketch.from_png(picture, "", "", 0, max_png_bytes=len(picture)))
+    await letters.given_up(large)
+    monkeypatch.setenv("MAX_PNG_BYTES", "1024")
+    [shown] = (await operator.run("show", large.request_id, "--json")).json["letters"]
+    assert len(picture) == shown["pngBytes"]
+    assert 0 == (await operator.run("replay", "--all")).status
+    assert [large.request_id] == await queued(pubsub_stand_in)
 
 
 @pytest.mark.parametrize(("recorded", "left"), [(1, 0), (0, 1)], ids=["older letter", "given up meanwhile"])

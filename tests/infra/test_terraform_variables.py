@@ -86,6 +86,7 @@ REFUSED = [
     ("region", "europe-west4-a", "region allows the name of a region"),
     ("results_redis", {"memory_gb": 0}, "results_redis.memory_gb allows 1 to 300"),
     ("settings", {"GEMINI_API_KEY": "in plain sight"}, "settings allows ARCHIVE_ENDPOINT, CALL_DOLLARS"),
+    ("settings", {"MAX_PNG_BYTES": "6700001"}, "settings allows a MAX_PNG_BYTES of at most 6700000"),
     ("settings", {"SYNC_DEADLINE_S": "600"}, "settings allows a SYNC_DEADLINE_S of at most 580"),
     ("settings", {"WORK_DEADLINE_S": "long"}, "settings allows a WORK_DEADLINE_S of at most 220"),
     ("subnet_cidr", "10.8.0.0/28", "subnet_cidr allows an IPv4 range of at least 64"),
@@ -114,7 +115,7 @@ ACCEPTED = {
     "labels": {"team": "draw"},
     "limits": {"concurrent_jobs": 0},
     "results_redis": None,
-    "settings": {"LOG_LEVEL": "DEBUG", "WORK_DEADLINE_S": "150"},
+    "settings": {"LOG_LEVEL": "DEBUG", "MAX_PNG_BYTES": "6700000", "WORK_DEADLINE_S": "150"},
     "subnet_cidr": "10.9.0.0/26",
     "worker": {"cpu": 4, "memory_mb": 2048},
 }

@@ -13,13 +13,18 @@ from rubydraw.errors import BadSketch
 from rubydraw.message import JobMessage, Malformed, NewerSchema, is_request_id
 from rubydraw.principal import Limits, Principal
 from rubydraw.sketch import Sketch
+from rubydraw.settings import MOST_PNG_BYTES
+from rubydraw.sketch import MAX_HINTS_CHARS, MAX_SVG_BYTES, MAX_VARIANT, Sketch
 
 from tests.unit.pngs import png
+from tests.unit.test_envelope import delivery
 
 MAX_PNG_BYTES = 5 * 1024 * 1024
 REQUEST_ID = "0b8f3a52-6c1d-4e7f-9a3b-5d2c1e4f6a7b"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 PNG = png()
+MESSAGE_BYTES, OWNER_BYTES = 10_000_000, 1024
+"""What Pub/Sub takes (its page "Quotas and limits"): in one message, and in one attribute."""
 HEAD: dict[str, object] = {"schema": 1, "svg": "<svg/>", "hints": "a cat", "variant": 2}
 
 
@@ -169,6 +174,16 @@ def test_the_limit_on_pictures_holds_for_messages_too() -> None:
     """The worker checks its input as the endpoint does."""
     with pytest.raises(Malformed, match="at most 40 are allowed"):
         read(job().data(), job().attributes(), max_png_bytes=40)
+
+
+def test_the_largest_job_fits_into_a_message_and_into_its_dead_letter() -> None:
+    """Whatever MAX_PNG_BYTES allows: one that does not fit could not be handed over, or would be kept cut."""
+    for svg in ('"' * MAX_SVG_BYTES, "\U0001f408" * (MAX_SVG_BYTES // 4)):
+        largest = replace(job(svg, "\U0001f408" * MAX_HINTS_CHARS, MAX_VARIANT), refresh=True)
+        data_bytes = len(largest.data()) - len(PNG) + MOST_PNG_BYTES
+        assert data_bytes <= delivery.MAX_DEAD_LETTER_BYTES
+        attributes_bytes = 100 * len(largest.attributes()) + 2 * OWNER_BYTES
+        assert data_bytes * 4 / 3 + attributes_bytes < MESSAGE_BYTES
 
 
 def test_what_was_wrong_is_told_without_the_words_of_the_user() -> None:

@@ -41,7 +41,7 @@ BAD = {
     "MAX_ATTEMPTS": "0",
     "JOB_MAX_AGE_S": "-1",
     "PUBLISH_TIMEOUT_S": "inf",
-    "MAX_PNG_BYTES": str(8 * 1024 * 1024),
+    "MAX_PNG_BYTES": str(7 * 1024 * 1024),
     "MAX_IN_FLIGHT": CANARY,
     "LOCAL_ALLOWANCE_PER_MINUTE": "-1",
     "DAILY_CALLS": "none",
@@ -141,6 +141,7 @@ def test_a_switch_is_said_in_common_words(text: str, expected: bool) -> None:
     ("name", "text", "told"),
     [
         ("LEASE_MS", "soon", "must be a whole number from 100 to 600,000"),
+        ("MAX_PNG_BYTES", "6700001", "must be a whole number from 1,024 to 6,700,000"),
         ("CALL_DOLLARS", "-0.01", "must be a number from 0 to 10,000"),
         ("GEMINI_TIMEOUT_S", "0", "must be a number above 0, up to 3,600"),
         ("DAILY_CALLS", "none", "must be a whole number from 0 to 1,000,000,000, or unlimited"),
@@ -241,7 +242,7 @@ def test_a_key_that_no_header_can_hold_is_refused(key: str) -> None:
     assert "GEMINI_API_KEY is missing" in refusal(NEEDED | {"GEMINI_API_KEY": "\n"})
 
 
-@pytest.mark.parametrize(("name", "text"), [("LEASE_MS", "100"), ("LEASE_MS", "600000"), ("GEMINI_TIMEOUT_S", "3600")])
+@pytest.mark.parametrize(("name", "text"), [("LEASE_MS", "100"), ("LEASE_MS", "600000"), ("MAX_PNG_BYTES", "6700000")])
 def test_a_bound_itself_is_allowed(name: str, text: str) -> None:
     """From the least to the most."""
     assert float(text) == getattr(Settings.from_env(NEEDED | {"HEARTBEAT_MS": "20", name: text}), name.lower())
