@@ -59,6 +59,7 @@ EVENTS = {
     "gemini.asked": "a call begins; each one may be billed",
     "gemini.asked_without_redis": "a call begins that the budget does not know of, out of `LOCAL_ALLOWANCE_PER_MINUTE`",
     "gemini.failed": "a call ended without a drawing",
+    "instance.full": "work was refused, once a minute; `of`: `calls` in flight, request `bodies`, or `viewers` of jobs",
     "instance.stopping": "SIGTERM came; nothing new is begun",
     "job.claimed": "a delivery asked for its job; `kind` is `run`, `settled`, `busy`, `expired` or `exhausted`",
     "job.completed": "a job ended with a drawing",
@@ -77,7 +78,7 @@ EVENTS = {
     "results.lost": "as `redis.lost`, of a Redis for the results alone; where the cache is off, that is meant",
     "sketch.improved": "a synchronous request was answered with a drawing",
     "stream.not_read": "a client with a stream took nothing for some seconds and was let go",
-    "updates.lost": "the connection that hears of jobs was lost; viewers look every few seconds until it is back",
+    "updates.lost": "what hears of jobs has no connection, once a minute; viewers look every few seconds meanwhile",
 }
 
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rubydraw import logs
 from rubydraw.errors import StoreUnavailable, Unavailable
 
 MEAN_SKETCH_BYTES = 1024 * 1024
@@ -21,11 +22,25 @@ RETRY_AFTER_S = 5.0
 BUSY = "The service is busy; try again."
 
 
+class Refusals:
+    """Refusals of an instance that is full; the log is told of it once a minute."""
+
+    def __init__(self, of: str) -> None:
+        self._of, self._is_due = of, logs.OnceAMinute()
+
+    def one(self) -> Unavailable:
+        """Return one, to be raised."""
+        if self._is_due():
+            logs.warning("instance.full", of=self._of)
+        return Unavailable(BUSY, retry_after_s=RETRY_AFTER_S)
+
+
 class Intake:
     """Bounds the bytes of request bodies that this instance holds, before any of them is read."""
 
     def __init__(self, max_in_flight: int) -> None:
         self._max_bytes = round(max_in_flight * MEAN_SKETCH_BYTES * BODY_PER_SKETCH)
+        self._refusals = Refusals("bodies")
         self.held_bytes = 0
 
     def admit(self, content_length: str | None) -> _Room:
@@ -33,7 +48,7 @@ class Intake:
         announced = int(content_length) if content_length and content_length.isdecimal() else LONGEST_BODY_BYTES
         size = min(announced, LONGEST_BODY_BYTES)
         if self.held_bytes and self.held_bytes + size > self._max_bytes:
-            raise Unavailable(BUSY, retry_after_s=RETRY_AFTER_S)
+            raise self._refusals.one()
         return _Room(self, size)
 
 
@@ -55,6 +70,7 @@ class Gate:
 
     def __init__(self, max_in_flight: int) -> None:
         self._max_calls, self._max_bytes = max_in_flight, max_in_flight * MEAN_SKETCH_BYTES
+        self._refusals = Refusals("calls")
         self.calls = 0
         self._held_bytes = 0
 
@@ -62,11 +78,15 @@ class Gate:
     def full(self) -> bool:
         return self.calls >= self._max_calls or self._held_bytes >= self._max_bytes
 
+    def check(self) -> None:
+        """Raise Unavailable when there is no place for a call."""
+        if self.full:
+            raise self._refusals.one()
+
     @contextmanager
     def admit(self, sketch_bytes: int) -> Iterator[None]:
         """Hold a place during a call; raise Unavailable when there is none."""
-        if self.full:
-            raise Unavailable(BUSY, retry_after_s=RETRY_AFTER_S)
+        self.check()
         self.calls += 1
         self._held_bytes += sketch_bytes
         try:

@@ -6,6 +6,8 @@ import logging
 import re
 import secrets
 import sys
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -83,6 +85,19 @@ def warning(event: str, **fields: Any) -> None:
 
 def error(event: str, **fields: Any) -> None:
     _log(logging.ERROR, event, fields)
+
+
+class OnceAMinute:
+    """Whether what goes on for long is to be told now: at its first time, then once a minute."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._silent_until = clock, 0.0
+
+    def __call__(self) -> bool:
+        if self._clock() < self._silent_until:
+            return False
+        self._silent_until = self._clock() + 60
+        return True
 
 
 def place(error: Exception) -> str:

@@ -10,8 +10,8 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from rubydraw import keys, logs
-from rubydraw.admission import BUSY, RETRY_AFTER_S
-from rubydraw.errors import Stopping, Unavailable
+from rubydraw.admission import Refusals
+from rubydraw.errors import Stopping
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -68,6 +68,7 @@ class Updates:
         self, connection: Callable[[], Awaitable[AbstractConnection]], *, max_viewers: int = MAX_VIEWERS
     ) -> None:
         self._new_connection, self._max_viewers = connection, max_viewers
+        self._refusals, self._loss_is_due = Refusals("viewers"), logs.OnceAMinute()
         self._wanted: dict[bytes, set[Viewer]] = {}
         self._looks: dict[bytes, asyncio.TimerHandle] = {}
         self._confirmed: set[bytes] = set()
@@ -86,7 +87,7 @@ class Updates:
         if self._stopping:
             raise Stopping
         if self.viewers >= self._max_viewers:
-            raise Unavailable(BUSY, retry_after_s=RETRY_AFTER_S)
+            raise self._refusals.one()
         channel, viewer = keys.channel(request_id).encode(), Viewer()
         self._join(channel, viewer)
         try:
@@ -150,7 +151,8 @@ class Updates:
             try:
                 await self._connected()
             except* (RedisError, OSError) as lost:  # the built-in TimeoutError is an OSError
-                logs.warning("updates.lost", kind=type(lost.exceptions[0]).__name__, viewers=self.viewers)
+                if self._loss_is_due():
+                    logs.warning("updates.lost", kind=type(lost.exceptions[0]).__name__, viewers=self.viewers)
                 await asyncio.sleep(random.uniform(*RECONNECT_S))
 
     async def _connected(self) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from rubydraw import logs
 from rubydraw.admission import Gate
 from rubydraw.drawing import Improved
-from rubydraw.errors import Code, GeminiBusy, SketchError, StoreUnavailable
+from rubydraw.errors import Code, GeminiBusy, SketchError, StoreUnavailable, Unavailable
 from rubydraw.improve import AFTER_THE_CALL_S, Improve
 from rubydraw.jobs import Claim, Jobs
 from rubydraw.kept import Kept
@@ -65,13 +65,14 @@ class Work:
                 if not wait_s:
                     return outcome, code
                 await self._stop.sleep(wait_s * (1 + SPREAD * self._chance()))
-        except StoreUnavailable:
+        except Unavailable:
             return Outcome.AGAIN, Code.UNAVAILABLE
 
     async def _attempt(self, job: JobMessage, deadline: float) -> tuple[float, Outcome, str]:
         """Claim the job and do it; the first value is how long to wait here before claiming again, or 0."""
-        if self._gate.full or self._stop.requested:
+        if self._stop.requested:
             return 0, Outcome.AGAIN, Code.UNAVAILABLE
+        self._gate.check()
         token = uuid.uuid4().hex
         glance = self._kept.glance(self._improve.digest(job.sketch), self._jobs.store)
         claim = await self._jobs.claim(job, token, glance)

@@ -7,9 +7,10 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import orjson
 import pytest
 import redis.asyncio
-from rubydraw import keys, updates
+from rubydraw import keys, logs, updates
 from rubydraw.errors import Stopping, Unavailable
 from rubydraw.store import Store, connect
 from rubydraw.updates import Updates, Viewer
@@ -238,6 +239,21 @@ async def test_a_connection_that_says_nothing_any_more_is_replaced(
         assert await hears(viewer, within_s=5)
 
 
+@pytest.mark.usefixtures("no_looking", "logging_as_it_was")
+async def test_an_outage_is_told_once_a_minute(
+    far: Updates, wire: WireProxy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not at each try to connect again."""
+    monkeypatch.setattr(updates, "RECONNECT_S", (0.0, 0.0))
+    logs.start(level="INFO", project="")
+    async with far.of(JOB):
+        wire.drop = 5
+        wire.hang_up()
+        await until(lambda: not wire.drop)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert ("updates.lost", 1) == ((told := orjson.loads(line))["message"], told["viewers"])
+
+
 async def test_without_a_connection_everybody_looks_every_few_seconds(
     far: Updates, wire: WireProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,8 +270,10 @@ async def test_nobody_waits_longer_than_five_seconds_for_a_look() -> None:
     assert 0 < updates.LOOK_S[0] < updates.LOOK_S[1] <= 5
 
 
-async def test_one_viewer_too_many_is_refused(store: Store) -> None:
-    """The others stay, and there is room again once one has left."""
+@pytest.mark.usefixtures("logging_as_it_was")
+async def test_one_viewer_too_many_is_refused(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """The others stay, and there is room again once one has left; the log says that this instance is full."""
+    logs.start(level="INFO", project="")
     heard = Updates(store.connection, max_viewers=1)
     async with heard.of(JOB):
         with pytest.raises(Unavailable) as refused:
@@ -264,6 +282,8 @@ async def test_one_viewer_too_many_is_refused(store: Store) -> None:
     async with heard.of(OTHER):
         assert 1 == heard.viewers
     await heard.close()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert ("instance.full", "viewers") == ((told := orjson.loads(line))["message"], told["of"])
 
 
 async def test_a_stop_ends_everybodys_wait_and_lets_nobody_in(heard: Updates) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import httpx2
+import orjson
 import pytest
 import redis.asyncio
 from rubydraw import keys
@@ -241,6 +242,27 @@ async def test_lost_token_fails_nothing(
     assert AGAIN == await pushed
     assert ("running", "another", "1") == await deliveries.state(message, "status", "token", "attempt")
     assert [] == await copies(pubsub_stand_in)
+
+
+async def test_full_worker_has_jobs_delivered_again_and_says_why(
+    environment: dict[str, str],
+    http: httpx2.AsyncClient,
+    raw: redis.asyncio.Redis,
+    message: JobMessage,
+    gemini_stand_in: GeminiStandIn,
+) -> None:
+    """Neither an attempt nor a call is spent, and the log has one line of it."""
+    await gemini_stand_in.fail("hold")
+    with servers.running_function("worker", environment | {"MAX_IN_FLIGHT": "1"}) as server:
+        small = Deliveries(http, server.url, raw)
+        pushed = asyncio.create_task(small.push(job()))
+        await gemini_stand_in.until_waiting(1)
+        assert [AGAIN] * 2 == [await small.push(message) for _ in range(2)]
+        assert (None,) == await small.state(message, "status")
+        told = [orjson.loads(line) for line in server.lines if '"instance.full"' in line]
+        assert [("WARNING", "calls")] == [(line["severity"], line["of"]) for line in told]
+        await gemini_stand_in.release()
+        assert [ACKNOWLEDGED] * 2 == [await pushed, await small.push(message)]
 
 
 async def test_up_and_ready(deliveries: Deliveries, http: httpx2.AsyncClient) -> None:

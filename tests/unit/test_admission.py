@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rubydraw import logs
 from rubydraw.admission import LONGEST_BODY_BYTES, MEAN_SKETCH_BYTES, RETRY_AFTER_S, Allowance, Gate, Intake
 from rubydraw.errors import Code, StoreUnavailable, Unavailable
 
@@ -35,6 +37,26 @@ def test_a_call_that_fails_leaves_its_place() -> None:
     with pytest.raises(ZeroDivisionError), gate.admit(MEAN_SKETCH_BYTES):
         raise ZeroDivisionError
     assert (gate.calls, gate.full) == (0, False)
+
+
+@pytest.mark.usefixtures("logging_as_it_was")
+def test_a_full_instance_says_so_and_not_at_each_refusal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Once a minute for calls, whether a place is asked for or looked for, and once for bodies."""
+    logs.start(level="INFO", project="")
+    gate, intake = Gate(1), Intake(1)
+    with gate.admit(10), intake.admit("10"):
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                gate.check()
+            with pytest.raises(Unavailable), gate.admit(10):
+                pytest.fail("there was no place")
+            with pytest.raises(Unavailable), intake.admit(None):
+                pytest.fail("there was no room")
+    gate.check()
+    told = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [("WARNING", "instance.full", of) for of in ("calls", "bodies")] == [
+        (line["severity"], line["message"], line["of"]) for line in told
+    ]
 
 
 def test_bytes_count_like_calls() -> None:
