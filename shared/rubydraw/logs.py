@@ -50,7 +50,7 @@ def start(*, level: str, project: str) -> None:
     handler.setFormatter(_Said())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
+    root.setLevel(max(logging.WARNING, _least))
     logging.captureWarnings(True)  # a library may repeat words of an answer in them
 
 

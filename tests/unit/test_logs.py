@@ -60,6 +60,25 @@ def test_the_level_is_the_least_severity(lines: Any, level: str, expected: int) 
     assert expected == len(lines())
 
 
+@pytest.mark.parametrize(("level", "expected"), [("DEBUG", 2), ("WARNING", 2), ("ERROR", 1)])
+def test_the_level_is_that_of_libraries_too(lines: Any, level: str, expected: int) -> None:
+    """They begin at WARNING."""
+    logs.start(level=level, project="")
+    logging.getLogger("httpx2").warning("x")
+    logging.getLogger("httpx2").error("x")
+    assert expected == len(lines())
+
+
+def test_what_goes_on_is_told_once_a_minute() -> None:
+    """At its first time, and when a minute has passed since it was told."""
+    now_s = 1000.0
+    is_due = logs.OnceAMinute(clock=lambda: now_s)
+    told = []
+    for now_s in (1000.0, 1000.1, 1059.9, 1060.0, 1119.9, 1500.0):  # noqa: B007
+        told.append(is_due())
+    assert [True, False, False, True, False, True] == told
+
+
 @pytest.mark.parametrize(
     "forged", ['x"}\n{"severity":"CRITICAL","message":"forged"}', "a\r\nb", "\x1b[2J\x00", "\u2028\x85"]
 )
