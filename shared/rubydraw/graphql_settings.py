@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 from rubydraw import api_keys
 from rubydraw.api_keys import ApiKey
-from rubydraw.setting import http_address, matching, one_of, setting, taken_apart
+from rubydraw.setting import http_address, matching, one_of, setting, taken_apart, visible
 from rubydraw.settings import Settings
 
 
 def key_set_address(text: str) -> str:
-    """Take what is fetched over TLS, or from this machine."""
-    address = taken_apart(text)
+    """Take what is fetched over TLS, or from this machine; some issuers name a policy behind a `?`."""
+    address = taken_apart(text := visible(text))
     host = address.hostname if address else None
     loopback = host in ("127.0.0.1", "localhost", "::1")
     if not (address and host and (address.scheme == "https" or (address.scheme == "http" and loopback))):

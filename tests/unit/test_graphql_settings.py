@@ -61,6 +61,16 @@ def test_keys_are_fetched_over_tls(url: str) -> None:
     GraphqlSettings.from_env(NEEDED | ISSUER | {"JWT_JWKS_URL": "http://127.0.0.1:8000/keys"})
 
 
+@pytest.mark.parametrize("url", ["https://i.example/k\u00e9ys", "https://i.example/a b", "https://i.example/a\nb"])
+def test_an_address_of_keys_that_cannot_be_asked_is_refused(url: str) -> None:
+    """Else every token would be answered 503; a line break at its end, as files have one, is not part of it."""
+    told = "JWT_JWKS_URL must be one word of visible ASCII characters"
+    assert f"Settings that cannot be used: {told}" == refusal(ISSUER | {"JWT_JWKS_URL": url})
+    for right in ("https://i.example/keys", "https://i.example/keys/?p=a-policy"):
+        settings = GraphqlSettings.from_env(NEEDED | ISSUER | {"JWT_JWKS_URL": f" {right}\n"})
+        assert right == settings.jwt_jwks_url
+
+
 def test_the_worker_knows_nothing_of_access() -> None:
     """It starts without these settings, and with bad ones."""
     assert Settings.from_env(NEEDED) == Settings.from_env(NEEDED | {"ACCESS": "x", "API_KEYS": "x", "JWT_ISSUER": "x"})
