@@ -29,8 +29,8 @@ class GraphqlSettings(Settings):
     api_keys: tuple[ApiKey, ...] | None = setting(
         api_keys.read, None, "keys that may call: a JSON list of what `python -m cli keys new` writes", secret=True
     )
-    jwt_issuer: str = setting(str, "", "`iss` of the JSON Web Tokens that may call; empty: none may")
-    jwt_audience: str = setting(str, "", "`aud` that they must have")
+    jwt_issuer: str = setting(str.strip, "", "`iss` of the JSON Web Tokens that may call; empty: none may")
+    jwt_audience: str = setting(str.strip, "", "`aud` that they must have")
     jwt_jwks_url: str = setting(key_set_address, "", "where their issuer publishes its keys, as a JSON Web Key Set")
     access: Literal["required", "off"] = setting(
         one_of("required", "off"),

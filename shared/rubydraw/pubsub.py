@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
@@ -24,6 +25,13 @@ PUBLISHES_AT_ONCE = 50
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
+@dataclass(slots=True)
+class _Met:
+    """What a publish met last: a status, the name of an error, or `credentials` where it had none to begin with."""
+
+    last: int | str = "credentials"
+
+
 class Publisher:
     """
     Publishes to any topic, retrying for `timeout_s` seconds in all.
@@ -42,27 +50,24 @@ class Publisher:
         """Hand over one message; raise Unavailable, or Misconfigured where no retry can help."""
         encoded = {"data": pybase64.b64encode_as_string(data), "attributes": dict(attributes)}
         body = orjson.dumps({"messages": [encoded]})
-        kind: int | str = "credentials"
-        failure: SketchError
+        met = _Met()
         try:
             async with asyncio.timeout(self._timeout_s):
-                headers = [("content-type", "application/json"), *(await self._authorization.headers()).items()]
-                kind, pause_s = "TimeoutError", FIRST_PAUSE_S
-                while (kind := await self._attempt(topic, headers, body)) != 200:
-                    if isinstance(kind, int) and kind not in _TRY_AGAIN:
-                        raise _refusal(kind)
-                    await asyncio.sleep(pause_s)
-                    pause_s *= 2
-                return
+                await self._until_taken(topic, body, met)
         except TimeoutError:
-            failure = Unavailable("The job could not be handed over in time; try again.")
-        except (Misconfigured, Unavailable) as error:
-            failure = error
-        if failure.retryable:
-            logs.warning("publish.failed", kind=kind)
-        else:
-            logs.error("publish.refused", kind=kind)
-        raise failure from None
+            raise _failed(Unavailable("The job could not be handed over in time; try again."), met) from None
+        except (Misconfigured, Unavailable) as failure:
+            raise _failed(failure, met) from None
+
+    async def _until_taken(self, topic: str, body: bytes, met: _Met) -> None:
+        headers = [("content-type", "application/json"), *(await self._authorization.headers()).items()]
+        met.last, pause_s = "TimeoutError", FIRST_PAUSE_S
+        while (status := await self._attempt(topic, headers, body)) != 200:
+            met.last = status
+            if isinstance(status, int) and status not in _TRY_AGAIN:
+                raise _refusal(status)
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
 
     async def _attempt(self, topic: str, headers: list[tuple[str, str]], body: bytes) -> int | str:
         """Return the status of one attempt, or the name of what befell its connection."""
@@ -86,6 +91,15 @@ class Publisher:
     async def close(self) -> None:
         if self._pool:
             await self._pool.aclose()
+
+
+def _failed(failure: SketchError, met: _Met) -> SketchError:
+    """Log that a message was not handed over; return why, to be raised."""
+    if failure.retryable:
+        logs.warning("publish.failed", kind=met.last)
+    else:
+        logs.error("publish.refused", kind=met.last)
+    return failure
 
 
 def _refusal(status: int) -> SketchError:

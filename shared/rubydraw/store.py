@@ -13,6 +13,7 @@ from hiredis import ReplyError
 
 from rubydraw.connection import Command
 from rubydraw.errors import StoreUnavailable
+from rubydraw.logs import OnceAMinute
 from rubydraw.redis_address import CannotConnect, RedisAddress
 from rubydraw.round_trip import RoundTrips, refusal
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 OPEN_S = 2.0
-TOLD_AGAIN_S = 60.0
 _REFUSALS = frozenset(
     {"OOM", "READONLY", "MISCONF", "NOREPLICAS", "NOAUTH", "WRONGPASS", "NOPERM", "MASTERDOWN", "BUSY"}
     | {"MOVED", "ASK", "CLUSTERDOWN", "CROSSSLOT", "TRYAGAIN"}  # it is a node of a cluster
@@ -77,7 +77,7 @@ class Store:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address, self._round_trips = address, RoundTrips(address)
-        self._on_loss, self._silent_until = on_loss, 0.0
+        self._on_loss, self._loss_is_due = on_loss, OnceAMinute(clock=clock)
         self._clock = clock
         self._slots = asyncio.Semaphore(COMMANDS_AT_ONCE)
         self._broken = False
@@ -140,8 +140,7 @@ class Store:
         await self._round_trips.close()
 
     def _lost(self, kind: str) -> None:
-        if self._clock() >= self._silent_until:
-            self._silent_until = self._clock() + TOLD_AGAIN_S
+        if self._loss_is_due():
             self._on_loss(kind)
 
     def _admit(self) -> None:

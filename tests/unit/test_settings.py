@@ -7,6 +7,7 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rubydraw.graphql_settings import GraphqlSettings
 from rubydraw.redis_address import RedisAddress
 from rubydraw.settings import BadSettings, Settings
 
@@ -231,6 +232,13 @@ def test_an_address_without_host_or_port_is_refused(name: str, text: str) -> Non
     """Nothing could be asked there."""
     assert f"Settings that cannot be used: {name} {HTTP_FORM}" == refusal(NEEDED | {name: text})
     assert "http://[::1]:80/v1" == getattr(Settings.from_env(NEEDED | {name: "http://[::1]:80/v1/\n"}), name.lower())
+
+
+@pytest.mark.parametrize("name", ["JWT_ISSUER", "JWT_AUDIENCE", "GEMINI_MODEL", "GEMINI_PROJECT", "GEMINI_LOCATION"])
+def test_a_name_ends_before_its_line_break(name: str) -> None:
+    """Else no token would have that issuer, say, and nobody could see why."""
+    tokens = {"JWT_ISSUER": "i", "JWT_AUDIENCE": "a", "JWT_JWKS_URL": "https://x/jwks", "ACCESS": "off"}
+    assert "name" == getattr(GraphqlSettings.from_env(NEEDED | tokens | {name: "name\n"}), name.lower())
 
 
 @pytest.mark.parametrize("key", ["\u2026", "l\u00e4ptop", f"{CANARY}\nx", f"{CANARY} x", "\udcff", "\x7f"])
