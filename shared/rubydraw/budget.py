@@ -67,7 +67,7 @@ class Budget:
         """Pay for one call; raise BudgetExceeded where that would break a ceiling."""
         bill = Bill(uuid.uuid4().hex, payer.account)
         args = (*self._ceilings(payer), keys.RESERVATION_MS, keys.BUDGET_OF_ACCOUNT_MS)
-        self._raise_if_full(await self.store.script(self._reserve, _purses(bill), args), payer)
+        self.seen(await self.store.script(self._reserve, _purses(bill), args), payer)
         return bill
 
     def check_known(self, payer: Principal) -> None:
@@ -90,8 +90,9 @@ class Budget:
         return Call(self._check, _purses(Bill(account=payer.account)), (price, *ceilings))
 
     def seen(self, answer: list[int] | None, payer: Principal) -> None:
-        """Read what came of `look`; raise BudgetExceeded."""
-        if answer:
+        """Read what Redis said, in answer to `look` or to a reservation; raise BudgetExceeded."""
+        if answer:  # what was reserved may have been given back
+            self._full_until = self._clock() + answer[1] / 1000 if answer[0] == 1 else 0.0
             self._raise_if_full(answer, payer)
 
     async def settle(self, bill: Bill, failure: SketchError | None = None) -> None:
@@ -128,7 +129,6 @@ class Budget:
 
     def _raise_if_full(self, answer: list[int], payer: Principal) -> None:
         full, opens_ms = answer
-        self._full_until = self._clock() + opens_ms / 1000 if full == 1 else 0.0  # what was reserved may be given back
         if full:
             whose, account = ("Your budget", payer.account) if full > 1 else ("The budget", "")
             message = f"{whose} for new drawings is used up until midnight UTC; try again then."

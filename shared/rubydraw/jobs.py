@@ -109,11 +109,13 @@ class Jobs:
         status, code = await self.store.script(*completion)
         return _text(status), _text(code)
 
-    def completion(self, job: JobMessage, token: str, *, digest: str, outcome: str, with_drawing: bool) -> Call:
-        """Return what does that, to be run right after the drawing is stored."""
+    def completion(
+        self, job: JobMessage, token: str, *, digest: str, outcome: str, with_drawing: bool, since_ms: int = 0
+    ) -> Call:
+        """Return what does that, to be run right after the drawing is stored; one before `since_ms` counts as none."""
         args = (
             keys.channel(job.request_id), token, digest, outcome, job.created_at_ms, job.generation, job.owner,
-            job.traceparent, job.replayed_at_ms, durations.KEPT, keys.DURATIONS_MS,
+            job.traceparent, job.replayed_at_ms, durations.KEPT, keys.DURATIONS_MS, since_ms,
         )  # fmt: skip
         named = [keys.status(job.request_id), keys.DURATIONS, *([keys.result(digest)] if with_drawing else [])]
         return Call(self._complete, named, args)

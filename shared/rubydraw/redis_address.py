@@ -43,8 +43,8 @@ class RedisAddress:
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
-            # Of what the system says, redis-py makes one and the same error of its own.
-            raise CannotConnect(type(error.__context__ or error).__name__) from None
+            met = error.__context__  # of what the system says, redis-py makes one and the same error of its own
+            raise CannotConnect(type(met if isinstance(met, OSError) else error).__name__) from None
         reader, writer = connection._reader, connection._writer
         connection._reader = connection._writer = None  # what is taken from it, it does not close
         if not reader or not writer or reader.at_eof():

@@ -36,7 +36,7 @@ class Results:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._keep, self._store_drawing = Script("kept", "keep"), Script("store_drawing")
+        self._keep, self._store_drawing = Script("kept", "keep"), Script("kept", "store_drawing")
         self._unsaved: dict[str, Drawing] = {}
 
     async def save(self, digest: str, drawing: Drawing, *then: Call | None, state: Store | None = None) -> list[Any]:
@@ -120,9 +120,9 @@ class Results:
         """Return what stores a drawing, its script whole: an unknown one would be sent again after what follows it."""
         life_ms = keys.RESULT_WITH_FALLBACK_METADATA_MS if drawing.fallback_metadata else keys.RESULT_MS
         fields: dict[str, Any] = {name: getattr(drawing, name) for name in (*FIELDS, "image")}
-        fields["palette"] = orjson.dumps(drawing.palette)
+        fields["palette"], created_at_ms = orjson.dumps(drawing.palette), fields.pop("created_at_ms")
         pairs = [part for pair in fields.items() for part in pair]
-        return Call(self._store_drawing, [keys.result(digest)], (life_ms, drawing.created_at_ms, *pairs)).whole
+        return Call(self._store_drawing, [keys.result(digest)], (life_ms, created_at_ms, *pairs)).whole
 
     def _hold(self, digest: str, drawing: Drawing) -> None:
         held = self._unsaved.get(digest)

@@ -13,7 +13,7 @@ from functools import partial
 from rubydraw import logs
 from rubydraw.admission import Gate
 from rubydraw.drawing import Improved
-from rubydraw.errors import Code, GeminiBusy, SketchError, StoreUnavailable, Unavailable
+from rubydraw.errors import Code, GeminiBusy, ResultExpired, SketchError, StoreUnavailable, Unavailable
 from rubydraw.improve import AFTER_THE_CALL_S, Improve
 from rubydraw.jobs import Claim, Jobs
 from rubydraw.kept import Kept
@@ -86,7 +86,7 @@ class Work:
             return 0, _ended(claim.status, claim.code), claim.code
         improve = partial(
             self._improve, job.sketch, deadline=deadline, since_ms=since_ms, payer=job.payer,
-            then=self._completion(job, token),
+            then=self._completion(job, token, since_ms),
         )  # fmt: skip
         ended, drawn = None, partial(improve, with_image=False, glance=glance)
         while ended is None:
@@ -95,6 +95,10 @@ class Work:
             except SketchError as error:
                 return await self._failed(job, token, error, deadline)
             ended = self._jobs.completed(improved.then) or await self._completed(job, token, improved)
+            if (
+                ended is None and improved.outcome == "MISS"
+            ):  # a Redis that forgets at once must not cost call after call
+                return await self._failed(job, token, ResultExpired(may_be_billed=True), deadline)
             drawn = improve
         await self._kept.in_archive(improved)
         return _over(job, improved.outcome, *ended)
@@ -116,12 +120,16 @@ class Work:
                 await self._improve.outwait_failure(job.sketch)
             return await improve()
 
-    def _completion(self, job: JobMessage, token: str) -> Call | None:
-        """Return what records `done` with the very round trip that stores the drawing of a call, where both can."""
+    def _completion(self, job: JobMessage, token: str, since_ms: int) -> Call | None:
+        """
+        Return what records `done` with the very round trip that stores the drawing of a call, where both can.
+
+        Redis may refuse the drawing and take this all the same: an older one must not pass for it.
+        """
         if not self._kept.in_one_redis_with(self._jobs.store):
             return None
         digest = self._improve.digest(job.sketch)
-        return self._jobs.completion(job, token, digest=digest, outcome="MISS", with_drawing=True)
+        return self._jobs.completion(job, token, digest=digest, outcome="MISS", with_drawing=True, since_ms=since_ms)
 
     async def _completed(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str] | None:
         """Record `done`, trying for some seconds while Redis is away; None where the drawing is gone, to be redrawn."""

@@ -147,6 +147,10 @@ async def test_a_budget_seen_used_up_is_used_up_without_redis(store: Store) -> N
     with pytest.raises(BudgetExceeded) as full:
         spender.check_known(ADA)
     assert pytest.approx(left_s, abs=0.01) == full.value.retry_after_s
+    with pytest.raises(BudgetExceeded):
+        spender.check_known(Principal(account="bo", limits=Limits(calls_per_day=0)))
+    with pytest.raises(BudgetExceeded):  # whoever asked in between
+        spender.check_known(ADA)
     now_s += left_s + 1
     spender.check_known(ADA)
 
@@ -222,7 +226,7 @@ async def test_one_callers_used_up_budget_closes_nobody_elses_allowance(store: S
     """An instance remembers for times without Redis that the budget of all is used up, not that of one."""
     spender = budget(store, PRINCIPAL_DAILY_CALLS="0")
     await refused(spender)
-    spender.check_known()
+    spender.check_known(NOBODY)
 
 
 async def test_a_budget_with_room_again_is_not_known_as_used_up(store: Store) -> None:
@@ -233,4 +237,4 @@ async def test_a_budget_with_room_again_is_not_known_as_used_up(store: Store) ->
     bill.used(Usage(100, 100))
     await spender.settle(bill)
     await spender.reserve(NOBODY)
-    spender.check_known()
+    spender.check_known(NOBODY)

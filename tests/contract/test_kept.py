@@ -30,7 +30,7 @@ async def test_what_the_archive_has_takes_the_place_of_nothing_newer(
 ) -> None:
     """It takes up to a second to read: meanwhile a refresh may have been drawn, and paid for."""
     kept, read, found, go = Kept(results, archive), archive.get, asyncio.Event(), asyncio.Event()
-    archive.begin_keeping(DIGEST, drawing(title="old"))
+    archive.begin_keeping(DIGEST, drawing(title="old", created_at_ms=now_ms() - 1000))
     await archive.kept(DIGEST)
 
     async def late(digest: str) -> Drawing | None:
@@ -42,7 +42,7 @@ async def test_what_the_archive_has_takes_the_place_of_nothing_newer(
     monkeypatch.setattr(archive, "get", late)
     reading = asyncio.create_task(kept.only(DIGEST))
     await found.wait()
-    await kept.keep(DIGEST, newer := drawing(title="new", created_at_ms=now_ms() + 1000), state=store)
+    await kept.keep(DIGEST, newer := drawing(title="new"), state=store)
     go.set()
     await reading
     assert newer == await results.get(DIGEST)
@@ -50,7 +50,7 @@ async def test_what_the_archive_has_takes_the_place_of_nothing_newer(
 
 async def test_an_older_drawing_does_not_pass_for_what_a_job_has_got(results: Results, archive: Archive) -> None:
     """Redis did not take the new one, nor was there room to hold it: it is in hand, and stored before the job ends."""
-    await results.put(DIGEST, drawing(title="old"))
-    newer = drawing(title="new", created_at_ms=now_ms() + 1000)
+    await results.put(DIGEST, drawing(title="old", created_at_ms=now_ms() - 1000))
+    newer = drawing(title="new")
     assert await Kept(results, archive).for_the_job(Improved(DIGEST, newer, "MISS"))
     assert newer == await results.get(DIGEST)

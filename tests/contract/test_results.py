@@ -87,9 +87,18 @@ async def test_new_drawing_takes_the_place_of_the_old(results: Results, raw: red
 
 async def test_an_older_drawing_takes_the_place_of_no_newer_one(results: Results) -> None:
     """A copy out of the archive may come late, and so may what was held in another instance."""
-    newer = drawing(title="new", created_at_ms=now_ms() + 1000)
+    newer = drawing(title="new")
     await results.put(DIGEST, newer)
-    await results.put(DIGEST, drawing(title="old"))
+    await results.put(DIGEST, drawing(title="old", created_at_ms=now_ms() - 1000))
+    assert newer == await results.get(DIGEST)
+
+
+async def test_a_drawing_dated_by_a_fast_clock_keeps_no_other_out(results: Results) -> None:
+    """Without Redis it had the time of its own instance: it is as old as its storing, at the most."""
+    await results.put(DIGEST, drawing(title="old", created_at_ms=now_ms() + HOUR_MS))
+    found = await results.get(DIGEST)
+    assert found and found.created_at_ms <= now_ms()
+    await results.put(DIGEST, newer := drawing(title="new"))
     assert newer == await results.get(DIGEST)
 
 
@@ -97,11 +106,11 @@ async def test_a_drawing_that_redis_refuses_leaves_the_old_one_whole(
     results: Results, store: Store, raw: redis.asyncio.Redis
 ) -> None:
     """Nothing is gone before there is room."""
-    await results.put(DIGEST, old := drawing(title="old"))
+    await results.put(DIGEST, old := drawing(title="old", created_at_ms=now_ms() - 1000))
     await raw.config_set("maxmemory-policy", "noeviction")
     await raw.config_set("maxmemory", "1")
     with pytest.raises(StoreUnavailable):
-        await results.put(DIGEST, drawing(title="new", created_at_ms=now_ms() + 1000))
+        await results.put(DIGEST, drawing(title="new"))
     assert old == await Results(store).get(DIGEST)
 
 
@@ -113,6 +122,7 @@ BROKEN: dict[str, dict[Any, Any]] = {
     "palette is no list": {"palette": b'{"a": 1}'},
     "palette holds numbers": {"palette": b"[1, 2]"},
     "time is no number": {"created_at_ms": b"yesterday"},
+    "image and time are wrong": {"image": b"", "created_at_ms": b"9999999999999"},
     "duration is no number": {"provider_ms": b""},
     "title is no UTF-8": {"title": b"\xff\xfe"},
 }
@@ -187,8 +197,8 @@ async def test_drawing_that_redis_refuses_is_held_and_written_later(
 
 async def test_an_older_drawing_that_is_stored_leaves_the_newer_one_that_is_held(results: Results) -> None:
     """What an archive had has come between."""
-    results._hold(DIGEST, newer := drawing(title="new", created_at_ms=now_ms() + 1000))
-    await results.put(DIGEST, drawing(title="old"))
+    results._hold(DIGEST, newer := drawing(title="new"))
+    await results.put(DIGEST, drawing(title="old", created_at_ms=now_ms() - 1000))
     assert newer == await results.get(DIGEST)
 
 
@@ -206,9 +216,9 @@ async def test_a_held_drawing_gives_way_to_a_newer_one_of_another_instance(
     for read in (results.get, results.put_held):
         await raw.config_set("maxmemory-policy", "noeviction")
         await raw.config_set("maxmemory", "1")
-        await results.save(DIGEST, drawing(title="old"))
+        await results.save(DIGEST, drawing(title="old", created_at_ms=now_ms() - 1000))
         await raw.config_set("maxmemory", "256mb")
-        newer = drawing(title="new", created_at_ms=now_ms() + 1000)
+        newer = drawing(title="new")
         await Results(store).put(DIGEST, newer)
         await read(DIGEST)
         assert newer == await results.get(DIGEST) == await Results(store).get(DIGEST)

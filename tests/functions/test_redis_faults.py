@@ -210,6 +210,20 @@ async def test_flush_at_any_step_loses_no_job(
     assert ([], 1) == (redis_proxy.left, await gemini_stand_in.calls())
 
 
+async def test_redis_that_forgets_at_once_costs_an_attempt_a_call(
+    far_deliveries: Deliveries, message: JobMessage, redis_proxy: RedisProxy, gemini_stand_in: GeminiStandIn
+) -> None:
+    """Too small a one, say: the drawing is gone twice before its job is done, and is not drawn again and again."""
+    redis_proxy.fail("flush", "complete", times=2)
+    assert AGAIN == await far_deliveries.push(message)
+    assert ([], 1) == (redis_proxy.left, await gemini_stand_in.calls())
+    assert ACKNOWLEDGED == await far_deliveries.push(message)
+    assert (("done", "MISS"), 2) == (
+        await far_deliveries.state(message, "status", "outcome"),
+        await gemini_stand_in.calls(),
+    )
+
+
 async def test_full_redis_at_the_end_is_tried_again_here(
     far_deliveries: Deliveries, message: JobMessage, redis_proxy: RedisProxy, gemini_stand_in: GeminiStandIn
 ) -> None:
@@ -232,6 +246,7 @@ async def test_full_redis_at_the_end_costs_no_second_call(
     assert 1 == await gemini_stand_in.calls()
 
 
+@pytest.mark.parametrize(("kind", "times"), [("drop", 2), ("refuse", 1)])
 async def test_refreshed_drawing_that_redis_did_not_take_is_not_forgotten(
     deliveries: Deliveries,
     far_deliveries: Deliveries,
@@ -239,11 +254,13 @@ async def test_refreshed_drawing_that_redis_did_not_take_is_not_forgotten(
     redis_proxy: RedisProxy,
     gemini_stand_in: GeminiStandIn,
     raw: redis.asyncio.Redis,
+    kind: str,
+    times: int,
 ) -> None:
     """It is stored before the job is done: an older one is in its place, and would pass for it."""
     assert ACKNOWLEDGED == await deliveries.push(message)
     refresh = job(sketch=message.sketch, created_at_ms=now_ms(), refresh=True)
-    redis_proxy.fail("drop", KEEP, times=2)
+    redis_proxy.fail(kind, KEEP, times=times)
     assert ACKNOWLEDGED == await far_deliveries.push(refresh)
     status, digest = await deliveries.state(refresh, "status", "digest")
     assert "done" == status

@@ -114,7 +114,7 @@ async def test_results_that_take_nothing_end_no_job(
     """
     message = job(sketch=sketch(hints="full"))
     await far_deliveries.accepted(message, attempt=2)
-    for command in ("HSET", "keep"):
+    for command in ("store_drawing", "keep"):
         redis_proxy.fail("refuse", command, error=OOM, times=10_000)
     assert AGAIN == await far_deliveries.push(message)
     await far_deliveries.rewrite(message, lease_until_ms=1)

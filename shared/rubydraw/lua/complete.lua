@@ -1,10 +1,10 @@
 -- running | queued | (nothing) -> done, by any holder: the drawing is addressed by what was drawn.
 -- KEYS[2]: how long jobs have taken lately, newest first; KEYS[3], where this Redis has the results too: the drawing.
 -- ARGV: channel, token, digest, outcome, created_at, generation, owner, trace, replayed_at,
--- how many durations are kept, and for how many ms
+-- how many durations are kept, and for how many ms, and since when the drawing must be: an older one is not the job's
 -- Answers the status and code that stand, or gone where the drawing is: then nothing is changed.
 local outcome = ARGV[4]
-if KEYS[3] and not kept(KEYS[3]) then
+if KEYS[3] and not (kept(KEYS[3]) and number(redis.call('HGET', KEYS[3], 'created_at_ms')) >= number(ARGV[12])) then
   return { 'gone', '' }
 end
 local job = read()
