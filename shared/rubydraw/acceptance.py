@@ -38,8 +38,8 @@ class Acceptance:
             tenth = charge.call(CACHED) if drawing else None
             rest = charge.call(WHOLE, paid=CACHED if tenth else None)
             answer = await self._taken(tenth, drawing, rest, self._budget.look(payer), place, record)
-            await charge.answered(CACHED, answer[0])
-            await charge.answered(WHOLE, answer[2])
+            charge.answered(CACHED, answer[0])
+            charge.answered(WHOLE, answer[2])
             self._budget.seen(answer[3], payer)
             if recorded := answer[5]:
                 return recorded[0].decode(), int(recorded[1])

@@ -38,7 +38,7 @@ class IdempotencyKeys:
         bind, count = Call(self._bind, [keys.idempotency(owner, key)], args), charge.call(CACHED) if charge else None
         (outcome, bound), counted = await self._store.scripts(bind, count)
         if charge:
-            await charge.answered(CACHED, counted)
+            charge.answered(CACHED, counted)
         if outcome == b"conflict":
             raise IdempotencyConflict
         return str(bound.decode())

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from rubydraw import keys
 from rubydraw.errors import RateLimited, StoreUnavailable
 from rubydraw.principal import Principal
-from rubydraw.store import Call, Script, Store, is_unknown_script
+from rubydraw.store import Call, Script, Store
 
 WINDOW_S = 60
 CACHED, WHOLE = 1, 10
@@ -68,12 +68,18 @@ class Charge:
             return None
         return Call(self._quotas.script, [self._key], (due, self._limit * WHOLE, WINDOW_S * 1000))
 
-    async def answered(self, upto: int, answer: Any) -> None:
-        """Read what came of `call`; raise RateLimited."""
-        if is_unknown_script(answer):
-            await self._pay(upto)
-        elif isinstance(answer, list):
-            self._read(upto, answer)
+    def answered(self, upto: int, answer: Any) -> None:
+        """Read what came of `call`; raise RateLimited. What was not sent, or was refused by Redis, counts nothing."""
+        if not isinstance(answer, list):
+            return
+        counted, left, back_ms = answer
+        self.quota = Quota(self._limit or 0, max(left, 0) // WHOLE, math.ceil(back_ms / 1000))
+        if counted:
+            self._paid = upto
+            return
+        if upto == CACHED:
+            self._quotas.refuse_for(self._key, back_ms / 1000)
+        self._refuse(back_ms / 1000)
 
     async def enter(self) -> None:
         """Pay the tenth in a round trip of its own; raise RateLimited."""
@@ -85,17 +91,7 @@ class Charge:
 
     async def _pay(self, upto: int) -> None:
         with suppress(StoreUnavailable):
-            await self.answered(upto, *await self.store.scripts(self.call(upto)))
-
-    def _read(self, upto: int, answer: list[int]) -> None:
-        counted, left, back_ms = answer
-        self.quota = Quota(self._limit or 0, max(left, 0) // WHOLE, math.ceil(back_ms / 1000))
-        if counted:
-            self._paid = upto
-            return
-        if upto == CACHED:
-            self._quotas.refuse_for(self._key, back_ms / 1000)
-        self._refuse(back_ms / 1000)
+            self.answered(upto, *await self.store.scripts(self.call(upto)))
 
     def _refuse(self, wait_s: float) -> None:
         self.quota = Quota(self._limit or 0, 0, math.ceil(wait_s))

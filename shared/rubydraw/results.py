@@ -85,13 +85,13 @@ class Results:
 
         count = charge.call(CACHED) if charge else None
         try:
-            answer, *counted = await self.store.pipeline(read_command(digest, with_image), *_paying(count))
+            (answer,), (counted,) = await self.store.together((read_command(digest, with_image),), count)
         except StoreUnavailable:
             if held := self._unsaved.get(digest):
                 return held
             raise
-        if charge and count:
-            await charge.answered(CACHED, *counted)
+        if charge:
+            charge.answered(CACHED, counted)
         found, held = read(answer), self._unsaved.get(digest)
         return held if held and not (found and found.created_at_ms > held.created_at_ms) else found
 
@@ -144,10 +144,6 @@ class Results:
 def read_command(digest: str, with_image: bool = True) -> Command:
     """Return what reads a drawing; `read` takes its answer."""
     return ("HMGET", keys.result(digest), *FIELDS, *(("image",) if with_image else ()))
-
-
-def _paying(count: Call | None) -> tuple[Command, ...]:
-    return (count.command,) if count else ()
 
 
 def read(answer: Any) -> Drawing | None:

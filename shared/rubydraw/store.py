@@ -126,7 +126,7 @@ class Store:
         sent = [call for call in calls if call]
         answers = await self.pipeline(*commands, *(call.command for call in sent)) if commands or sent else []
         for number, call in enumerate(sent, len(commands)):
-            if is_unknown_script(answers[number]):
+            if refusal(answers[number]) == "NOSCRIPT":  # Redis has been started since, or has never seen it
                 (answers[number],) = await self.pipeline(call.whole)
         each = iter(answers[len(commands) :])
         return answers[: len(commands)], [next(each) if call else None for call in calls]
@@ -164,8 +164,3 @@ def raise_first(answers: Iterable[Any]) -> None:
     """Raise StoreUnavailable if Redis refused any part of a pipeline."""
     if any(isinstance(answer, ReplyError) for answer in answers):
         raise StoreUnavailable
-
-
-def is_unknown_script(answer: Any) -> bool:
-    """Whether Redis does not know a script by its SHA-1: it has been started since, or has never seen it."""
-    return refusal(answer) == "NOSCRIPT"
