@@ -9,7 +9,7 @@ import re
 from client_address import client_address
 from incoming import Incoming
 from key_set import KeySet
-from parameters import BadRequest
+from refusal import Refused
 from rubydraw import logs
 from rubydraw.api_keys import PREFIX, ApiKeys, expired
 from rubydraw.errors import RateLimited
@@ -23,14 +23,14 @@ MAX_CREDENTIAL_CHARS = 8192
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)  # RFC 6750
 
 
-class Unauthenticated(BadRequest):
+class Unauthenticated(Refused):
     """Nobody whom we know; why is for the log alone."""
 
     def __init__(self) -> None:
         super().__init__(401, "Authentication is needed.", {"www-authenticate": "Bearer"}, code="UNAUTHENTICATED")
 
 
-class TooManyFailures(BadRequest):
+class TooManyFailures(Refused):
     """Nobody whom we know, again and again from one address."""
 
     def __init__(self, limited: RateLimited) -> None:
@@ -56,7 +56,7 @@ class Access:
 
     async def principal(self, incoming: Incoming) -> Principal:
         """
-        Return who calls; raise Unauthenticated, or Unavailable where that cannot be found out now.
+        Return who calls; raise Unauthenticated or TooManyFailures, or Unavailable where nobody can say now.
 
         Where access is off everybody is nobody, and counted by address.
         """

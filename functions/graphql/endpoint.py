@@ -15,8 +15,9 @@ from graphql import GraphQLFormattedError, GraphQLSchema, OperationType
 from incoming import Incoming
 from lingering import LingeringResponse
 from negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, answer_type
-from parameters import BadRequest, Parameters, from_query_string
+from parameters import Parameters, from_query_string
 from readers import Readers
+from refusal import Refused
 from rubydraw.errors import SketchError, Unavailable
 from rubydraw.principal import Principal
 from splicing import Pieces, PiecesResponse, encoded
@@ -32,7 +33,7 @@ Outcome = Pieces | AsyncGenerator[bytes] | list[GraphQLFormattedError]
 class Endpoint:
     """The GraphQL endpoint of this process.
 
-    `principal` answers who calls, before a body is read, or raises BadRequest or Unavailable; `context` makes the
+    `principal` answers who calls, before a body is read, or raises Refused or Unavailable; `context` makes the
     context value of one operation, `on_fault` logs an unexpected exception and answers its trace id. What is put
     into the request's `answer_headers` while it runs goes out with the answer.
     A GraphQLError with `extensions["code"]`, raised by a resolver, reaches the client as it is.
@@ -60,7 +61,7 @@ class Endpoint:
         incoming.answer_headers |= self._cors.headers(incoming.header(b"origin"))
         try:
             return await self._answer(incoming)
-        except BadRequest as refusal:
+        except Refused as refusal:
             return _refused(incoming, refusal)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
@@ -79,18 +80,18 @@ class Endpoint:
 
     async def _answer(self, incoming: Incoming) -> Response:
         if incoming.path not in PATHS:
-            raise BadRequest(404, "There is nothing here. The endpoint is /graphql.")
+            raise Refused(404, "There is nothing here. The endpoint is /graphql.")
         if incoming.method == "OPTIONS":
             return self._preflight(incoming)
         if incoming.method not in ("GET", "POST"):
-            raise BadRequest(405, "The endpoint answers GET and POST.", {"allow": METHODS})
+            raise Refused(405, "The endpoint answers GET and POST.", {"allow": METHODS})
         if incoming.method == "POST" and incoming.header(b"upgrade"):
             # The server has taken the body for the other protocol's: it would be read as the next request.
-            raise BadRequest(400, "The endpoint speaks HTTP/1.1: ask for no upgrade.", {"connection": "close"})
+            raise Refused(400, "The endpoint speaks HTTP/1.1: ask for no upgrade.", {"connection": "close"})
         principal = await self._principal(incoming)
         media_type = answer_type(incoming.header(b"accept"))
         if media_type is None:
-            raise BadRequest(406, f"The endpoint answers {GRAPHQL_RESPONSE}, {JSON} and {EVENT_STREAM}.")
+            raise Refused(406, f"The endpoint answers {GRAPHQL_RESPONSE}, {JSON} and {EVENT_STREAM}.")
         if incoming.method == "POST":
             parameters = await self._readers.parameters(incoming)
         else:
@@ -114,7 +115,7 @@ class Endpoint:
             return [{"message": "No such operation, or several: 'operationName' has to name one."}]
         kind = operation.node.operation
         if kind is OperationType.MUTATION and incoming.method == "GET":
-            raise BadRequest(405, "Mutations are sent by POST.", {"allow": "POST"})
+            raise Refused(405, "Mutations are sent by POST.", {"allow": "POST"})
         context = self._context(incoming, principal)
         call = (self._schema, operation, parameters.variables, context, self._on_fault)
         if kind is not OperationType.SUBSCRIPTION:
@@ -144,7 +145,7 @@ def _always(media_type: str) -> list[tuple[bytes, bytes]]:
     return encoded({**_COMMON, "content-type": f"{media_type}; charset=utf-8"})
 
 
-def _refused(incoming: Incoming, refusal: BadRequest) -> Response:
+def _refused(incoming: Incoming, refusal: Refused) -> Response:
     error: dict[str, Any] = {"message": refusal.message}
     if refusal.code:
         error["extensions"] = {"code": refusal.code}

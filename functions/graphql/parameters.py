@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -10,6 +9,7 @@ from coercion import kind
 from graphql import Undefined
 from incoming import Incoming
 from negotiation import is_json
+from refusal import Refused
 from starlette.datastructures import QueryParams
 
 MAX_BODY_BYTES = 12 * 1024 * 1024
@@ -18,17 +18,6 @@ MAX_MARKS = 300_000
 Commas, brackets and braces of a body: as many as the longest SVG may hold, and some. Without a bound the values that
 they part took 40 times the bytes of the body.
 """
-
-
-class BadRequest(Exception):
-    """The request is refused before its document is looked at."""
-
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None, *, code: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.headers = headers or {}
-        self.code = code
 
 
 class Parameters(NamedTuple):
@@ -42,25 +31,25 @@ class Parameters(NamedTuple):
 async def from_body(incoming: Incoming) -> Parameters:
     """Read a POST request.
 
-    Raises BadRequest, and starlette's ClientDisconnect when the client leaves in mid-body.
+    Raises Refused, and starlette's ClientDisconnect when the client leaves in mid-body.
     """
     if not is_json(incoming.header(b"content-type")):
-        raise BadRequest(415, "The content type has to be application/json, in UTF-8.")
+        raise Refused(415, "The content type has to be application/json, in UTF-8.")
     if (incoming.header(b"content-encoding") or "identity").lower() != "identity":
-        raise BadRequest(415, "The body has to come without a content encoding.")
+        raise Refused(415, "The body has to come without a content encoding.")
     text = await _body(incoming)
     if len(text) > MAX_MARKS and _is_crowded(text):
-        raise BadRequest(400, f"The body has more than {MAX_MARKS:,} commas, brackets and braces.")
+        raise Refused(400, f"The body has more than {MAX_MARKS:,} commas, brackets and braces.")
     body = _loaded(text, "body")
     if isinstance(body, list):
-        raise BadRequest(400, "One operation per request: batches are not supported.")
+        raise Refused(400, "One operation per request: batches are not supported.")
     if not isinstance(body, dict):
-        raise BadRequest(400, f"The body has to be a JSON object, found {kind(body)}.")
+        raise Refused(400, f"The body has to be a JSON object, found {kind(body)}.")
     return _checked(body)
 
 
 def from_query_string(incoming: Incoming) -> Parameters:
-    """Read a GET request, whose variables and extensions are JSON. Raises BadRequest."""
+    """Read a GET request, whose variables and extensions are JSON. Raises Refused."""
     given: dict[str, Any] = dict(QueryParams(incoming.query_string))
     for name in ("variables", "extensions"):
         if name in given:
@@ -75,7 +64,7 @@ async def _body(incoming: Incoming) -> bytes:
         body = await incoming.body(MAX_BODY_BYTES)
         if body is not None:
             return body
-    raise BadRequest(413, f"The body is larger than {MAX_BODY_BYTES // 1024**2} MiB.", {"connection": "close"})
+    raise Refused(413, f"The body is larger than {MAX_BODY_BYTES // 1024**2} MiB.", {"connection": "close"})
 
 
 def _is_crowded(text: bytes) -> bool:
@@ -94,7 +83,7 @@ def _loaded(text: bytes, what: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         # Its message describes the fault and repeats nothing of the text.
-        raise BadRequest(400, f"The {what} is not valid JSON: {error.msg}.") from None
+        raise Refused(400, f"The {what} is not valid JSON: {error.msg}.") from None
 
 
 def _checked(given: dict[str, Any]) -> Parameters:
@@ -104,7 +93,7 @@ def _checked(given: dict[str, Any]) -> Parameters:
         raise _misfit("extensions", "an object", extensions)
     if query is None and extensions and "persistedQuery" in extensions:
         told = "Persisted queries are not supported: send the document in the parameter 'query'."
-        raise BadRequest(400, told, code="PERSISTED_QUERY_NOT_SUPPORTED")  # the code at which clients send it
+        raise Refused(400, told, code="PERSISTED_QUERY_NOT_SUPPORTED")  # the code at which clients send it
     if not isinstance(query, str):
         raise _misfit("query", "a string", given.get("query", Undefined))
     if variables is not None and not isinstance(variables, dict):
@@ -114,5 +103,5 @@ def _checked(given: dict[str, Any]) -> Parameters:
     return Parameters(query, variables or {}, name or None)  # an empty name is none (GraphQL over HTTP, GET)
 
 
-def _misfit(name: str, needed: str, found: Any) -> BadRequest:
-    return BadRequest(400, f"The parameter '{name}' has to be {needed}, found {kind(found)}.")
+def _misfit(name: str, needed: str, found: Any) -> Refused:
+    return Refused(400, f"The parameter '{name}' has to be {needed}, found {kind(found)}.")

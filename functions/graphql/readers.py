@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 from incoming import Incoming
-from parameters import BadRequest, Parameters, from_body
+from parameters import Parameters, from_body
+from refusal import Refused
 
 BODY_S = 30.0
 """For a body to come whole, or a quarter more. A sketch of 1 MB needs 0.4 Mbit/s."""
@@ -21,7 +22,7 @@ class Readers:
         self._looks = False
 
     async def parameters(self, incoming: Incoming) -> Parameters:
-        """Read a POST request as `from_body` does; raise BadRequest for one that takes too long, too."""
+        """Read a POST request as `from_body` does; raise Refused for one that takes too long, too."""
         task = asyncio.current_task()
         assert task  # noqa: S101 - a coroutine that runs on a loop runs in one
         self._since_s[task] = time.monotonic()
@@ -33,7 +34,7 @@ class Readers:
             if task in self._since_s or task.uncancel():  # by somebody else
                 raise
             told = f"The body was not here after {BODY_S:.0f} s."
-            raise BadRequest(408, told, {"connection": "close"}) from None
+            raise Refused(408, told, {"connection": "close"}) from None
         finally:
             self._since_s.pop(task, None)
 
