@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, answer_type
 from parameters import Parameters, from_query_string
 from readers import Readers
 from refusal import Refused
-from rubydraw.errors import SketchError, Unavailable
+from rubydraw.errors import Unavailable
 from rubydraw.principal import Principal
 from splicing import Pieces, PiecesResponse, encoded
 from sse import EventStream
@@ -66,15 +67,15 @@ class Endpoint:
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except Unavailable as unavailable:
-            return self.full(incoming, unavailable)
+            return self.unavailable(incoming, unavailable)
         except Exception as error:  # the framework would log the request's texts with it
             body = orjson.dumps({"errors": [internal_error(self._on_fault(error))]})
             return _response(incoming, 500, (body,), JSON)
 
-    def full(self, incoming: Incoming, error: SketchError) -> Response:
+    def unavailable(self, incoming: Incoming, error: Unavailable) -> Response:
         """Answer 503 to a request whose body has not been read, because it cannot be taken now."""
         incoming.answer_headers |= self._cors.headers(incoming.header(b"origin"))
-        incoming.answer_headers["retry-after"] = str(round(error.retry_after_s or 1))
+        incoming.answer_headers["retry-after"] = str(math.ceil(error.retry_after_s or 1))
         body = orjson.dumps({"errors": [{"message": error.message, "extensions": {"code": error.code}}]})
         return _response(incoming, 503, (body,), JSON)
 

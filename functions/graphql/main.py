@@ -89,4 +89,4 @@ async def _answer(scope: Scope, receive: Receive) -> Response:
         with parts().intake.admit(announced):
             return await endpoint()(incoming)
     except Unavailable as full:
-        return endpoint().full(incoming, full)
+        return endpoint().unavailable(incoming, full)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from rubydraw.errors import Unavailable
+from rubydraw.principal import Principal
 
 from tests.functions.tiny_graphql import GRAPHQL_RESPONSE, IMPROVE, TinyService, messages
 
@@ -192,6 +194,16 @@ async def test_other_methods_are_405(service: TinyService, method: str) -> None:
     async with service.client() as client:
         response = await client.request(method, "/graphql")
     assert (405, "GET, POST, OPTIONS") == (response.status_code, response.headers["allow"])
+
+
+async def test_who_comes_again_when_told_does_not_come_too_early() -> None:
+    """A time with a fraction is rounded up: Retry-After has whole seconds."""
+
+    async def nobody_can_say(_: object) -> Principal:
+        raise Unavailable(retry_after_s=1.2)
+
+    answer = await TinyService(principal=nobody_can_say).post(TYPENAME)
+    assert (503, "2") == (answer.status_code, answer.headers["retry-after"])
 
 
 @pytest.mark.parametrize("path", ["/graphql/", "/graphiql", "/favicon.ico", "/graphql%0d%0a"])
