@@ -17,8 +17,10 @@ SketchError
 │   └── Stopping                                 this instance is going away: another one takes over
 ├── RateLimited            RATE_LIMITED          this caller asks too often: retry, after `retry_after_s`
 ├── BudgetExceeded         BUDGET_EXCEEDED       no more calls today: retry, after `retry_after_s`
-├── ResultExpired          RESULT_EXPIRED        the drawing is gone: send the sketch again
-└── Expired                EXPIRED               not done within its time: send the sketch again
+└── ResultExpired          RESULT_EXPIRED        the drawing is gone: send the sketch again
+
+EXPIRED and CANCELED are never raised: with the one a Lua script settles a job, with the other it tells a worker of one
+that was abandoned.
 """
 
 from __future__ import annotations
@@ -186,10 +188,6 @@ class BudgetExceeded(SketchError):
 
 class ResultExpired(SketchError):
     code = Code.RESULT_EXPIRED
-
-
-class Expired(SketchError):
-    code = Code.EXPIRED
 
 
 REMEMBERED: tuple[type[SketchError], ...] = (ContentRefused, NotAccepted)
