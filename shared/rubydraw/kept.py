@@ -85,10 +85,11 @@ class Kept:
 
     async def there(self, digest: str, *, since_ms: int) -> bool:
         """
-        Return whether either tier has a drawing that counts, for a job that is about to name it: it outlives that.
+        Return whether either tier, or this process, has a drawing that counts, for a job that is about to name it.
 
-        Raises StoreUnavailable where nobody can say so.
+        It then outlives the job. Raises StoreUnavailable where nobody can say so.
         """
+        await self._results.put_held(digest)
         if await self.for_a_job(digest):
             found = await self._results.get(digest, with_image=False)
             if found and found.created_at_ms >= since_ms:
@@ -98,21 +99,17 @@ class Kept:
 
     async def for_the_job(self, improved: Improved) -> bool:
         """The same for what a job has just got; what is in hand is kept anew. False: it must be redrawn."""
-        await self.surely(improved)
+        await self.ensure(improved)
         return await self.for_a_job(improved.digest)
 
-    async def surely(self, improved: Improved) -> None:
+    async def ensure(self, improved: Improved) -> None:
         """Have Redis keep what was drawn for a job before the job is `done`: an older drawing must not pass for it."""
-        await self.held(improved.digest)
+        await self._results.put_held(improved.digest)
         drawn = improved.drawing
         if drawn.image:
             kept = await self._results.get(improved.digest, with_image=False)
             if not kept or kept.created_at_ms < drawn.created_at_ms:
                 await self._results.put(improved.digest, drawn)
-
-    async def held(self, digest: str) -> None:
-        """Store a drawing that Redis would not take before, if there is one: it must not be taken for what is kept."""
-        await self._results.put_held(digest)
 
     def in_one_redis_with(self, store: Store) -> bool:
         return self._results.store is store

@@ -106,7 +106,6 @@ class Work:
     async def _exhausted(self, job: JobMessage, token: str, since_ms: int) -> tuple[float, Outcome, str]:
         """Settle a job that has had its attempts: `done` where a drawing is kept, which the last one may have paid."""
         digest = self._improve.digest(job.sketch)
-        await self._kept.held(digest)
         if await self._kept.there(digest, since_ms=since_ms):
             return _over(job, "HIT", *await self._jobs.complete(job, token, digest=digest, outcome="HIT"))
         status, code = await self._jobs.exhaust(job.request_id)
@@ -148,7 +147,7 @@ class Work:
         """Record `done` with a drawing that outlives the job, which is kept anew if it is gone and in hand."""
         complete = partial(self._jobs.complete, job, token, digest=improved.digest, outcome=improved.outcome)
         if self._kept.in_one_redis_with(self._jobs.store):
-            await self._kept.surely(improved)
+            await self._kept.ensure(improved)
             status, code = await complete(with_drawing=True)
             return None if status == "gone" else (status, code)
         return await complete() if await self._kept.for_the_job(improved) else None
