@@ -40,17 +40,15 @@ class Jobs:
         self._scripts = {name: Script("job", name) for name in _TRANSITIONS}
         self._complete = Script("job", "kept", "complete")
 
-    async def submit(
-        self, request_id: str, status: str, *, digest: str, outcome: str, owner: str, trace: str
-    ) -> tuple[str, int]:
+    async def submit(self, request_id: str, status: str, *, digest: str, owner: str, trace: str) -> tuple[str, int]:
         """Record a job as `queued` or `done`, unless it is there; return its status and created_at in ms."""
-        record = self.record(request_id, status, digest=digest, outcome=outcome, owner=owner, trace=trace)
+        record = self.record(request_id, status, digest=digest, owner=owner, trace=trace)
         answer = await self.store.script(*record)
         return _text(answer[0]), int(answer[1])
 
-    def record(self, request_id: str, status: str, *, digest: str, outcome: str, owner: str, trace: str) -> Call:
+    def record(self, request_id: str, status: str, *, digest: str, owner: str, trace: str) -> Call:
         """Return what does that, to be run as a step of another script."""
-        return self._call("submit", request_id, status, digest, outcome, owner, trace)
+        return self._call("submit", request_id, status, digest, owner, trace)
 
     async def abandon(self, request_id: str, code: Code, message: str) -> bool:
         """Settle a job whose publish failed; return False if a worker has it all the same, or will."""

@@ -135,7 +135,7 @@ class Submit:
         Over the budget, what the archive has still answers. Return its status and created_at in ms.
         """
         about = {"digest": digest, "owner": charge.principal.owner, "trace": logs.traceparent()}
-        done = partial(self._jobs.submit, request_id, "done", outcome="HIT", **about)
+        done = partial(self._jobs.submit, request_id, "done", **about)
         if cache is CacheUse.ONLY:
             improved = await self._kept.only(digest, with_image=False, charge=charge)
             if not await self._kept.for_the_job(improved):
@@ -148,7 +148,7 @@ class Submit:
                 await charge.enter()
                 if await self._kept.for_a_job(digest):
                     return await done()
-        queued = self._jobs.record(request_id, "queued", outcome="", **about)
+        queued = self._jobs.record(request_id, "queued", **about)
         try:
             return await self._accept(queued, request_id, charge, drawing=drawing)
         except BudgetExceeded as full:

@@ -15,7 +15,7 @@ from rubydraw.message import JobMessage
 from tests.sketches import HOUR_MS, TRACEPARENT, now_ms
 
 LEASE_MS = 5000
-SUBMITTED = {"digest": "d1", "outcome": "", "owner": "someone", "trace": TRACEPARENT}
+SUBMITTED = {"digest": "d1", "owner": "someone", "trace": TRACEPARENT}
 
 
 class JobRecord:

@@ -71,7 +71,7 @@ async def far_watch(wire: WireProxy, monkeypatch: pytest.MonkeyPatch) -> AsyncIt
 
 async def queued(jobs: Jobs) -> JobMessage:
     message = job()
-    await jobs.submit(message.request_id, "queued", digest=message.digest, outcome="", owner="", trace="")
+    await jobs.submit(message.request_id, "queued", digest=message.digest, owner="", trace="")
     return message
 
 

@@ -22,7 +22,7 @@ def jobs(store: Store) -> Jobs:
 async def accepted(jobs: Jobs, raw: redis.asyncio.Redis, ago_ms: int) -> JobMessage:
     """A queued job as if it had been accepted so long ago."""
     message = job()
-    await jobs.submit(message.request_id, "queued", digest="d", outcome="", owner="", trace="")
+    await jobs.submit(message.request_id, "queued", digest="d", owner="", trace="")
     await JobRecord(raw, message.request_id).rewrite(created_at=now_ms() - ago_ms)
     return message
 

@@ -301,7 +301,7 @@ async def test_lost_answers_count_nothing_twice(far: Store, wire: WireProxy, raw
     await ping(far)
     async with record.announced() as heard:
         wire.lose = 1
-        await jobs.submit(message.request_id, "queued", digest="d1", outcome="", owner="", trace="")
+        await jobs.submit(message.request_id, "queued", digest="d1", owner="", trace="")
         for token in ("t1", "t2"):
             wire.lose = 1
             assert ("run", 1) == await _run(jobs, message, token)

@@ -52,7 +52,7 @@ async def cost(raw: redis.asyncio.Redis) -> Cost:
 
 async def queued(jobs: Jobs) -> JobMessage:
     message = job()
-    await jobs.submit(message.request_id, "queued", digest=message.digest, outcome="", owner=OWNER, trace="")
+    await jobs.submit(message.request_id, "queued", digest=message.digest, owner=OWNER, trace="")
     return message
 
 

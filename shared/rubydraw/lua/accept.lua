@@ -30,7 +30,7 @@ if refused(take(TENTH)) then
   return answers
 end
 if take(DRAWING) == 1 then
-  own[RECORD][2][2], own[RECORD][2][4] = 'done', 'HIT'
+  own[RECORD][2][2] = 'done'
 elseif refused(take(REST)) or (take(BUDGET) and answers[BUDGET][1] > 0) or take(PLACE) == 0 then
   return answers
 end

@@ -1,12 +1,13 @@
 -- (nothing) -> queued | done. A job that is there already stays as it is: a repeated submit, or a worker's record.
--- ARGV: channel, status, digest, outcome, owner, trace
+-- ARGV: channel, status, digest, owner, trace
+-- Answers the status and created_at that stand.
 local job = read()
 if job.status then
   return { job.status, job.created_at }
 end
 local now = string.format('%d', NOW)
 move(ARGV[2], {
-  digest = ARGV[3], outcome = ARGV[4], owner = ARGV[5], trace = ARGV[6],
+  digest = ARGV[3], outcome = ARGV[2] == 'done' and 'HIT' or '', owner = ARGV[4], trace = ARGV[5],
   attempt = '0', generation = '0', created_at = now,
 })
 return { ARGV[2], now }
