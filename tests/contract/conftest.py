@@ -14,11 +14,14 @@ from rubydraw.message import JobMessage
 from rubydraw.results import Results
 from rubydraw.settings import Settings
 from rubydraw.store import Store, connect
+from rubydraw.updates import Updates
 
 from tests.contract.accounts import TokenServer, account_file
 from tests.contract.gemini_calls import MODES, MakeGemini
 from tests.contract.job_record import LEASE_MS, JobRecord
 from tests.contract.object_stores import S3, Gcs
+from tests.contract.wire_proxy import WireProxy
+from tests.servers import Server
 from tests.sketches import HOUR_MS, job
 from tests.stand_ins import GeminiStandIn
 
@@ -29,6 +32,22 @@ async def store(raw: redis.asyncio.Redis, redis_url: str) -> AsyncIterator[Store
     store = connect(redis_url, "")
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def wire(valkey: Server, raw: redis.asyncio.Redis) -> AsyncIterator[WireProxy]:
+    """A wire to an empty Valkey that can lose what a real one loses."""
+    proxy = WireProxy(valkey.port)
+    async with proxy.listening():
+        yield proxy
+
+
+@pytest.fixture
+async def heard(store: Store) -> AsyncIterator[Updates]:
+    """The updates of one process."""
+    heard = Updates(store.connection)
+    yield heard
+    await heard.close()
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ from rubydraw.watch import Seen, Watch
 
 from tests.contract.job_record import JobRecord
 from tests.contract.wire_proxy import WireProxy
-from tests.servers import Server
 from tests.sketches import HOUR_MS, drawing, job
 
 DRAWING = drawing()
@@ -39,22 +38,8 @@ def jobs(store: Store) -> Jobs:
 
 
 @pytest.fixture
-async def heard(store: Store) -> AsyncIterator[Updates]:
-    heard = Updates(store.connection)
-    yield heard
-    await heard.close()
-
-
-@pytest.fixture
 def watch(store: Store, heard: Updates) -> Watch:
     return Watch(jobs_of(store), Results(store), heard)
-
-
-@pytest.fixture
-async def wire(valkey: Server) -> AsyncIterator[WireProxy]:
-    proxy = WireProxy(valkey.port)
-    async with proxy.listening():
-        yield proxy
 
 
 @pytest.fixture

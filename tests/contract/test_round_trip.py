@@ -20,13 +20,6 @@ LOADING = "LOADING Redis is loading the dataset in memory"
 
 
 @pytest.fixture
-async def wire(valkey: Server, raw: redis.asyncio.Redis) -> AsyncIterator[WireProxy]:
-    proxy = WireProxy(valkey.port)
-    async with proxy.listening():
-        yield proxy
-
-
-@pytest.fixture
 async def far(wire: WireProxy) -> AsyncIterator[Store]:
     """A Store at the far end of the wire, with one connection."""
     store = connect(f"redis://127.0.0.1:{wire.address}/0", "")

@@ -22,13 +22,6 @@ from tests.sketches import HOUR_MS, job
 
 
 @pytest.fixture
-async def wire(valkey: Server, raw: redis.asyncio.Redis) -> AsyncIterator[WireProxy]:
-    proxy = WireProxy(valkey.port)
-    async with proxy.listening():
-        yield proxy
-
-
-@pytest.fixture
 async def far(wire: WireProxy) -> AsyncIterator[Store]:
     """A Store at the far end of the wire."""
     store = connect(f"redis://127.0.0.1:{wire.address}/0", "")

@@ -16,24 +16,8 @@ from rubydraw.store import Store, connect
 from rubydraw.updates import Updates, Viewer
 
 from tests.contract.wire_proxy import WireProxy
-from tests.servers import Server
 
 JOB, OTHER, LAST = (str(uuid.uuid4()) for _ in range(3))
-
-
-@pytest.fixture
-async def heard(store: Store) -> AsyncIterator[Updates]:
-    """The updates of one process."""
-    heard = Updates(store.connection)
-    yield heard
-    await heard.close()
-
-
-@pytest.fixture
-async def wire(valkey: Server, raw: redis.asyncio.Redis) -> AsyncIterator[WireProxy]:
-    proxy = WireProxy(valkey.port)
-    async with proxy.listening():
-        yield proxy
 
 
 @pytest.fixture
