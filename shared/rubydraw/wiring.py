@@ -78,14 +78,7 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
     state = connect(
         settings.redis_url, settings.redis_ca_cert, on_loss=lambda kind: logs.warning("redis.lost", kind=kind)
     )
-    split = settings.results_url != settings.redis_url
-    results = Results(
-        connect(  # its loss has a name of its own: there may be no such Redis, on purpose
-            settings.results_url, settings.redis_ca_cert, on_loss=lambda kind: logs.warning("results.lost", kind=kind)
-        )
-        if split
-        else state
-    )
+    results = Results(_results_store(settings, state))
     flights = Flights(
         state,
         results,
@@ -121,6 +114,15 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
         gemini=gemini,
         budget=budget,
         publisher=Publisher(settings.pubsub_url, timeout_s=settings.publish_timeout_s),
+    )
+
+
+def _results_store(settings: Settings, state: Store) -> Store:
+    """Return the results' own Redis, if they have one; its loss has a name of its own: it may be absent on purpose."""
+    if settings.results_url == settings.redis_url:
+        return state
+    return connect(
+        settings.results_url, settings.redis_ca_cert, on_loss=lambda kind: logs.warning("results.lost", kind=kind)
     )
 
 
