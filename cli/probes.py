@@ -67,9 +67,7 @@ def _found(name: str, question: Awaitable[str]) -> Finding:
         return Finding(name, "failed", str(wrong))
     except TimeoutError:
         return Finding(name, "failed", f"no answer within {WITHIN_S:.0f} s")
-    except (
-        Exception
-    ) as error:  # one question that cannot even be asked must not hide the others; texts may hold secrets
+    except Exception as error:  # one that cannot even be asked must not hide the others; its text may hold secrets
         return Finding(name, "failed", f"cannot be asked: {type(error).__name__}")
 
 

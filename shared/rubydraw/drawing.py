@@ -49,7 +49,7 @@ class Improved(NamedTuple):
     """
     A drawing, where it is kept, and how it was come by: `HIT`, `MISS`, `COALESCED` or `ARCHIVE`.
 
-    `then`: what came of that of its wish, where it was run.
+    `then`: what Redis answered to the `then` of the wish, None where that was not run.
     """
 
     digest: str

@@ -27,9 +27,10 @@ class Images:
 
     async def name(self, digest: str, image_sha256: str) -> str:
         """
-        Return the hash by which `find` has the picture of a drawing from now on; it is known unless it is "".
+        Return the hash by which `find` has the picture of a drawing from now on.
 
-        It is written when it is handed out, so that it neither lapses nor is evicted before the drawing.
+        `image_sha256`: that hash, or "" of a drawing that an older revision kept. It is written when it is handed out,
+        so that it neither lapses nor is evicted before the drawing. Raises StoreUnavailable.
         """
         if not image_sha256:  # kept by an older revision
             drawing = await self._results.get(digest)

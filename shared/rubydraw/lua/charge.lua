@@ -1,7 +1,7 @@
 -- One operation is counted against its caller's quota: in no window is more counted than the limit.
 -- KEYS[1]: what the caller has used, by the hundredth of a window in which it did; beside that their sum, `used`, and
 -- the `oldest` of them. ARGV: cost, limit, window in ms
--- Answers 1 if it was counted, what is left, and the ms until some comes back (if it was not: until enough has).
+-- Answers 1 if it was counted, else 0, what is left, and the ms until some comes back (if it was not: until enough has).
 -- A hundredth leaves the window when all of it has. Sent twice it counts twice, which costs its caller, and nobody else.
 local SLICES = 100
 local cost, limit, window_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])

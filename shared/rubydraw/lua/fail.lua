@@ -1,7 +1,7 @@
 -- running -> queued (to be tried again) or error (given up), by the holder of the token alone.
--- ARGV: channel, token, code, message, retryable, spent, retry_after_ms, max_attempts
--- Answers the new status, whether its attempts are used up, or lost when another holds the job.
-local token, retryable, spent = ARGV[2], ARGV[5] == '1', ARGV[6] == '1'
+-- ARGV: channel, token, code, message, once_more, spent, retry_after_ms, max_attempts
+-- Answers the new status, lost when another holds the job, and 1 if its attempts are used up.
+local token, once_more, spent = ARGV[2], ARGV[5] == '1', ARGV[6] == '1'
 local job = read()
 if not job.status or job.token ~= token then
   return { 'lost', '0' }
@@ -10,13 +10,13 @@ if job.status ~= 'running' then
   return { job.status, job.exhausted or '0' }
 end
 
-local attempt = number(job.attempt) - ((retryable and not spent) and 1 or 0)
-local exhausted = retryable and attempt >= number(ARGV[8])
+local attempt = number(job.attempt) - ((once_more and not spent) and 1 or 0)
+local exhausted = once_more and attempt >= number(ARGV[8])
 local retry_at = ''
 if number(ARGV[7]) > 0 then -- of an ended job: when another for the same sketch makes sense
   retry_at = string.format('%d', NOW + number(ARGV[7]))
 end
-local status = (retryable and not exhausted) and 'queued' or 'error'
+local status = (once_more and not exhausted) and 'queued' or 'error'
 move(status, {
   code = ARGV[3], message = ARGV[4], retry_at = retry_at, lease_until_ms = '0',
   attempt = string.format('%d', attempt), exhausted = exhausted and '1' or '0',

@@ -1,5 +1,6 @@
 -- The request that an idempotency key stands for; `replaces` names the one that may be put aside.
--- KEYS[1]: the key's hash. ARGV: request id, hash of the input, life in ms, replaces
+-- KEYS[1]: the key's hash. ARGV: request id, hash of the input, life in ms, replaces or ''
+-- Answers: conflict (it was used for another input) | known or new, and the request id that it stands for
 local known = redis.call('HMGET', KEYS[1], 'request_id', 'input')
 if known[2] and known[2] ~= ARGV[2] then
   return { 'conflict', '' }
