@@ -75,7 +75,7 @@ EVENTS = {
     "redis.lost": "Redis does not answer, or refuses what we ask, once a minute; `kind`: an error, or its own word",
     "request.fault": "an exception nobody expected; its client was told the trace id",
     "result.not_saved": "Redis would not take a drawing; this instance holds it for ten minutes",
-    "results.lost": "as `redis.lost`, of a Redis for the results alone; where the cache is off, that is meant",
+    "results.lost": "as `redis.lost`, of a Redis for the results alone; expected where the cache is off",
     "sketch.improved": "a synchronous request was answered with a drawing",
     "stream.not_read": "a client with a stream took nothing for some seconds and was let go",
     "updates.lost": "what hears of jobs has no connection, once a minute; viewers look every few seconds meanwhile",
