@@ -53,23 +53,10 @@ class Parts(NamedTuple):
     async def ready(self) -> bool:
         """Whether Redis answers."""
         try:
-            await asyncio.gather(*(store.command("PING") for store in self._stores()))
+            await asyncio.gather(*(store.command("PING") for store in {self.state, self.results.store}))
         except StoreUnavailable:
             return False
         return True
-
-    def _stores(self) -> set[Store]:
-        return {self.state, self.results.store}
-
-    async def close(self) -> None:
-        """Close every connection."""
-        await asyncio.gather(
-            self.updates.close(),
-            self.gemini.close(),
-            self.publisher.close(),
-            *(store.close() for store in self._stores()),
-            return_exceptions=True,
-        )
 
 
 def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:

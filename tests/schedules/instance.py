@@ -101,5 +101,6 @@ class Instance:
             for task in left:
                 task.cancel()
             await asyncio.wait(left)
-        await self.parts.close()
+        opened = (self.parts.updates, self.parts.gemini, self.parts.publisher, self.parts.state)
+        await asyncio.gather(*(each.close() for each in opened), return_exceptions=True)
         await self._stack.aclose()
