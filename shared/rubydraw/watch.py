@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rubydraw.drawing import Drawing
 from rubydraw.errors import Code, StoreUnavailable, Unavailable
-from rubydraw.job_state import JobState
+from rubydraw.job_state import SETTLED, JobState
 from rubydraw.jobs import Jobs
 from rubydraw.message import is_request_id
 from rubydraw.results import Results, read
@@ -30,7 +30,7 @@ class Seen(NamedTuple):
     @property
     def final(self) -> bool:
         """Whether there is nothing more to wait for."""
-        return self.status in ("done", "error", "not_found")
+        return self.status in SETTLED or self.status == "not_found"
 
     @property
     def change(self) -> tuple[object, ...]:

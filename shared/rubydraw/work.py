@@ -15,6 +15,7 @@ from rubydraw.admission import Gate
 from rubydraw.drawing import Improved
 from rubydraw.errors import Code, GeminiBusy, ResultExpired, SketchError, StoreUnavailable, Unavailable
 from rubydraw.improve import AFTER_THE_CALL_S, Improve
+from rubydraw.job_state import SETTLED
 from rubydraw.jobs import Claim, Jobs
 from rubydraw.kept import Kept
 from rubydraw.message import JobMessage
@@ -160,7 +161,7 @@ class Work:
             "job.failed", request_id=job.request_id, code=error.code, status=status, exhausted=exhausted,
             billed=error.may_be_billed,
         )  # fmt: skip
-        if status in ("error", "done"):
+        if status in SETTLED:
             return 0, _ended(status, error.code), error.code
         wait_s = error.retry_after_s if status == "queued" and isinstance(error, GeminiBusy) else None
         return self._worth_waiting(wait_s or 0, deadline), Outcome.AGAIN, error.code
