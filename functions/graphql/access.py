@@ -71,7 +71,7 @@ class Access:
 
     async def _count_failure(self, address: str) -> None:
         try:
-            await self._quotas.failed_authentication(f"address:{address}")
+            await self._quotas.failed_authentication(address)
         except RateLimited as limited:
             raise TooManyFailures(limited) from None
 

@@ -143,12 +143,12 @@ async def test_failed_authentications_are_few_a_minute(store: Store, raw: redis.
     """Per address; one that fails no more than that is not hindered, and a flood of failures stays here."""
     quotas = Quotas(store, requests_per_minute=None)
     for _ in range(30):
-        await quotas.failed_authentication("address:192.0.2.1")
+        await quotas.failed_authentication("192.0.2.1")
     for _ in range(2):
         with pytest.raises(RateLimited):
-            await quotas.failed_authentication("address:192.0.2.1")
+            await quotas.failed_authentication("192.0.2.1")
         await raw.flushdb()
-    await quotas.failed_authentication("address:192.0.2.2")
+    await quotas.failed_authentication("192.0.2.2")
 
 
 async def test_a_caller_who_comes_no_more_is_forgotten(store: Store, raw: redis.asyncio.Redis) -> None:
