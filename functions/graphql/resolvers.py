@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import answers
+import rate_limit_fields
 from addresses import Addresses, origin
 from answers import Words
 from execution import Info
@@ -15,7 +16,6 @@ from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema, build_schema
 from incoming import Incoming
 from leaving import until_gone
 from preferences import LONGEST_WAIT_S, Preferences, preferences
-from rate_limit_fields import fields
 from rubydraw import logs
 from rubydraw.drawing import CacheUse
 from rubydraw.errors import BadSketch, RateLimited, SketchError, Stopping, StoreUnavailable, Unavailable
@@ -62,7 +62,7 @@ def bound_schema(
                 "errors": [error.message],
                 "problem": answers.problem(error.code, error.message, error.retry_after_s),
             }
-        asked.incoming.answer_headers.update(fields(charge.quota, failure))
+        asked.incoming.answer_headers.update(rate_limit_fields.fields(charge.quota, failure))
         return {"errors": [], "clientMutationId": client_mutation_id, **answer}
 
     async def status(_: Any, info: Info, requestId: str) -> Words:  # noqa: N803
