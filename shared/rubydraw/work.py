@@ -96,9 +96,7 @@ class Work:
             except SketchError as error:
                 return await self._failed(job, token, error, deadline)
             ended = self._jobs.completed(improved.then) or await self._completed(job, token, improved)
-            if (
-                ended is None and improved.outcome == "MISS"
-            ):  # a Redis that forgets at once must not cost call after call
+            if ended is None and improved.outcome == "MISS":  # Redis forgets at once: no call after call for that
                 return await self._failed(job, token, ResultExpired(may_be_billed=True), deadline)
             drawn = improve
         await self._kept.in_archive(improved)
