@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MAX_PICTURE_BYTES = 16 * 1024 * 1024
 """As sent and as PNG: a cloud function answers at most 32 MB, and base64 adds a third."""
 MIN_SIDE_PX = 16
+MAX_SCANS = 100
+"""Of a progressive JPEG, which has about ten: each is a pass over all pixels, however few bytes it has."""
 CONVERSIONS_AT_ONCE = 2
 """A conversion holds its pixels in memory (160 MB at the worst), and there is one core."""
 
@@ -43,6 +45,8 @@ def _converted(data: bytes) -> bytes:
     """Decode JPEG or WebP and encode it as PNG."""
     from PIL import Image  # slow to import, and needed for few answers
 
+    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > MAX_SCANS:
+        raise BadAnswer
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "WEBP")) as picture:
             _check_size(picture)

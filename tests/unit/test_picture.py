@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from rubydraw.errors import BadAnswer
-from rubydraw.picture import MAX_PICTURE_BYTES, to_png
+from rubydraw.picture import MAX_PICTURE_BYTES, MAX_SCANS, to_png
 
 from tests.unit.pngs import SIGNATURE, chunk, file, ihdr, pixels, png
 
@@ -138,6 +138,17 @@ async def test_a_jpeg_that_claims_to_be_huge_is_not_decoded(size: tuple[int, int
     bomb = JPEG[:at] + struct.pack(">HH", size[1], size[0]) + JPEG[at + 4 :]
     with pytest.raises(BadAnswer):
         await to_png(bomb)
+
+
+async def test_a_jpeg_of_very_many_scans_is_not_decoded() -> None:
+    """Each costs a pass over all pixels, and a few bytes."""
+    jpeg = picture("JPEG", "L", progressive=True)
+    last = jpeg.rindex(b"\xff\xda")
+    missing = MAX_SCANS - jpeg.count(b"\xff\xda")
+    most = jpeg[:last] + jpeg[last:-2] * missing + jpeg[last:]
+    assert (48, 32) == opened(await to_png(most)).size
+    with pytest.raises(BadAnswer):
+        await to_png(most[:-2] + jpeg[last:])
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
