@@ -31,6 +31,8 @@ REFUSING = frozenset(
     ]
 )
 """Finish reasons that depend on the sketch alone; any other end without a picture may be tried again."""
+MAX_TOKENS = 2_000_000
+"""More than any model reads and writes in one call: not to be believed, and Redis' integers have an end."""
 
 
 def read_answer(body: bytes, used: Callable[[Usage], object]) -> tuple[bytes, str]:
@@ -47,7 +49,8 @@ def read_answer(body: bytes, used: Callable[[Usage], object]) -> tuple[bytes, st
         pictures = [part for part in parts if part.get("inlineData") and part["inlineData"].get("data")]
         if not pictures:
             raise NoImage
-        text = "".join(part["text"] for part in parts if part.get("text") and not part.get("thought"))
+        texts = [part.get("text") for part in parts if not part.get("thought")]
+        text = "".join(text for text in texts if isinstance(text, str))
         return _decoded(_final(pictures)), text
     except (AttributeError, TypeError, LookupError, ValueError):  # HTML, cut JSON, {"candidates": 5}, no base64
         raise BadAnswer from None
@@ -57,7 +60,9 @@ def _usage(counts: Any) -> Usage | None:
     if not isinstance(counts, dict):
         return None
     all_tokens, input_tokens = counts.get("totalTokenCount"), counts.get("promptTokenCount") or 0
-    if not (isinstance(all_tokens, int) and isinstance(input_tokens, int) and all_tokens >= input_tokens >= 0):
+    if not (isinstance(all_tokens, int) and isinstance(input_tokens, int)):
+        return None
+    if not MAX_TOKENS >= all_tokens >= input_tokens >= 0:
         return None
     return Usage(input_tokens, all_tokens - input_tokens)
 
@@ -82,5 +87,6 @@ def _final(pictures: list[dict[str, Any]]) -> str:
 
 
 def _decoded(data: str) -> bytes:
-    """Read either alphabet of base64, as ProtoJSON asks of whoever reads it."""
-    return pybase64.b64decode(data, b"-_" if "-" in data or "_" in data else None, validate=True)
+    """Read either alphabet of base64, padded or not, as ProtoJSON asks of whoever reads it."""
+    padded = data + "=" * (-len(data) % 4)
+    return pybase64.b64decode(padded, b"-_" if "-" in data or "_" in data else None, validate=True)

@@ -9,7 +9,8 @@ import pytest
 import redis.asyncio
 from rubydraw import keys
 from rubydraw.budget import Bill, Budget, Usage, spent_today
-from rubydraw.errors import BudgetExceeded, ContentRefused, GeminiBusy, GeminiFailed, OutOfTime, SketchError
+from rubydraw.errors import BudgetExceeded, ContentRefused, GeminiBusy, GeminiFailed, NoImage, OutOfTime, SketchError
+from rubydraw.gemini_answer import read_answer
 from rubydraw.principal import NOBODY, Limits, Principal
 from rubydraw.settings import Settings
 from rubydraw.store import Store, connect
@@ -103,6 +104,17 @@ async def test_a_call_costs_what_it_used(store: Store) -> None:
     bill.used(Usage(1_000, 1_120))
     await spender.settle(bill)
     assert (1, 0.0677) == await spent_today(store)
+
+
+async def test_usage_that_cannot_be_changes_no_price(store: Store) -> None:
+    """Beyond Redis' integers its price would open the budget for the rest of the day."""
+    spender = budget(store, DAILY_DOLLARS="0.2")
+    bill = await spender.reserve(ADA)
+    with pytest.raises(NoImage):
+        read_answer(b'{"usageMetadata": {"totalTokenCount": 4600000000000000000}}', bill.used)
+    await spender.settle(bill)
+    assert (1, 0.15) == await spent_today(store)
+    await refused(spender)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,12 @@ def test_the_last_picture_counts() -> None:
     assert parts(image(b"early", thought=True), image(b"late", thought=True)) == (b"late", "")
 
 
+@pytest.mark.parametrize("text", [5, ["a"], {"a": 1}, True])
+def test_text_of_another_type_is_left_out(text: object) -> None:
+    """The picture beside it has been paid for."""
+    assert parts({"text": "a"}, image(b"one"), {"text": text}) == (b"one", "a")
+
+
 def test_text_alone_is_no_picture() -> None:
     """Neither is a picture without bytes."""
     for said in ({"text": "sorry"}, image(b""), {"inlineData": None}, {}):
@@ -92,15 +98,17 @@ def test_a_field_that_is_null_is_absent() -> None:
 
 
 @pytest.mark.parametrize("alphabet", ["+/", "-_"])
-def test_both_alphabets_of_base64_are_read(alphabet: str) -> None:
-    """ProtoJSON lets a writer use either."""
-    data = base64.b64encode(b"\xfb\xff\xfe", alphabet.encode()).decode()
-    assert parts({"inlineData": {"data": data}}) == (b"\xfb\xff\xfe", "")
+@pytest.mark.parametrize("picture", [b"\xfb\xff\xfe", b"\xfb\xff", b"\xfb"])
+def test_both_alphabets_of_base64_are_read(alphabet: str, picture: bytes) -> None:
+    """ProtoJSON lets a writer use either, with padding or without."""
+    data = base64.b64encode(picture, alphabet.encode()).decode()
+    assert parts({"inlineData": {"data": data}}) == (picture, "")
+    assert parts({"inlineData": {"data": data.rstrip("=")}}) == (picture, "")
 
 
-@pytest.mark.parametrize("data", ["!", "QQ", "é", 5, ["QUJD"]])
+@pytest.mark.parametrize("data", ["!", "Q", "QUJDQ", "Q=Q", "é", 5, ["QUJD"]])
 def test_what_is_no_base64_is_a_bad_answer(data: object) -> None:
-    """Absent padding too: nobody writes that."""
+    """Wrong signs, a length that no bytes have, another type."""
     with pytest.raises(BadAnswer):
         parts({"inlineData": {"data": data}})
 
@@ -114,6 +122,10 @@ def test_what_is_no_base64_is_a_bad_answer(data: object) -> None:
         ({"promptTokenCount": 300}, None),
         ({"totalTokenCount": 100, "promptTokenCount": 300}, None),
         ({"totalTokenCount": 100, "promptTokenCount": -3}, None),
+        ({"totalTokenCount": 2_000_000, "promptTokenCount": 2_000_000}, Usage(2_000_000, 0)),
+        ({"totalTokenCount": 2_000_001}, None),
+        ({"totalTokenCount": 4_600_000_000_000_000_000}, None),
+        ({"totalTokenCount": 300, "promptTokenCount": 4_600_000_000_000_000_000}, None),
         ({"totalTokenCount": "many"}, None),
         ({"totalTokenCount": 1e9}, None),
         (["totalTokenCount"], None),
@@ -121,7 +133,7 @@ def test_what_is_no_base64_is_a_bad_answer(data: object) -> None:
     ],
 )
 def test_what_was_used_is_told_where_it_is_said_in_numbers(counts: object, usage: Usage | None) -> None:
-    """Even by an answer without a picture: it was billed."""
+    """In numbers that can be, even by an answer without a picture: it was billed."""
     told: list[Usage] = []
     with pytest.raises(NoImage):
         read_answer(json.dumps({"usageMetadata": counts}).encode(), told.append)

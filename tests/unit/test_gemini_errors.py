@@ -199,7 +199,6 @@ def answers() -> Iterator[tuple[int, bytes, str]]:
         ({"candidates": [{"content": CANARY}]}, "BAD_ANSWER"),
         ({"candidates": [{"content": {"parts": CANARY}}]}, "BAD_ANSWER"),
         ({"candidates": [{"content": {"parts": [{"inlineData": {"data": f"!{CANARY}!"}}]}}]}, "BAD_ANSWER"),
-        ({"candidates": [{"content": {"parts": [IMAGE, {"text": [CANARY]}]}}]}, "BAD_ANSWER"),
         ({"promptFeedback": CANARY}, "BAD_ANSWER"),
     ):
         yield 200, json.dumps(answer).encode(), code
