@@ -39,7 +39,7 @@ def ours(error: Exception, took_s: float) -> SketchError:
         case httpx2.HTTPError() | OSError():
             return GeminiFailed()
         case ValueError() | TypeError() | AttributeError() | LookupError() | RecursionError():
-            return BadAnswer()  # the body of an error that the SDK stumbles over: cut, or nested too deeply
+            return BadAnswer()  # whatever else the SDK stumbles over
     if type(error).__module__.startswith("google.auth"):
         return GeminiFailed(may_be_billed=False) if may_pass(error) else Misconfigured()
     if type(error).__module__.startswith(("google.genai", "httpx2")):

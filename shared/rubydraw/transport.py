@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import httpcore2
 import httpx2
+import orjson
 
 from rubydraw import gemini_exchange
 from rubydraw.http_pool import HttpPool, tls_context
+
+MAX_ERROR_BYTES = 64 * 1024
+"""Larger is no error of Gemini's, and the SDK would read it on the loop."""
 
 
 class HttpClient(httpx2.AsyncClient):
@@ -37,11 +42,27 @@ class HttpClient(httpx2.AsyncClient):
             answer = await self._pool.request(method.upper(), httpcore2.URL(url), fields, body, timeout_s=timeout)
         except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
             raise getattr(httpx2, type(error).__name__)(str(error)) from error
-        if exchange and answer.status == httpx2.codes.OK:
+        if answer.status != httpx2.codes.OK:
+            return _readable(answer)
+        if exchange:
             exchange.answer = answer.content
             return httpx2.Response(httpx2.codes.OK, content=b"{}")
-        return httpx2.Response(answer.status, headers=answer.headers, content=answer.content)
+        return httpx2.Response(httpx2.codes.OK, headers=answer.headers, content=answer.content)
 
     async def aclose(self) -> None:
         await self._pool.aclose()
         await super().aclose()
+
+
+def _readable(error: httpcore2.Response) -> httpx2.Response:
+    """
+    Return an error with its status, its Retry-After, and its body where that is JSON as Gemini sends it, else `{}`.
+
+    Without a Content-Encoding nothing is unpacked, and there is nothing to stumble over: the status counts.
+    """
+    headers = [(name, value) for name, value in error.headers if name.lower() == b"retry-after"]
+    body = b"{}"
+    if len(error.content) <= MAX_ERROR_BYTES:
+        with suppress(orjson.JSONDecodeError, orjson.JSONEncodeError):  # the latter: nested too deeply
+            body = orjson.dumps(orjson.loads(error.content))
+    return httpx2.Response(error.status, headers=headers, content=body)

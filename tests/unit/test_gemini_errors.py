@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import inspect
 import json
 import socket
 import traceback
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from types import ModuleType
 from typing import Any
@@ -22,6 +24,7 @@ from rubydraw.gemini import Gemini
 from rubydraw.gemini_failures import QUICK_S
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
+from rubydraw.transport import MAX_ERROR_BYTES
 
 from tests.unit.pngs import png
 
@@ -39,7 +42,7 @@ FOREIGN = [
     *exceptions(httpx2),
     *exceptions(google.auth.exceptions),
     *(TimeoutError, ConnectionResetError, OSError, json.JSONDecodeError, UnicodeDecodeError, ValueError),
-    # What the SDK stumbles over when fields of an error's body have other types, or nest too deeply.
+    # What the SDK might stumble over, wherever in an answer.
     *(AttributeError, TypeError, KeyError, IndexError, RecursionError),
 ]
 
@@ -143,15 +146,15 @@ class Upstream:
     """A server on 127.0.0.1 that answers every call with the same bytes."""
 
     def __init__(self) -> None:
-        self.status, self.body, self.url, self.calls, self.head = 200, b"{}", "", 0, b""
+        self.status, self.body, self.headers, self.url, self.calls, self.head = 200, b"{}", "", "", 0, b""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.head = (await reader.readuntil(b"\r\n\r\n")).lower()
         length = int(self.head.partition(b"content-length:")[2].partition(b"\r\n")[0])
         await reader.readexactly(length)
         self.calls += 1
-        head = f"HTTP/1.1 {self.status} {CANARY}\r\ncontent-length: {len(self.body)}\r\nconnection: close\r\n\r\n"
-        writer.write(head.encode() + self.body)
+        head = f"HTTP/1.1 {self.status} {CANARY}\r\ncontent-length: {len(self.body)}\r\nconnection: close\r\n"
+        writer.write(f"{head}{self.headers}\r\n".encode() + self.body)
         await writer.drain()
         writer.close()
 
@@ -215,6 +218,60 @@ async def test_no_word_of_an_answer_gets_into_our_error(
     assert "c4n4ry" not in told
     assert error.code.sentence == error.message
     assert code in ("", error.code)
+
+
+RETRY_INFO = b'{"error": {"details": [{"retryDelay": "9s"}]}}'
+ODD_BODIES = [
+    (b"<p>\xfcberlastet</p>", "content-type: text/html; charset=iso-8859-1\r\n"),
+    (b"", ""),
+    (b'{"error": ', ""),
+    (b"[" * 20_000 + b"]" * 20_000, ""),
+    (b"[" * 500 + b"]" * 500, ""),
+    (b'{"error": {"status": "\\ud800"}}', ""),
+    (b'{"a": "' + b"a" * MAX_ERROR_BYTES + b'"}', ""),
+    (b"no gzip", "content-encoding: gzip\r\n"),
+    (gzip.compress(RETRY_INFO), "content-encoding: gzip\r\n"),
+    *((body, "content-type: application/json; charset=utf-32\r\n") for body in (b"5", b"[]", b'{"error": [null]}')),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "billed", "retry_after_s"),
+    [
+        (400, Code.BAD_INPUT, True, None),
+        (401, Code.MISCONFIGURED, False, None),
+        (404, Code.MISCONFIGURED, False, None),
+        (429, Code.PROVIDER_OVERLOADED, False, 7),
+        (500, Code.PROVIDER_FAILED, True, None),
+        (504, Code.TIMEOUT, True, None),
+    ],
+)
+async def test_the_status_counts_whatever_the_body(
+    upstream: Upstream, client: Gemini, status: int, code: Code, billed: bool, retry_after_s: float | None
+) -> None:
+    """A proxy's page, broken or deep JSON, compressed though that was not asked for: nothing of it is read."""
+    upstream.status = status
+    for upstream.body, headers in ODD_BODIES:
+        upstream.headers = f"Retry-After: 7\r\n{headers}"
+        error = await failure(client)
+        assert (code, billed, retry_after_s) == (error.code, error.may_be_billed, error.retry_after_s)
+
+
+@pytest.mark.parametrize("size_bytes", [0, MAX_ERROR_BYTES])
+async def test_what_an_error_says_of_itself_is_read(upstream: Upstream, client: Gemini, size_bytes: int) -> None:
+    """When to come back, and that a key is bad, up to 64 KiB."""
+    upstream.status, upstream.headers, upstream.body = 429, "retry-after: 7\r\n", RETRY_INFO.ljust(size_bytes)
+    assert (await failure(client)).retry_after_s == 9
+    upstream.status = 400
+    upstream.body = b'{"error": {"details": [{"reason": "API_KEY_INVALID"}]}}'.ljust(size_bytes)
+    assert (await failure(client)).code == Code.MISCONFIGURED
+
+
+async def test_an_error_is_not_unpacked(upstream: Upstream, client: Gemini, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of a megabyte would become gigabytes, on the loop."""
+    monkeypatch.setattr(zlib, "decompressobj", lambda *_: pytest.fail("unpacked"))
+    upstream.status, upstream.headers, upstream.body = 429, "content-encoding: gzip\r\n", gzip.compress(RETRY_INFO)
+    assert (await failure(client)).code == Code.PROVIDER_OVERLOADED
 
 
 async def test_an_answer_that_asks_to_be_continued_is_one_call(upstream: Upstream, client: Gemini) -> None:
