@@ -10,27 +10,37 @@ from rubydraw.errors import Misconfigured, Unavailable
 
 
 class Authorization:
-    """
-    Ambient credentials for `url`, as a header; for an `http:` address there is none.
-
-    A token is fetched once for all who wait for it, in one thread at a time: whoever gives up waiting does not end it.
-    """
+    """Ambient credentials for `url`, as a header; for an `http:` address there is none."""
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._credentials: Any = None
-        self._refreshing: asyncio.Task[type[Misconfigured | Unavailable] | None] | None = None
+        self._token = AccessToken()
 
     async def headers(self) -> dict[str, str]:
-        """Return the header with a fresh token; raise Misconfigured where there is none, Unavailable where not now."""
-        if self._url.startswith("http:"):
-            return {}
-        if self._credentials is None or not self._credentials.valid:
+        """Return the header with a fresh token; raise as AccessToken does."""
+        return {} if self._url.startswith("http:") else {"authorization": f"Bearer {await self._token.fresh()}"}
+
+
+class AccessToken:
+    """
+    A token of `credentials`, or of ambient ones that allow Pub/Sub alone.
+
+    It is fetched once for all who wait for it, in one thread at a time: whoever gives up waiting does not end it.
+    """
+
+    def __init__(self, credentials: Any = None) -> None:
+        self._credentials = credentials
+        self._refreshing: asyncio.Task[type[Misconfigured | Unavailable] | None] | None = None
+
+    async def fresh(self) -> str:
+        """Return one that is good; raise Misconfigured where there is none, Unavailable where not now."""
+        if not (self._credentials and self._credentials.valid and self._credentials.token):
             if self._refreshing is None or self._refreshing.done():
                 self._refreshing = asyncio.create_task(self._refresh(), context=Context())  # of no request
             if failure := await asyncio.shield(self._refreshing):
                 raise failure
-        return {"authorization": f"Bearer {self._credentials.token}"}
+        token: str = self._credentials.token
+        return token
 
     async def _refresh(self) -> type[Misconfigured | Unavailable] | None:
         """Fetch a token; return what to raise where none came, for nobody may be left to raise it to."""
@@ -50,11 +60,13 @@ def may_pass(error: Exception) -> bool:
 
 
 def _refreshed(credentials: Any) -> Any:
-    """Return the ambient credentials with a fresh access token (Application Default Credentials)."""
+    """Return `credentials`, or the ambient ones, with a fresh access token (Application Default Credentials)."""
     import google.auth
     from google.auth.transport.requests import Request
 
     if credentials is None:
         credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/pubsub"])
     credentials.refresh(Request())
+    if not credentials.token:  # {"access_token": null}
+        raise ValueError("no token")
     return credentials

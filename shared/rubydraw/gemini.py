@@ -9,9 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from rubydraw import prompt
+from rubydraw.authorization import AccessToken, may_pass
 from rubydraw.budget import Usage
 from rubydraw.drawing import Drawing
-from rubydraw.errors import Misconfigured
+from rubydraw.errors import GeminiFailed, Misconfigured, Unavailable
 from rubydraw.gemini_failures import ours
 from rubydraw.picture import to_png
 from rubydraw.settings import Settings
@@ -57,8 +58,8 @@ class Gemini:
         """Return the client; callers before the end of the import wait for the same one."""
         try:
             return await asyncio.shield(self.warm())
-        except Exception:  # no ambient credentials, say: their text may name paths and accounts
-            raise Misconfigured from None
+        except Exception as error:  # no ambient credentials, say: their text may name paths and accounts
+            raise (GeminiFailed(may_be_billed=False) if may_pass(error) else Misconfigured()) from None
 
     async def draw(
         self, sketch: Sketch, *, timeout_s: float, now_ms: int, used: Callable[[Usage], object] = bool
@@ -102,11 +103,16 @@ class Gemini:
 
 
 class _Client(NamedTuple):
-    """Google's client, the one that it sends with, which it does not close, and contents for the exchange to fill."""
+    """
+    Google's client, the one that it sends with, which it does not close, and contents for the exchange to fill.
+
+    `token` is that of its credentials, in mode `vertex`: it would refresh them in a thread for each call that waits.
+    """
 
     sdk: Client
     http: HttpClient
     contents: Content
+    token: AccessToken | None
 
     async def answer(self, model: str, sketch: Sketch, timeout_s: float) -> bytes:
         """
@@ -122,8 +128,10 @@ class _Client(NamedTuple):
         with exchanging(sketch.png, prompt.user_text(sketch)) as exchange:
             try:
                 async with asyncio.timeout(timeout_s):
+                    if self.token:
+                        await self.token.fresh()
                     await self.sdk.aio.models.generate_content(model=model, contents=self.contents)
-            except TimeoutError:
+            except (TimeoutError, Unavailable):
                 if exchange.begun:
                     raise
                 raise httpx2.ConnectTimeout("") from None
@@ -135,6 +143,7 @@ class _Client(NamedTuple):
 
 
 def _client(settings: Settings) -> _Client:
+    import google.auth
     from google.genai import Client
     from google.genai.types import Content, HttpOptions
 
@@ -149,11 +158,15 @@ def _client(settings: Settings) -> _Client:
         httpx_async_client=http,
     )
     make = partial(Client, http_options=options)
+    token = None
     match settings.gemini_mode:
         case "vertex":
-            sdk = make(vertexai=True, project=settings.gemini_project, location=settings.gemini_location)
+            credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+            token = AccessToken(credentials)
+            project, location = settings.gemini_project, settings.gemini_location
+            sdk = make(vertexai=True, project=project, location=location, credentials=credentials)
         case "express":
             sdk = make(vertexai=True, api_key=settings.gemini_api_key)
         case _:
             sdk = make(vertexai=False, api_key=settings.gemini_api_key)
-    return _Client(sdk, http, Content(role="user", parts=[]))
+    return _Client(sdk, http, Content(role="user", parts=[]), token)

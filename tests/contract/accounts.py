@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 class TokenServer:
     """
-    Grants every request a token, or none, as long as it is `answering`.
+    Grants every request what is `granted`, a token, or nothing, as long as it is `answering`.
 
     `scopes` are those that were asked for, one entry a request.
     """
@@ -24,6 +24,7 @@ class TokenServer:
     def __init__(self) -> None:
         self.url = ""
         self.refuses = False
+        self.granted: dict[str, object] = {"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"}
         self.scopes: list[str] = []
         self.asked, self.answering = asyncio.Event(), asyncio.Event()
         self.answering.set()
@@ -46,12 +47,21 @@ class TokenServer:
         self.scopes.append(json.loads(pybase64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["scope"])
         self.asked.set()
         await self.answering.wait()
-        granted = {"access_token": "a-token", "expires_in": 3600, "token_type": "Bearer"}
-        body = json.dumps({"error": "invalid_grant"} if self.refuses else granted).encode()
+        body = json.dumps({"error": "invalid_grant"} if self.refuses else self.granted).encode()
         status = "400 Bad Request" if self.refuses else "200 OK"
         head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
         writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
         writer.close()
+
+
+BAD_GRANTS: list[dict[str, object]] = [
+    {"access_token": None, "expires_in": 3600},
+    {"access_token": "", "expires_in": 3600},
+    {"access_token": "a", "expires_in": 10**18},
+    {"access_token": "a", "expires_in": []},
+    {},
+]
+"""What a token server may answer by mistake."""
 
 
 def account_file(folder: Path, token_url: str) -> Path:
@@ -68,5 +78,20 @@ def account_file(folder: Path, token_url: str) -> Path:
         "token_uri": token_url,
     }
     path = folder / "account.json"
+    path.write_text(json.dumps(account))
+    return path
+
+
+def federated_file(folder: Path, token_url: str) -> Path:
+    """Write what names an account of another cloud, of which more than a token is asked for: its project."""
+    subject, path = folder / "subject", folder / "federated.json"
+    subject.write_text("a token of the other cloud")
+    account = {
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": token_url,
+        "credential_source": {"file": str(subject)},
+    }
     path.write_text(json.dumps(account))
     return path

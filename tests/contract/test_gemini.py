@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from PIL import Image
-from rubydraw.errors import (
-    Misconfigured,
-)
+from rubydraw.errors import GeminiFailed, Misconfigured
 from rubydraw.gemini import Gemini
 from rubydraw.prompt import PROMPT_VERSION
 
-from tests.contract.accounts import TokenServer
+from tests.contract.accounts import BAD_GRANTS, TokenServer, account_file, federated_file
 from tests.contract.gemini_calls import KEY, MODES, MakeGemini, draw, failure
+from tests.servers import free_port
 from tests.stand_ins import GeminiStandIn
 
 
@@ -34,7 +35,8 @@ async def test_every_mode_brings_a_drawing(
     assert 1_000_000 + drawing.provider_ms == drawing.created_at_ms
     assert 0 < drawing.provider_ms < 10_000
     assert 1 == await gemini_stand_in.calls()
-    assert (mode == "vertex") == bool(token_server.scopes)
+    scopes = ["https://www.googleapis.com/auth/cloud-platform"] if mode == "vertex" else []
+    assert scopes == token_server.scopes
 
 
 async def test_key_of_the_shell_does_not_beat_that_of_the_settings(
@@ -93,6 +95,44 @@ async def test_refused_token_is_the_operators_to_correct(
     assert 0 == await gemini_stand_in.calls()
     token_server.refuses = False
     assert (await draw(gemini)).image
+
+
+@pytest.mark.parametrize("granted", BAD_GRANTS)
+async def test_grant_without_a_token_is_the_operators_to_correct(
+    make_gemini: MakeGemini, gemini_stand_in: GeminiStandIn, token_server: TokenServer, granted: dict[str, object]
+) -> None:
+    """Nothing was asked of Gemini, and so nothing billed."""
+    token_server.granted = granted
+    error = await failure(make_gemini("vertex"))
+    assert (Misconfigured, False) == (type(error), error.may_be_billed)
+    assert 0 == await gemini_stand_in.calls()
+
+
+@pytest.mark.parametrize("write", [account_file, federated_file])
+async def test_token_server_that_cannot_be_reached_may_be_back_soon(
+    make_gemini: MakeGemini, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, write: Callable[[Path, str], Path]
+) -> None:
+    """Nothing that is set is wrong, and nothing was billed."""
+    account = write(tmp_path, f"http://127.0.0.1:{free_port()}/token")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(account))
+    error = await failure(make_gemini("vertex"), timeout_s=60)
+    assert (GeminiFailed, False) == (type(error), error.may_be_billed)
+
+
+async def test_hanging_token_server_is_asked_once(make_gemini: MakeGemini, token_server: TokenServer) -> None:
+    """Whoever gives up leaves one thread behind, and the next one waits for that: pictures need the others."""
+    token_server.answering.clear()
+    gemini = make_gemini("vertex")
+    first, second, third = (asyncio.create_task(draw(gemini, timeout_s=60)) for _ in range(3))
+    await token_server.asked.wait()
+    error = await failure(gemini, timeout_s=0.1)
+    assert (GeminiFailed, False) == (type(error), error.may_be_billed)
+    for each in (first, second):
+        each.cancel()
+        await asyncio.wait([each])
+    token_server.answering.set()
+    assert (await third).image
+    assert 1 == len(token_server.scopes)
 
 
 async def test_ten_first_calls_import_the_sdk_once(gemini: Gemini) -> None:

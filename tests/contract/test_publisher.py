@@ -17,7 +17,7 @@ from rubydraw.authorization import Authorization
 from rubydraw.errors import Misconfigured, Unavailable
 from rubydraw.pubsub import Publisher
 
-from tests.contract.accounts import TokenServer, account_file
+from tests.contract.accounts import BAD_GRANTS, TokenServer, account_file
 from tests.contract.wire_proxy import WireProxy
 from tests.servers import Server, free_port
 from tests.stand_ins import PROJECT, TOPIC, PubsubStandIn
@@ -189,6 +189,19 @@ async def test_refused_token_is_the_operators_to_correct(token_server: TokenServ
     assert "invalid_grant" not in str(caught.value)
     assert [("ERROR", "publish.refused", "credentials")] == told()
     await publisher.close()
+
+
+@pytest.mark.parametrize("granted", BAD_GRANTS)
+async def test_grant_without_a_token_is_the_operators_to_correct(
+    token_server: TokenServer, granted: dict[str, object]
+) -> None:
+    """`Bearer None` is sent to nobody; the next one asks again."""
+    good, token_server.granted = token_server.granted, granted
+    authorization = Authorization(f"https://127.0.0.1:{free_port()}")
+    with pytest.raises(Misconfigured):
+        await authorization.headers()
+    token_server.granted = good
+    assert {"authorization": "Bearer a-token"} == await authorization.headers()
 
 
 async def test_token_server_that_cannot_be_reached_may_be_back_soon(
