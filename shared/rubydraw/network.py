@@ -19,6 +19,8 @@ HELD_BYTES = 64 * 1024
 """Less than that is held back until the client wants an answer: head and body then leave together."""
 UNREAD_BYTES = 512 * 1024
 """With more than that unread the connection is not read from."""
+ANSWERED_S = 1.0
+"""Who has said something and then takes nothing for so long has answered, and will not have the rest."""
 NEXT_ADDRESS_S = 0.25
 """When to try the next address of a host beside one that does not answer (RFC 8305)."""
 
@@ -134,7 +136,7 @@ class _Wire(asyncio.Protocol):
         """Wait until there is room for more; raise TimeoutError, or another OSError where nobody will read it."""
         if self._room and not self._ended:
             await _within(within_s, self._room)
-        if self._ended or self.transport.is_closing():
+        if self._room or self._ended or self.transport.is_closing():
             raise self._error or ConnectionResetError
 
     async def start_tls(self, context: ssl.SSLContext, host: str | None) -> None:
@@ -156,6 +158,7 @@ class _Wire(asyncio.Protocol):
         if self._unread_bytes >= UNREAD_BYTES:
             self.transport.pause_reading()
         _done(self._news)
+        self._stop_waiting_soon()
 
     def eof_received(self) -> None:
         self._ended = True
@@ -170,10 +173,16 @@ class _Wire(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._room = asyncio.get_running_loop().create_future()
+        self._stop_waiting_soon()
 
     def resume_writing(self) -> None:
         _done(self._room)
         self._room = None
+
+    def _stop_waiting_soon(self) -> None:
+        """Wait for room no longer than this where something has come: not at once, it may be an interim answer."""
+        if self._room and self._unread:
+            asyncio.get_running_loop().call_later(ANSWERED_S, _done, self._room)
 
 
 class _Raised:

@@ -165,16 +165,17 @@ async def test_what_comes_beyond_an_answer_is_nobody_s(pool: HttpPool) -> None:
     assert not pool._idle
 
 
-@pytest.mark.parametrize("reads_on", [True, False])
-async def test_an_answer_before_the_request_is_whole(pool: HttpPool, *, reads_on: bool) -> None:
-    """A server that will not have it says so, ends its side, and may read on for the client's sake."""
+@pytest.mark.parametrize(("ends", "reads_on"), [(True, True), (True, False), (False, False)])
+async def test_an_answer_before_the_request_is_whole(pool: HttpPool, *, ends: bool, reads_on: bool) -> None:
+    """A server that will not have it says so, may end its side, and may read on for the client's sake."""
     over = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1024)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(answer(b"too large"))
-        writer.write_eof()
+        if ends:
+            writer.write_eof()
         if reads_on:
             writer.transport.resume_reading()  # type: ignore[attr-defined]
             while await reader.read(UNREAD_BYTES):
