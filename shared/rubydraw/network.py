@@ -52,7 +52,10 @@ class _Stream(httpcore2.AsyncNetworkStream):
         self._wire.send(self._held)
         with _Raised(httpcore2.ReadTimeout, httpcore2.ReadError):
             await self._wire.arrival(timeout)
-            return self._wire.take(max_bytes)
+            data = self._wire.take(max_bytes)
+            if self._wire.has_bytes:  # others get their turn: to parse small pieces takes long
+                await asyncio.sleep(0)
+            return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._held.append(buffer)
@@ -95,9 +98,13 @@ class _Wire(asyncio.Protocol):
         self._room: asyncio.Future[None] | None = None
 
     @property
+    def has_bytes(self) -> bool:
+        return bool(self._unread)
+
+    @property
     def readable(self) -> bool:
         """Whether `take` has something to give: bytes, or the end."""
-        return bool(self._unread) or self._ended
+        return self.has_bytes or self._ended
 
     @property
     def ending(self) -> bool:
@@ -181,7 +188,7 @@ class _Wire(asyncio.Protocol):
 
     def _stop_waiting_soon(self) -> None:
         """Wait for room no longer than this where something has come: not at once, it may be an interim answer."""
-        if self._room and self._unread:
+        if self._room and self.has_bytes:
             asyncio.get_running_loop().call_later(ANSWERED_S, _done, self._room)
 
 

@@ -131,6 +131,33 @@ async def test_a_large_answer_waits_until_it_is_read() -> None:
     assert b"".join(read) == LARGE * 8
 
 
+async def test_who_reads_much_that_has_come_lets_others_have_their_turn() -> None:
+    """However small its pieces are, and however long each takes to parse."""
+    turns, over = 0, asyncio.Event()
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(bytes(UNREAD_BYTES))
+        await over.wait()
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with serving(serve) as port:
+        stream = await Network().connect_tcp("127.0.0.1", port)
+        while stream._wire._unread_bytes < UNREAD_BYTES:  # until all of it has come
+            await asyncio.sleep(0)
+        other = asyncio.create_task(take_turns())
+        for _ in range(100):
+            await stream.read(UNREAD_BYTES // 200)
+        other.cancel()
+        over.set()
+        await stream.aclose()
+    assert turns >= 100
+
+
 async def test_a_connection_that_has_ended_is_not_used_again(pool: HttpPool) -> None:
     """A server closes what is idle for long: the next request goes over another one."""
     connections = 0
