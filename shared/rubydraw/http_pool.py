@@ -39,6 +39,8 @@ class HttpPool:
         self, method: str, url: httpcore2.URL, headers: list[tuple[str, str]], body: Any, *, timeout_s: float | None
     ) -> httpcore2.Response:
         """Send a request, none of whose steps may take longer than `timeout_s`, and return its whole answer."""
+        if b":" in url.host:
+            headers = [("host", _in_brackets(url)), *headers]
         times = {"timeout": dict.fromkeys(("connect", "read", "write"), timeout_s)}
         async with self._free:
             connection = await self._kept() or await self._new(url.origin)
@@ -77,3 +79,9 @@ class HttpPool:
         return httpcore2.AsyncHTTPConnection(
             origin, self._context, keepalive_expiry=KEPT_S, network_backend=self._network
         )
+
+
+def _in_brackets(url: httpcore2.URL) -> str:
+    """Return the Host header for an IPv6 address, whose brackets httpcore2 leaves out."""
+    given = url.port and url.port != {b"http": 80, b"https": 443}[url.scheme]
+    return f"[{url.host.decode()}]" + (f":{url.port}" if given else "")

@@ -42,7 +42,7 @@ async def post(pool: HttpPool, port: int, body: bytes, *, scheme: str = "http", 
 
 
 @asynccontextmanager
-async def serving(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+async def serving(serve: Serve, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> AsyncIterator[int]:
     """Yield the port at which each connection is served like this."""
     writers: list[asyncio.StreamWriter] = []
 
@@ -51,7 +51,7 @@ async def serving(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncItera
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             await serve(reader, writer)
 
-    server = await asyncio.start_server(served, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(served, address, 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
@@ -99,6 +99,37 @@ async def test_a_small_request_leaves_in_one_piece(pool: HttpPool) -> None:
     async with serving(serve) as port:
         await post(pool, port, b"the body")
     assert pieces[0].endswith(b"\r\n\r\nthe body")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+async def test_a_server_is_told_by_which_host_it_was_found(pool: HttpPool, host: str) -> None:
+    """As it stands in the address: the colons of IPv6 would be taken for that before a port."""
+    heads: list[list[bytes]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).lower().splitlines())
+        writer.write(answer(b""))
+
+    try:
+        async with serving(serve, address="::1" if ":" in host else "127.0.0.1") as port:
+            await pool.request("GET", httpcore2.URL(f"http://{host}:{port}"), [], b"", timeout_s=WITHIN_S)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    assert [f"host: {host}:{port}".encode()] == [line for line in heads[0] if line.startswith(b"host:")]
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://[::1]/", "[::1]"),
+        ("http://[::1]:80/", "[::1]"),
+        ("http://[::1]:443/", "[::1]:443"),
+        ("https://[::1]:443/", "[::1]"),
+    ],
+)
+def test_a_usual_port_is_not_told(url: str, host: str) -> None:
+    """As httpcore2 has it with every other host."""
+    assert host == http_pool._in_brackets(httpcore2.URL(url))
 
 
 async def test_a_large_answer_waits_until_it_is_read() -> None:
