@@ -73,8 +73,8 @@ class Connection(asyncio.BufferedProtocol):
                 raise ProtocolError("an answer that nobody asked for")
             if len(self._answers) == self._expected:
                 self._answered(self._asked)
-        except ProtocolError:  # from here on, answers would be taken for those to something else
-            self.drop()
+        except (ProtocolError, TypeError):  # the latter of a map with a list for its key
+            self.drop()  # from here on, answers would be taken for those to something else
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose()

@@ -37,12 +37,10 @@ class RedisAddress:
 
     async def open(self) -> Connection:
         """Connect; raise ConnectionError. Whoever asks for it also gives it a time-out."""
-        from redis.exceptions import RedisError
-
         connection = self.unopened()
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
-        except (RedisError, OSError) as error:
+        except Exception as error:  # of an answer that cannot be read it is a TypeError
             met = error.__context__  # of what the system says, redis-py makes one and the same error of its own
             raise CannotConnect(type(met if isinstance(met, OSError) else error).__name__) from None
         reader, writer = connection._reader, connection._writer

@@ -145,12 +145,10 @@ class Updates:
 
     async def _hear(self) -> None:
         """Hold a connection for as long as anybody wants to hear something."""
-        from redis.exceptions import RedisError
-
         while self._wanted:
             try:
                 await self._connected()
-            except* (RedisError, OSError) as lost:  # the built-in TimeoutError is an OSError
+            except* Exception as lost:  # of what cannot be read it is a TypeError; nobody else connects again
                 if self._loss_is_due():
                     logs.warning("updates.lost", kind=type(lost.exceptions[0]).__name__, viewers=self.viewers)
                 await asyncio.sleep(random.uniform(*RECONNECT_S))

@@ -11,7 +11,7 @@ from rubydraw.connection import BUFFER_BYTES, Connection
 from rubydraw.errors import StoreUnavailable
 from rubydraw.store import Store, connect
 
-from tests.contract.wire_proxy import WireProxy
+from tests.contract.wire_proxy import NO_MAP, WireProxy
 from tests.redis_proxy import READONLY, RedisProxy
 from tests.servers import POLL_S, WAIT_S, Server
 
@@ -71,8 +71,13 @@ async def test_values_of_any_size_come_and_go_unharmed(store: Store) -> None:
     assert values == await store.pipeline(*(("GET", f"size {size}") for size in sizes))
 
 
-@pytest.mark.parametrize("beside", [b"+more\r\n", b"$5\r\n", PUSH, b"?\r\n"])  # "$5" would swallow the next answer
-async def test_what_nobody_asked_for_is_never_taken_for_an_answer(far: Store, wire: WireProxy, beside: bytes) -> None:
+@pytest.mark.parametrize(
+    "beside",
+    [b"+more\r\n", b"$5\r\n", PUSH, b"?\r\n", NO_MAP],  # "$5" would swallow the next answer
+)
+async def test_what_nobody_asked_for_is_never_taken_for_an_answer(
+    far: Store, wire: WireProxy, caplog: pytest.LogCaptureFixture, beside: bytes
+) -> None:
     """Behind an answer, or while nothing is asked: the connection is given up, and the next answers are right."""
     wire.beside = beside
     assert [b"a", b"b"] == await echo(far, "a", "b")
@@ -82,7 +87,7 @@ async def test_what_nobody_asked_for_is_never_taken_for_an_answer(far: Store, wi
     wire.say(beside)
     await until_lost(connection)
     assert [b"e"] == await echo(far, "e")
-    assert 3 == wire.connections
+    assert (3, []) == (wire.connections, caplog.records)
 
 
 async def test_push_is_no_answer(far: Store, wire: WireProxy) -> None:

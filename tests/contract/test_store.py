@@ -16,7 +16,7 @@ from rubydraw.round_trip import COMMAND_TIMEOUT_S
 from rubydraw.store import COMMANDS_AT_ONCE, Call, Script, Store, connect, raise_first
 
 from tests.contract.job_record import JobRecord
-from tests.contract.wire_proxy import WireProxy
+from tests.contract.wire_proxy import NO_MAP, WireProxy
 from tests.servers import Server, free_port
 from tests.sketches import HOUR_MS, job
 
@@ -261,6 +261,19 @@ async def test_a_node_of_a_cluster_is_told_of(clocked: Store, wire: WireProxy, l
     with pytest.raises(StoreUnavailable):
         await clocked.command("GET", "kept")
     assert [word] == losses
+
+
+@pytest.mark.parametrize("connected", [True, False])
+async def test_an_answer_that_cannot_be_read_is_none(
+    clocked: Store, wire: WireProxy, losses: list[str], connected: bool
+) -> None:
+    """Also where redis-py asks, as it connects."""
+    if connected:
+        assert await ping(clocked)
+    wire.instead = NO_MAP
+    with pytest.raises(StoreUnavailable):
+        await clocked.command("GET", "kept")
+    assert ["TypeError"] == losses
 
 
 async def test_why_there_is_no_connection_is_told_by_a_name(valkey: Server, losses: list[str]) -> None:

@@ -15,7 +15,7 @@ from rubydraw.errors import Stopping, Unavailable
 from rubydraw.store import Store, connect
 from rubydraw.updates import Updates, Viewer
 
-from tests.contract.wire_proxy import WireProxy
+from tests.contract.wire_proxy import NO_MAP, WireProxy
 
 JOB, OTHER, LAST = (str(uuid.uuid4()) for _ in range(3))
 
@@ -236,6 +236,28 @@ async def test_an_outage_is_told_once_a_minute(
         await until(lambda: not wire.drop)
     (line,) = capsys.readouterr().out.splitlines()
     assert ("updates.lost", 1) == ((told := orjson.loads(line))["message"], told["viewers"])
+
+
+@pytest.mark.usefixtures("no_looking", "logging_as_it_was")
+async def test_what_cannot_be_read_ends_one_connection(
+    far: Updates,
+    wire: WireProxy,
+    raw: redis.asyncio.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Another is opened while there are viewers, however often it comes."""
+    monkeypatch.setattr(updates, "RECONNECT_S", (0.0, 0.0))
+    logs.start(level="INFO", project="")
+    async with far.of(JOB) as viewer:
+        wire.instead = NO_MAP  # as it connects, too
+        wire.say(NO_MAP)
+        await until(lambda: wire.connections > 2)
+        wire.instead = b""
+        assert await hears(viewer)
+        await raw.publish(keys.channel(JOB), "done")
+        assert await hears(viewer)
+    assert "TypeError" == orjson.loads(capsys.readouterr().out)["kind"]
 
 
 async def test_without_a_connection_everybody_looks_every_few_seconds(

@@ -7,6 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+NO_MAP = b"%1\r\n*1\r\n+a\r\n+b\r\n"
+"""Of Redis: a map with a list for its key, of which Python can make none."""
+
 
 @dataclass
 class WireProxy:
