@@ -69,7 +69,7 @@ EVENTS = {
     "job.not_renewed": "the lease on a job could not be renewed; the work goes on",
     "job.submitted": "a job was accepted",
     "publish.failed": "a message could not be handed over in time, or no token was to be had; `kind`: the last status, "
-    "an error, or `credentials`",
+    "an error, `NoMessageId` where a 200 was not Pub/Sub's, or `credentials`",
     "publish.refused": "Pub/Sub will not take a message, and trying again would not help; `kind`: its status, or "
     "`credentials`",
     "redis.lost": "Redis does not answer, or refuses what we ask, once a minute; `kind`: an error, or its own word",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FIRST_PAUSE_S = 0.1
 ATTEMPT_TIMEOUT_S = 3.0
 PUBLISHES_AT_ONCE = 50
+MAX_ANSWER_BYTES = 4096
+"""Pub/Sub says the id of the one message, some 16 digits."""
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -86,11 +88,22 @@ class Publisher:
             )
         except (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
             return type(error).__name__
-        return response.status
+        return response.status if response.status != 200 or _has_id(response.content) else "NoMessageId"
 
     async def close(self) -> None:
         if self._pool:
             await self._pool.aclose()
+
+
+def _has_id(body: bytes) -> bool:
+    """Whether a message was taken: a proxy or a page for all requests says 200, too."""
+    try:
+        match orjson.loads(body[:MAX_ANSWER_BYTES]):
+            case {"messageIds": [str(), *_]}:
+                return True
+    except orjson.JSONDecodeError:
+        pass
+    return False
 
 
 def _failed(failure: SketchError, met: _Met) -> SketchError:

@@ -6,13 +6,15 @@ import asyncio
 import io
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from rubydraw import logs
+from rubydraw import logs, pubsub
 from rubydraw.authorization import Authorization
 from rubydraw.errors import Misconfigured, Unavailable
 from rubydraw.pubsub import Publisher
@@ -135,6 +137,50 @@ async def test_service_that_does_not_run_is_unavailable(told: Told) -> None:
         await publisher.publish(TOPIC, DATA, ATTRIBUTES)
     assert [("WARNING", "publish.failed", "ConnectError")] == told()
     await publisher.close()
+
+
+@asynccontextmanager
+async def saying(bodies: Iterable[bytes]) -> AsyncIterator[str]:
+    """Yield the address of a server that answers 200 to each request, with one of `bodies` after the other."""
+    rest = iter(bodies)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                await reader.readexactly(int(head.lower().split(b"content-length:")[1].split()[0]))
+                body = next(rest)
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
+
+
+async def test_success_without_a_message_id_is_somebody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a proxy, or of a page that answers everything: the message is sent until Pub/Sub says that it has it."""
+    monkeypatch.setattr(pubsub, "FIRST_PAUSE_S", 0.0)
+    said = [
+        *(b"", b"<html>Welcome</html>", b"{}", b"[" * 4000, b'["messageIds"]', b'{"messageIds": []}', b"\xff"),
+        *(b'{"messageIds": [null]}', b'{"messageIds": "1"}', b'{"messageIds": ["1"], "more": "%s"}' % bytes(5000)),
+        *(b'{"messageIds": ["1"]}', b"one more"),
+    ]
+    rest = iter(said)
+    async with saying(rest) as url:
+        publisher = Publisher(url, timeout_s=30)
+        await publisher.publish(TOPIC, DATA, ATTRIBUTES)
+        await publisher.close()
+    assert [b"one more"] == [*rest]
+
+
+async def test_service_that_is_another_is_unavailable(told: Told) -> None:
+    """However often it is asked; the line says what was missing."""
+    async with saying(repeat(b"<html>Welcome</html>")) as url:
+        publisher = Publisher(url, timeout_s=2)
+        with pytest.raises(Unavailable):
+            await publisher.publish(TOPIC, DATA, ATTRIBUTES)
+        await publisher.close()
+    assert [("WARNING", "publish.failed", "NoMessageId")] == told()
 
 
 async def test_broken_connections_are_replaced(wire: WireProxy, pubsub_stand_in: PubsubStandIn) -> None:
