@@ -29,7 +29,10 @@ class BadSettings(ValueError):
     """The environment cannot be used; the text names every bad variable at once and never shows a value."""
 
 
-topic_name = matching(r"projects/[^/\s]+/topics/[^/\s]+", "must look like projects/P/topics/T")
+topic_name = matching(
+    r"projects/[A-Za-z0-9.:-]+/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}",
+    "must look like projects/P/topics/T, where T is 3 to 255 letters, digits and -._~+%, a letter first",
+)
 archive_address = matching(
     r"(gs|s3)://[a-z0-9][a-z0-9._-]+(/\w[\w.=-]*)*/?|file://(/[^/]+)+/?",
     "must look like gs://bucket/prefix, s3://bucket/prefix or file:///folder",

@@ -138,6 +138,9 @@ def test_a_switch_is_said_in_common_words(text: str, expected: bool) -> None:
     assert expected is Settings.from_env(NEEDED | {"INTROSPECTION": text}).introspection
 
 
+TOPIC_FORM = "must look like projects/P/topics/T, where T is 3 to 255 letters, digits and -._~+%, a letter first"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
@@ -148,12 +151,41 @@ def test_a_switch_is_said_in_common_words(text: str, expected: bool) -> None:
         ("DAILY_CALLS", "none", "must be a whole number from 0 to 1,000,000,000, or unlimited"),
         ("INTROSPECTION", "maybe", "must be true or false"),
         ("LOG_LEVEL", "info", "must be DEBUG, INFO, WARNING or ERROR"),
-        ("PUBSUB_TOPIC", "jobs", "must look like projects/P/topics/T"),
+        ("PUBSUB_TOPIC", "jobs", TOPIC_FORM),
     ],
 )
 def test_a_refusal_says_what_is_allowed(name: str, text: str, told: str) -> None:
     """One clear sentence for each variable."""
     assert f"Settings that cannot be used: {name} {told}" == refusal(NEEDED | {name: text})
+
+
+@pytest.mark.parametrize("name", ["PUBSUB_TOPIC", "DEAD_LETTER_TOPIC"])
+@pytest.mark.parametrize(
+    "topic",
+    [
+        *(
+            f"projects/p/topics/{topic}"
+            for topic in ("\u00e9tude", "job\u0661", "jobs?a", "jobs#a", "a b", "a/jobs", "jobs\n")
+        ),
+        *(f"projects/p/topics/{topic}" for topic in ("", "ab", "1st", "a" * 256)),
+        *(f"projects/{project}/topics/jobs" for project in ("", "\u00e9", "p?", "p/q")),
+    ],
+)
+def test_a_topic_that_pubsub_cannot_have_is_refused(name: str, topic: str) -> None:
+    """At the start: no address can be made of some, and each publish to the others would fail."""
+    assert f"Settings that cannot be used: {name} {TOPIC_FORM}" == refusal(NEEDED | {name: topic})
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        *("projects/laptop/topics/abc", "projects/example.com:draw/topics/jobs", "projects/123456789012/topics/jobs"),
+        f"projects/p-1/topics/A-._~+%{'9' * 248}",
+    ],
+)
+def test_a_topic_is_named_as_google_allows(topic: str) -> None:
+    """From 3 to 255 characters, in a project of whatever kind."""
+    assert topic == Settings.from_env(NEEDED | {"PUBSUB_TOPIC": topic}).pubsub_topic
 
 
 REDIS_FORM = "must look like redis://user:password@host:6379/0, in the password %23 for #, %2F for / and so on"
@@ -226,6 +258,8 @@ def test_addresses_of_redis_have_many_forms(text: str) -> None:
         "https:///v1",
         "http://x/?k#v",
         "http://\u00e9",
+        "http://a..b",
+        f"http://{'a' * 64}.test",
     ],
 )
 def test_an_address_without_host_or_port_is_refused(name: str, text: str) -> None:
@@ -352,8 +386,8 @@ def test_results_have_their_own_address_only_if_one_is_given() -> None:
 
 def test_the_project_is_that_of_the_topics() -> None:
     """Traces are linked under it."""
-    assert Settings.from_env(NEEDED | {"PUBSUB_TOPIC": "projects/p/topics/t"}).project == "p"
-    assert Settings.from_env(NEEDED | {"DEAD_LETTER_TOPIC": "projects/q/topics/t"}).project == "q"
+    assert Settings.from_env(NEEDED | {"PUBSUB_TOPIC": "projects/p/topics/jobs"}).project == "p"
+    assert Settings.from_env(NEEDED | {"DEAD_LETTER_TOPIC": "projects/q/topics/jobs"}).project == "q"
     assert Settings.from_env(NEEDED).project == ""
 
 
