@@ -1,6 +1,7 @@
 # Every command of the project; `make help` lists them.
 PYTHON ?= python3
-VENV ?= .venv
+# Not what a shell exports under this name: `clean` removes it. The command line may still name another.
+VENV := .venv
 WITH ?=
 FILE ?= examples/house.png
 OUT ?= improved.png
@@ -10,6 +11,8 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 PACKAGES := shared/rubydraw emulator infra docs bench cli
 
 .DEFAULT_GOAL := help
+# With it `python -m` does not find what lies here.
+unexport PYTHONSAFEPATH
 .PHONY: help run improve test check format docs bench bench-quick soak bundle plan deploy destroy lock clean
 
 help: ## list the commands
@@ -62,7 +65,7 @@ lock: $(VENV)/ready ## compile the hashed requirements from pyproject.toml
 	@$(COMPILE) --extra graphql --group dev -o requirements-dev.txt
 
 clean: ## remove what the commands above have made
-	@rm -rf $(VENV) build infra/terraform/build infra/terraform/.terraform* .mypy_cache .ruff_cache .hypothesis tests/node/node_modules tests/browser/node_modules
+	@rm -rf "$(VENV)" build infra/terraform/build infra/terraform/.terraform* .mypy_cache .ruff_cache .hypothesis tests/node/node_modules tests/browser/node_modules
 
 $(VENV)/ready: requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with PYTHON=python3.13" if sys.version_info < (3, 11) else 0)'

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import WAIT_S, Laptop, StartLaptop
+from tests.e2e.conftest import ROOT, WAIT_S, Laptop, StartLaptop
 from tests.processes import alive
 from tests.servers import free_port
 
@@ -131,6 +132,22 @@ def test_it_ends_with_the_make_that_started_it(start_laptop: StartLaptop, tmp_pa
     family = laptop.processes()
     laptop.stop(signal.SIGKILL)
     assert gone(family)
+
+
+def test_make_leaves_alone_what_the_shell_exports(tmp_path: Path) -> None:
+    """A VENV of the shell's is not removed, only one on the command line; PYTHONSAFEPATH reaches no command."""
+    shell = {"PATH": os.environ["PATH"], "VENV": str(tmp_path), "PYTHONSAFEPATH": "1"}
+
+    def made(*arguments: str) -> str:
+        probe = "probe:\n\t@echo $${PYTHONSAFEPATH-unset}\n"
+        command = ["make", "-f", "Makefile", "-f", "-", *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=shell, input=probe, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert str(tmp_path) not in made("-n", "clean")
+    assert 'rm -rf "a b" ' in made("-n", "clean", "VENV=a b")
+    assert "unset\n" == made("probe")
 
 
 def test_port_in_use_is_one_sentence(start_laptop: StartLaptop) -> None:
