@@ -17,7 +17,10 @@ async def _emulate(parts: Sequence[Part]) -> None:
     """Run all parts until a signal comes, or until `make` is gone if that started us."""
     endpoint = next(part.address for part in parts if part.name == "graphql") + "/graphql"
     running = asyncio.ensure_future(run(parts, lambda: tell(f"ready {endpoint}")))
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    ends = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as under nohup
+        ends.remove(signal.SIGHUP)
+    for number in ends:
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
     watch = asyncio.create_task(_parent_gone()) if "MAKELEVEL" in os.environ else None
     if watch:

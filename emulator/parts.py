@@ -52,8 +52,8 @@ class Part:
 
 
 def tell(line: str, stream: TextIO = sys.stdout) -> None:
-    """Tell the person at the terminal, if still there."""
-    with suppress(BrokenPipeError):
+    """Tell the person at the terminal, if still there; a disk that is full is no reason to stop."""
+    with suppress(OSError):
         print(line, file=stream, flush=True)
 
 

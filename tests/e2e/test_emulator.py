@@ -1,5 +1,7 @@
 """One command starts everything, keeps it running, and leaves nothing behind."""
 
+import asyncio
+import io
 import os
 import signal
 import socket
@@ -13,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from emulator import probe
+from emulator.parts import Part, run
 from tests.e2e.conftest import ROOT, WAIT_S, Laptop, StartLaptop
 from tests.processes import alive
 from tests.servers import free_port
@@ -122,6 +126,64 @@ def test_killed_parts_are_started_again(start_laptop: StartLaptop) -> None:
         laptop.until(partial(answers, laptop.addresses[name] + path))
         assert alive(before) == set()
         assert len(laptop.processes(program)) == len(before)
+
+
+def in_shell(command: str) -> tuple[str, ...]:
+    """The emulator started by a shell; `{}` is its command."""
+    return ("sh", "-c", command.format(f"exec {sys.executable} -m emulator"))
+
+
+def test_standard_output_that_is_full(start_laptop: StartLaptop, tmp_path: Path) -> None:
+    """A part that is killed is started again though nobody can be told."""
+    (tmp_path / "sitecustomize.py").write_text("import sys; print('begun', file=sys.stderr)")
+    port = free_port()
+    laptop = start_laptop(*in_shell("{} > /dev/full"), PORT=str(port), PYTHONPATH=str(tmp_path))
+    laptop.until(lambda: "graphql   | begun" in laptop.logs)  # shown once the part is ready
+    before = laptop.processes("--target graphql")
+    (direct,) = laptop.processes("--target graphql", generations=1)
+    os.kill(direct, signal.SIGKILL)
+    laptop.until(lambda: not alive(before) and answers(f"http://127.0.0.1:{port}/up"))
+
+
+TALKER = """
+import http.server, sys
+
+class Talker(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        for _ in range(1024):
+            print("x" * 1023)
+        self.send_response(200)
+        self.end_headers()
+
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Talker).serve_forever()
+"""
+
+
+async def test_standard_error_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part that prints more than pipes and buffers hold still answers: it is read though nobody can be told."""
+    url = f"http://127.0.0.1:{free_port()}"
+    command = [sys.executable, "-c", TALKER, url.rpartition(":")[2]]
+    ready = asyncio.Event()
+    with io.TextIOWrapper(open("/dev/full", "wb", buffering=0), write_through=True) as full:
+        monkeypatch.setattr(sys, "stderr", full)
+        parts = [Part("talker", url, partial(probe.answers, url, "/"), command)]
+        running = asyncio.create_task(run(parts, ready.set))
+        await asyncio.wait([running, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
+        answered = [await probe.answers(url, "/") for _ in range(5)]
+        running.cancel()
+        await asyncio.wait([running])
+    assert [True] * 5 == answered
+
+
+def test_hangup_that_is_ignored_stays_so(start_laptop: StartLaptop) -> None:
+    """Under nohup it goes on when its terminal is closed."""
+    laptop = start_laptop(*in_shell("trap '' HUP; {}"))
+    assert laptop.endpoint
+    laptop.process.send_signal(signal.SIGHUP)
+    (worker,) = laptop.processes("--target worker", generations=1)
+    os.kill(worker, signal.SIGKILL)
+    assert laptop.line("worker    killed")
+    assert laptop.stop() == 0
 
 
 def test_it_ends_with_the_make_that_started_it(start_laptop: StartLaptop, tmp_path: Path) -> None:
