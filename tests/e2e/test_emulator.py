@@ -10,8 +10,10 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -100,6 +102,13 @@ def test_nothing_is_left_behind(start_laptop: StartLaptop, tmp_path: Path, numbe
     assert not list(tmp_path.iterdir())
 
 
+def test_interrupted_while_it_is_imported(start_laptop: StartLaptop, tmp_path: Path) -> None:
+    """A Ctrl-C right after the start ends it without a word."""
+    (tmp_path / "ctypes.py").write_text("raise KeyboardInterrupt")
+    laptop = start_laptop(PYTHONPATH=str(tmp_path))
+    assert [130, [], []] == [laptop.process.wait(WAIT_S), laptop.lines, laptop.logs]
+
+
 def test_each_function_has_a_control_socket_of_its_own(start_laptop: StartLaptop, tmp_path: Path) -> None:
     """gunicorn has one in $HOME by default, for all that run: who starts takes it away from the others."""
     with tempfile.TemporaryDirectory() as scratch:  # tmp_path is too long for the name of a socket
@@ -159,19 +168,25 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Talker).serve_forever()
 """
 
 
-async def test_standard_error_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def full() -> Iterator[TextIO]:
+    """A stream that takes nothing."""
+    with io.TextIOWrapper(open("/dev/full", "wb", buffering=0), write_through=True) as stream:
+        yield stream
+
+
+async def test_standard_error_that_is_full(full: TextIO, monkeypatch: pytest.MonkeyPatch) -> None:
     """A part that prints more than pipes and buffers hold still answers: it is read though nobody can be told."""
     url = f"http://127.0.0.1:{free_port()}"
     command = [sys.executable, "-c", TALKER, url.rpartition(":")[2]]
     ready = asyncio.Event()
-    with io.TextIOWrapper(open("/dev/full", "wb", buffering=0), write_through=True) as full:
-        monkeypatch.setattr(sys, "stderr", full)
-        parts = [Part("talker", url, partial(probe.answers, url, "/"), command)]
-        running = asyncio.create_task(run(parts, ready.set))
-        await asyncio.wait([running, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
-        answered = [await probe.answers(url, "/") for _ in range(5)]
-        running.cancel()
-        await asyncio.wait([running])
+    monkeypatch.setattr(sys, "stderr", full)
+    parts = [Part("talker", url, partial(probe.answers, url, "/"), command)]
+    running = asyncio.create_task(run(parts, ready.set))
+    await asyncio.wait([running, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
+    answered = [await probe.answers(url, "/") for _ in range(5)]
+    running.cancel()
+    await asyncio.wait([running])
     assert [True] * 5 == answered
 
 
