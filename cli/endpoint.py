@@ -46,7 +46,7 @@ class Endpoint:
     def __init__(self, url: str, key: str = "") -> None:
         self.name = shown(url)
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._http, self._url, self._with_key = httpx2.Client(headers=headers), url, bool(key)
+        self._http, self._url, self._with_key = _client(self.name, headers), url, bool(key)
 
     def improve(self, sketch: Mapping[str, Any]) -> Payload:
         """Send a sketch; raise Failure unless a drawing or a request id comes back."""
@@ -83,7 +83,7 @@ class Endpoint:
                 "POST", self._url, json=body, headers={"accept": accept}, timeout=timeout
             ) as response:
                 yield response
-        except (httpx2.ConnectError, httpx2.ConnectTimeout):
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, UnicodeError):  # the last one: no name of a host
             raise Failure(Exit.NO_ENDPOINT, f"Nothing answers at {self.name}; is it running?") from None
         except httpx2.TimeoutException:
             raise Failure(Exit.TRY_AGAIN, f"{self.name} did not answer within {silence_s:.0f} s.") from None
@@ -118,6 +118,20 @@ class Endpoint:
         if answer and answer.data is None and error.extensions.code is None:
             return DocumentRefused(Exit.REFUSED, f"The endpoint does not take this request: {said}")
         return Failure(Exit.TRY_AGAIN if error.extensions.retryable else Exit.REFUSED, said)
+
+
+def _client(url: str, headers: Mapping[str, str]) -> httpx2.Client:
+    """Connections to it, by the environment's proxy and certificates; raise Failure where those cannot be used."""
+    address = httpx2.URL(url)
+    # A proxy would look for the endpoint on its own machine.
+    here = address.scheme == "http" and address.host in ("127.0.0.1", "::1", "localhost")
+    try:
+        return httpx2.Client(headers=headers, trust_env=not here)
+    except OSError:
+        sentence = "SSL_CERT_FILE and SSL_CERT_DIR must name certificates that can be read."
+    except (ImportError, ValueError, httpx2.InvalidURL):
+        sentence = "The environment's HTTP_PROXY, HTTPS_PROXY and ALL_PROXY must look like http://127.0.0.1:3128."
+    raise Failure(Exit.USAGE, sentence)
 
 
 def failed(job: Job) -> Failure:

@@ -187,6 +187,38 @@ def test_nobody_at_the_endpoint(cli: Cli, sketch: Path, drawing: Path, way: tupl
     assert 4 == cli.run("status", UNKNOWN, *way, "--endpoint", url).status
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example"])
+def test_what_is_no_name_of_a_host(host: str) -> None:
+    """4: there can be nobody."""
+    ended = Cli().run("status", UNKNOWN, "--endpoint", f"http://{host}/")
+    assert [4, f"Nothing answers at http://{host}/; is it running?"] == [ended.status, ended.sentence]
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:{port}", "socks5://127.0.0.1:{port}", "odd://proxy"])
+def test_no_proxy_is_asked_for_this_machine(cli: Cli, service: Service, proxy: str) -> None:
+    """It would look for the endpoint on its own machine, and need not even be there."""
+    named = proxy.format(port=free_port())
+    assert 5 == cli.run("status", UNKNOWN, ALL_PROXY=named, SSL_CERT_FILE="/no/certificates").status
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1080", "The environment's HTTP_PROXY, HTTPS_PROXY and ALL_PROXY must look"),
+        ("http_proxy", "odd://someone:secret@proxy", "The environment's HTTP_PROXY, HTTPS_PROXY and ALL_PROXY must"),
+        ("https_proxy", "http://proxy:secret", "The environment's HTTP_PROXY, HTTPS_PROXY and ALL_PROXY must look"),
+        ("SSL_CERT_FILE", "/no/certificates", "SSL_CERT_FILE and SSL_CERT_DIR must name certificates"),
+        ("SSL_CERT_FILE", "/dev/null", "SSL_CERT_FILE and SSL_CERT_DIR must name certificates"),
+    ],
+)
+def test_environment_that_cannot_be_used(name: str, value: str, sentence: str) -> None:
+    """2, before anything is sent: one sentence, without what may hold a password, and in JSON."""
+    ended = Cli().run("status", UNKNOWN, "--endpoint", "https://endpoint.invalid/", "--json", **{name: value})
+    assert [2, ended.sentence] == [ended.status, ended.json["error"]]
+    assert ended.sentence.startswith(sentence)
+    assert [1, False] == [len(ended.err.splitlines()), "secret" in ended.err]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
