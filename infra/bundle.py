@@ -46,7 +46,9 @@ def write(function: str, out_dir: Path) -> Path:
 
 
 def _matching(folder: Path, patterns: tuple[str, ...]) -> dict[str, Path]:
-    return {path.relative_to(folder).as_posix(): path for pattern in patterns for path in folder.glob(pattern)}
+    """The files by their names, without the hidden ones that editors and macOS leave beside them."""
+    paths = [path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith(".")]
+    return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
 def main(out_dir: Path) -> None:

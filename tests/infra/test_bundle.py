@@ -34,6 +34,18 @@ def test_the_same_sources_make_the_same_bytes(function: str, tmp_path: Path, mon
     assert here == bundle.write(function, tmp_path / "elsewhere").read_bytes()
 
 
+def test_hidden_files_are_left_out(function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock of an editor leads nowhere, and what macOS keeps beside a file does not compile."""
+    here = bundle.write(function, tmp_path / "here").read_bytes()
+    for folder in (f"functions/{function}", "shared/rubydraw", "shared/rubydraw/lua"):
+        shutil.copytree(bundle.ROOT / folder, tmp_path / folder, dirs_exist_ok=True)
+        for name in ("main.py", "claim.lua"):
+            (tmp_path / folder / f".#{name}").symlink_to("me@laptop.1234:1")
+            (tmp_path / folder / f"._{name}").write_bytes(b"\0\5\x16\7")
+    monkeypatch.setattr(bundle, "ROOT", tmp_path)
+    assert here == bundle.write(function, tmp_path / "elsewhere").read_bytes()
+
+
 def test_entries_are_sorted_and_plain(function: str, tmp_path: Path) -> None:
     """Entries stand in order, with one time and one mode, uncompressed."""
     with zipfile.ZipFile(bundle.write(function, tmp_path)) as packed:
@@ -50,15 +62,15 @@ def test_a_bundle_holds_the_function_and_the_package_only(function: str) -> None
     folders = {name.rpartition("/")[0] for name in names}
     assert {"", "rubydraw", "rubydraw/lua"} == folders
     assert [] == [name for name in names if Path(name).suffix not in KINDS and name not in ODD_ONES]
-    own = {path.name for path in (bundle.ROOT / "functions" / function).iterdir() if path.is_file()}
-    assert own == {name for name in names if "/" not in name}
+    files = [path.name for path in (bundle.ROOT / "functions" / function).iterdir() if path.is_file()]
+    assert {name for name in files if not name.startswith(".")} == {name for name in names if "/" not in name}
 
 
 def test_the_whole_package_is_in_each_bundle(function: str) -> None:
     """No file of rubydraw is forgotten, whatever folder it is added in."""
     package = bundle.ROOT / "shared" / "rubydraw"
     files = {f"rubydraw/{path.relative_to(package).as_posix()}" for path in package.rglob("*") if path.is_file()}
-    expected = {name for name in files if "__pycache__" not in name}
+    expected = {name for name in files if "__pycache__" not in name and "/." not in name}
     assert expected == {name for name in bundle.contents(function) if name.startswith("rubydraw/")}
 
 
