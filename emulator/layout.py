@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -83,10 +84,10 @@ def _redis(shell: Shell, ports: Iterator[int]) -> Placed:
 def _foreign_redis(url: str) -> Part:
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or 6379
+        host, port = parts.hostname or "", parts.port or 6379
     except ValueError:
-        host = None
-    if not host or parts.scheme not in ("redis", "rediss"):
+        host = ""
+    if not _names_a_host(host) or parts.scheme not in ("redis", "rediss"):
         raise CannotStart("REDIS_URL must look like redis://host:6379/0 or rediss://host:6379/0")
     # Told without user and query: either may hold the password.
     address = f"{parts.scheme}://{host}:{port}{parts.path}"
@@ -103,7 +104,7 @@ def _broker(shell: Shell, ports: Iterator[int], workers: Sequence[str]) -> Part:
     """Google's emulator that runs already, or is started here, or else the stand-in."""
     if running := shell.get("PUBSUB_EMULATOR_HOST"):
         host, _, port = running.rpartition(":")
-        if not host or not port.isdigit():
+        if not (_names_a_host(host) and port.isascii() and port.isdigit() and int(port) < 65536):
             raise CannotStart(f"PUBSUB_EMULATOR_HOST must look like 127.0.0.1:8085, not {running!r}")
         return _googles(f"http://{running}", workers)
     kind, url = shell.get("PUBSUB"), _url(next(ports))
@@ -168,6 +169,14 @@ def _pad(url: str, graphql: str, shell: Shell) -> Part:
     return Part("pad", url, functools.partial(probe.answers, url, "/config.json"), command, _machine(shell))
 
 
+def _names_a_host(text: str) -> bool:
+    """Whether it could be the name or the address of one."""
+    try:
+        return bool(text.encode("idna")) and not re.search(r"[\s/?#@]", text)
+    except UnicodeError:  # a part of it is empty or too long
+        return False
+
+
 async def _always() -> bool:
     return True
 
@@ -208,10 +217,13 @@ def _free_ports(first: int) -> Iterator[int]:
 
 
 def _free(port: int) -> bool:
+    """Whether nobody listens on it. Raises CannotStart where this user may not."""
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do
         try:
             attempt.bind((_HOST, port))
+        except PermissionError:
+            raise CannotStart(f"port {port} is only for root: set PORT to 1024 or more") from None
         except OSError:
             return False
     return True

@@ -50,6 +50,21 @@ def test_ports_in_use_are_stepped_over() -> None:
     assert parts["worker"].address == f"http://127.0.0.1:{port + 3}"
 
 
+def test_port_of_roots_is_one_sentence() -> None:
+    """Nobody is told to end what runs there."""
+    with socket.socket() as attempt:
+        try:
+            attempt.bind(("127.0.0.1", 80))
+        except PermissionError:
+            pass
+        except OSError:
+            pytest.skip("port 80 is in use")
+        else:
+            pytest.skip("this user may listen on port 80")
+    with pytest.raises(CannotStart, match=r"^port 80 is only for root: set PORT to 1024 or more$"):
+        laid_out(PORT="80")
+
+
 def test_instances_have_names_and_ports_of_their_own() -> None:
     """The second of each function carries a 2."""
     parts = laid_out(INSTANCES="2")
@@ -129,6 +144,23 @@ def test_redis_of_ones_own_is_used_and_its_password_not_told() -> None:
     assert (parts["redis"].address, parts["redis"].command) == ("rediss://redis.example:6380/1", ())
     environment = parts["worker"].environment
     assert (url, "pem") == (environment["REDIS_URL"], environment["REDIS_CA_CERT"])
+
+
+@pytest.mark.parametrize("url", ["redis://a..b", f"redis://{'a' * 64}.example", "redis://a b:1", "redis://h:99999"])
+def test_redis_that_nobody_could_ask_is_one_sentence(url: str) -> None:
+    """It shows what an address looks like."""
+    with pytest.raises(CannotStart, match=r"^REDIS_URL must look like redis://host:6379/0 or rediss://host:6379/0$"):
+        laid_out(REDIS_URL=url)
+
+
+@pytest.mark.parametrize(
+    "place", ["127.0.0.1:99999", "a..b:1", "a b:1", "http://a:1", "localhost", ":1", "a:¹", "u@a:1"]
+)
+def test_broker_that_nobody_could_ask_is_one_sentence(place: str) -> None:
+    """It names the variable that was set, and shows what it should be like."""
+    sentence = f"^PUBSUB_EMULATOR_HOST must look like 127.0.0.1:8085, not {place!r}$"
+    with pytest.raises(CannotStart, match=sentence):
+        laid_out(PUBSUB_EMULATOR_HOST=place)
 
 
 def test_delay_of_gemini_reaches_its_stand_in_alone() -> None:
