@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager
 
 import pytest
@@ -70,37 +71,35 @@ async def test_a_budget_seen_used_up_is_called_out_of_by_no_allowance(
     assert 0 == await gemini_stand_in.calls()
 
 
-async def test_calls_whose_drawings_nobody_can_look_for_are_few(
-    store: Store, gemini: Gemini, gemini_stand_in: GeminiStandIn
-) -> None:
-    """The results' own Redis is away: a page that asks for one sketch again and again would pay for each time."""
+@pytest.fixture
+async def blind(store: Store, gemini: Gemini) -> AsyncIterator[Improve]:
+    """One whose results have a Redis of their own, which is away, with one call a minute to make all the same."""
     nowhere = connect(f"redis://127.0.0.1:{free_port()}", "")
     results = Results(nowhere)
     flights = Flights(store, results, lease_ms=30_000, heartbeat_ms=10_000, max_failures=3)
-    improve = improve_of(store, results, flights, gemini, allowance=1)
-    assert "MISS" == (await improve(sketch(hints="1"), deadline=time.monotonic() + 150)).outcome
-    with pytest.raises(StoreUnavailable):
-        await improve(sketch(hints="2"), deadline=time.monotonic() + 150)
-    assert 1 == await gemini_stand_in.calls()
+    yield improve_of(store, results, flights, gemini, allowance=1)
     await nowhere.close()
+
+
+async def test_calls_whose_drawings_nobody_can_look_for_are_few(blind: Improve, gemini_stand_in: GeminiStandIn) -> None:
+    """The results' own Redis is away: a page that asks for one sketch again and again would pay for each time."""
+    assert "MISS" == (await blind(sketch(hints="1"), deadline=time.monotonic() + 150)).outcome
+    with pytest.raises(StoreUnavailable):
+        await blind(sketch(hints="2"), deadline=time.monotonic() + 150)
+    assert 1 == await gemini_stand_in.calls()
 
 
 async def test_a_blind_call_that_is_not_made_leaves_its_allowance_to_others(
-    store: Store, gemini: Gemini, gemini_stand_in: GeminiStandIn
+    blind: Improve, store: Store, gemini_stand_in: GeminiStandIn
 ) -> None:
     """Whose budget is used up takes nothing of it; who finds none left has nothing reserved."""
-    nowhere = connect(f"redis://127.0.0.1:{free_port()}", "")
-    results = Results(nowhere)
-    flights = Flights(store, results, lease_ms=30_000, heartbeat_ms=10_000, max_failures=3)
-    improve = improve_of(store, results, flights, gemini, allowance=1)
     poor, rich = Principal(account="poor", limits=Limits(calls_per_day=0)), Principal(account="rich")
     with pytest.raises(BudgetExceeded):
-        await improve(sketch(hints="1"), deadline=time.monotonic() + 150, payer=poor)
-    assert "MISS" == (await improve(sketch(hints="2"), deadline=time.monotonic() + 150, payer=rich)).outcome
+        await blind(sketch(hints="1"), deadline=time.monotonic() + 150, payer=poor)
+    assert "MISS" == (await blind(sketch(hints="2"), deadline=time.monotonic() + 150, payer=rich)).outcome
     with pytest.raises(StoreUnavailable):
-        await improve(sketch(hints="3"), deadline=time.monotonic() + 150, payer=rich)
+        await blind(sketch(hints="3"), deadline=time.monotonic() + 150, payer=rich)
     assert (1, 1) == (await gemini_stand_in.calls(), (await spent_today(store)).calls)
-    await nowhere.close()
 
 
 async def test_a_drawing_that_has_come_is_kept_though_the_instance_stops(
