@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextvars import Context
+from functools import partial
 from typing import Any
 
 from rubydraw.errors import Misconfigured, Unavailable
@@ -14,7 +16,7 @@ class Authorization:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._token = AccessToken()
+        self._token = AccessToken(partial(ambient, "pubsub"))
 
     async def headers(self) -> dict[str, str]:
         """Return the header with a fresh token; raise as AccessToken does."""
@@ -23,13 +25,14 @@ class Authorization:
 
 class AccessToken:
     """
-    A token of `credentials`, or of ambient ones that allow Pub/Sub alone.
+    A token of the credentials that `find` returns.
 
     It is fetched once for all who wait for it, in one thread at a time: whoever gives up waiting does not end it.
     """
 
-    def __init__(self, credentials: Any = None) -> None:
-        self._credentials = credentials
+    def __init__(self, find: Callable[[], Any]) -> None:
+        self._find = find
+        self._credentials: Any = None
         self._refreshing: asyncio.Task[type[Misconfigured | Unavailable] | None] | None = None
 
     async def fresh(self) -> str:
@@ -45,7 +48,7 @@ class AccessToken:
     async def _refresh(self) -> type[Misconfigured | Unavailable] | None:
         """Fetch a token; return what to raise where none came, for nobody may be left to raise it to."""
         try:
-            self._credentials = await asyncio.to_thread(_refreshed, self._credentials)
+            self._credentials = await asyncio.to_thread(_refreshed, self._credentials, self._find)
         except Exception as error:  # its text may name accounts and addresses
             return Unavailable if may_pass(error) else Misconfigured
         return None
@@ -59,13 +62,19 @@ def may_pass(error: Exception) -> bool:
     return on_the_way or bool(getattr(error, "retryable", False))
 
 
-def _refreshed(credentials: Any) -> Any:
-    """Return `credentials`, or the ambient ones, with a fresh access token (Application Default Credentials)."""
+def ambient(scope: str) -> Any:
+    """Return Application Default Credentials that allow one API: the last word of its scope."""
     import google.auth
+
+    credentials, _ = google.auth.default(scopes=[f"https://www.googleapis.com/auth/{scope}"])
+    return credentials
+
+
+def _refreshed(credentials: Any, find: Callable[[], Any]) -> Any:
+    """Return the same with a fresh access token, or those that are found where there are none yet."""
     from google.auth.transport.requests import Request
 
-    if credentials is None:
-        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/pubsub"])
+    credentials = credentials or find()
     credentials.refresh(Request())
     if not credentials.token:  # {"access_token": null}
         raise ValueError("no token")

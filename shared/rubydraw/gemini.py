@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from rubydraw import prompt
-from rubydraw.authorization import AccessToken, may_pass
+from rubydraw.authorization import AccessToken, ambient, may_pass
 from rubydraw.budget import Usage
 from rubydraw.drawing import Drawing
 from rubydraw.errors import GeminiFailed, Misconfigured, Unavailable
@@ -143,7 +143,6 @@ class _Client(NamedTuple):
 
 
 def _client(settings: Settings) -> _Client:
-    import google.auth
     from google.genai import Client
     from google.genai.types import Content, HttpOptions
 
@@ -161,8 +160,8 @@ def _client(settings: Settings) -> _Client:
     token = None
     match settings.gemini_mode:
         case "vertex":
-            credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-            token = AccessToken(credentials)
+            credentials = ambient("cloud-platform")
+            token = AccessToken(lambda: credentials)
             project, location = settings.gemini_project, settings.gemini_location
             sdk = make(vertexai=True, project=project, location=location, credentials=credentials)
         case "express":

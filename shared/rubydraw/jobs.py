@@ -169,8 +169,9 @@ class Jobs:
             return None, []
         reading = job_state.commands(request_id)
         answers = await self.store.pipeline(*reading, *commands)
-        raise_first(answers[: len(reading) - 1])  # how long others took may be foreign: then nothing is expected
-        state, others = job_state.read(request_id, answers[: len(reading)]), answers[len(reading) :]
+        own, others = answers[: len(reading)], answers[len(reading) :]
+        raise_first(own[:-1])  # how long others took may be foreign: then nothing is expected
+        state = job_state.read(request_id, own)
         too_old = state and not state.settled and state.age_ms > self._max_age_ms
         if too_old and await self._move("expire", request_id, self._max_age_ms):
             return await self.read_with(request_id, *commands)

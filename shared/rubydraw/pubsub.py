@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,12 +98,10 @@ class Publisher:
 
 def _has_id(body: bytes) -> bool:
     """Whether a message was taken: a proxy or a page for all requests says 200, too."""
-    try:
+    with suppress(orjson.JSONDecodeError):
         match orjson.loads(body[:MAX_ANSWER_BYTES]):
             case {"messageIds": [str(), *_]}:
                 return True
-    except orjson.JSONDecodeError:
-        pass
     return False
 
 

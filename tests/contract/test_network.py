@@ -223,6 +223,32 @@ async def test_what_comes_beyond_an_answer_is_nobody_s(pool: HttpPool) -> None:
     assert not pool._idle
 
 
+async def test_an_answer_that_is_here_before_the_rest_is_sent(pool: HttpPool) -> None:
+    """It comes before there is no room, and nothing more comes afterwards."""
+    answered, over = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1024)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(answer(b"too large"))
+        answered.set()
+        await over.wait()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield bytes(HELD_BYTES)
+        await answered.wait()
+        for _ in range(5):  # until the loop has read it
+            await asyncio.sleep(0)
+        for _ in range(8):
+            yield LARGE
+
+    async with serving(serve) as port:
+        url = httpcore2.URL(f"http://127.0.0.1:{port}")
+        response = await pool.request("POST", url, [], body(), timeout_s=WITHIN_S)
+        over.set()
+    assert b"too large" == response.content
+
+
 @pytest.mark.parametrize(("ends", "reads_on"), [(True, True), (True, False), (False, False)])
 async def test_an_answer_before_the_request_is_whole(pool: HttpPool, *, ends: bool, reads_on: bool) -> None:
     """A server that will not have it says so, may end its side, and may read on for the client's sake."""
