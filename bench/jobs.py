@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import redis
+from rubydraw import keys
 
 from bench import environments, load
 from bench.contenders import SERVICE, function, own_bin
@@ -74,17 +75,25 @@ def pushes() -> Iterator[bytes]:
 
 
 def _push(jobs: Jobs, run_s: float) -> None:
-    """Push for a while to one worker; an answer other than 204 ends the measurement."""
+    """Push for a while to one worker; end the measurement on an answer other than 204, or where a job drew nothing."""
     port = free_port()
     command = function(own_bin(), "worker", ROOT / "functions/worker/main.py")(port)
     requests = map(post, pushes())
     with world(JOB_PICTURE) as addresses, running(command, port, SERVER_CORE, addresses | UNLIMITED) as server:
-        load.run(port, lambda: next(requests), _empty, clients=8, for_s=run_s / 2)
+        warm_up = load.run(port, lambda: next(requests), _empty, clients=8, for_s=run_s / 2)
         began_cpu_s = server.cpu_s()
         jobs.pushed.append(load.run(port, lambda: next(requests), _empty, clients=8, for_s=run_s))
         jobs.cpu_ms.append((server.cpu_s() - began_cpu_s) * 1000 / len(jobs.pushed[-1].latencies_ms))
         jobs.alone.append(load.run(port, lambda: next(requests), _empty, clients=1, for_s=run_s))
+        settled = sum(len(each.latencies_ms) for each in (warm_up, jobs.pushed[-1], jobs.alone[-1]))
+        if (drawn := _drawings(addresses["REDIS_URL"])) != settled:
+            raise SystemExit(f"of {settled} jobs that were settled only {drawn} have a drawing")
     jobs.rates[SERVICE].append(jobs.pushed[-1].answers_per_s)
+
+
+def _drawings(redis_url: str) -> int:
+    """Return how many there are: each job has a sketch of its own, and one that failed is answered with 204 too."""
+    return sum(1 for _ in redis.Redis.from_url(redis_url).scan_iter(keys.result("*"), count=10_000))
 
 
 def _empty(body: memoryview) -> bool:
