@@ -1,4 +1,4 @@
-"""Acceptance: what a job has to pass before it is recorded, and its record, in one round trip."""
+"""Acceptance: all checks of a new job, and its record, in one round trip to Redis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rubydraw.unsettled import UnsettledJobs
 
 
 def accept_script() -> Script:
-    """Return the steps as one script: nothing is recorded that was refused, and nothing in between can be missed."""
+    """Return all steps as one script: a job that a step refuses is not recorded, and nothing changes between steps."""
     steps = {name: Script(name) for name in ("charge", "take_place")}
     steps |= {"keep": Script("kept", "keep"), "check_budget": Script("budget", "check_budget")}
     return Script("accept", steps=steps | {"submit": Script("job", "submit")})
@@ -26,10 +26,10 @@ class Acceptance:
 
     async def __call__(self, record: Call, request_id: str, charge: Charge, *, drawing: Call | None) -> tuple[str, int]:
         """
-        Let one more job of this caller be recorded as `queued`, by `record`; return its status and created_at in ms.
+        Check that this caller may have one more job, and record it as `queued`; return its status and created_at in ms.
 
-        `drawing`: what looks whether one is kept: then it is recorded as `done`, and a tenth of a request is all it
-        costs, whatever the budget says.
+        `record`: the call that records the job. `drawing`: the call that checks whether the drawing is kept. If it is,
+        the job is recorded as `done` and costs a tenth of a request, whatever the budget says.
         """
         payer = charge.principal
         place = self._unsettled.take(payer, request_id)

@@ -1,4 +1,4 @@
-"""What one instance lets through to Gemini: never more than it can hold, and a trickle while Redis is away."""
+"""Admission to one instance: no more bodies and calls than its memory holds, and few calls while Redis is away."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from rubydraw.errors import StoreUnavailable, Unavailable
 
 MEAN_SKETCH_BYTES = 1024 * 1024
 """
-The bound on bytes is this times the bound on calls. A call with so large a sketch holds 1.3 MiB while it waits, and
-2.7 while all calls are answered at once with pictures of 1 MB: 250 of them fit into 1 GiB (docs/performance.md).
+The bound on bytes is this size times the bound on calls. A call with a sketch of this size holds 1.3 MiB while it
+waits, and 2.7 when all calls are answered at once with pictures of 1 MB: 250 fit into 1 GiB (docs/performance.md).
 """
 BODY_PER_SKETCH = 1.4  # base64, and the JSON around it
 LONGEST_BODY_BYTES = 16 * 1024 * 1024
-"""What a body counts as that does not say its length; a longer one is refused while it is read."""
+"""The size that a body of unknown length counts as. A longer body is refused while it is read."""
 RETRY_AFTER_S = 5.0
 BUSY = "The service is busy; try again."
 
 
 class Refusals:
-    """Refusals of an instance that is full; the log is told of it once a minute."""
+    """Makes the refusals of a full instance, and logs at most one of them a minute."""
 
     def __init__(self, of: str) -> None:
         self._of, self._is_due = of, logs.OnceAMinute()
 
     def one(self) -> Unavailable:
-        """Return one, to be raised."""
+        """Return an error for the caller to raise."""
         if self._is_due():
             logs.warning("instance.full", of=self._of)
         return Unavailable(BUSY, retry_after_s=RETRY_AFTER_S)
@@ -44,7 +44,7 @@ class Intake:
         self.held_bytes = 0
 
     def admit(self, content_length: str | None) -> _Room:
-        """Return room for a body until it is answered; raise Unavailable when there is none. A lone one always fits."""
+        """Return a context that holds room for a body; raise Unavailable if there is none. A lone body always fits."""
         announced = int(content_length) if content_length and content_length.isdecimal() else LONGEST_BODY_BYTES
         size = min(announced, LONGEST_BODY_BYTES)
         if self.held_bytes and self.held_bytes + size > self._max_bytes:
@@ -53,7 +53,7 @@ class Intake:
 
 
 class _Room:
-    """Every request passes here, and a generator made a context manager would take it 2 µs more."""
+    """Room for one body; a class, because every request enters one and `@contextmanager` would take 2 µs more."""
 
     def __init__(self, intake: Intake, size_bytes: int) -> None:
         self._intake, self._size_bytes = intake, size_bytes
@@ -97,7 +97,7 @@ class Gate:
 
 
 class Allowance:
-    """Calls that this instance may make per minute while nothing can be counted for the fleet."""
+    """Calls that this instance may make per minute while Redis cannot count them for the fleet."""
 
     def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._per_minute, self._clock = per_minute, clock

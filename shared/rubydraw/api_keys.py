@@ -1,4 +1,4 @@
-"""API keys: random, known here by their SHA-256 alone, each with a name and perhaps an end and limits of its own."""
+"""API keys: random; only their SHA-256 is kept here, with a name and optionally an expiry date and limits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rubydraw.principal import Limits, Principal
 from rubydraw.setting import NEEDED, matching, number, read_all, setting, whole
 
 PREFIX = "rubydraw_"
-"""By which a key is told from a token, and found by those who search for leaked ones."""
+"""Tells a key from a token, and lets secret scanners find leaked keys."""
 KEY_BYTES = 32
 
 
@@ -36,12 +36,12 @@ _count = whole(0, 1_000_000_000)
 
 @dataclass(frozen=True)
 class ApiKey:
-    """One entry of `API_KEYS`. A name may have several keys: they are one principal, and one can replace another."""
+    """One entry of `API_KEYS`. Keys with the same name are one principal, so that one key can replace another."""
 
     name: str = setting(_name, NEEDED)
     sha256: str = setting(matching(r"[0-9a-f]{64}", "must be 64 lower-case hexadecimal digits"), NEEDED, secret=True)
     expires: date | None = setting(_day, None)  # noqa: RUF009 – it is a field
-    """The last day, in UTC, on which it is taken."""
+    """The last day, in UTC, on which the key is accepted."""
     requests_per_minute: int | None = setting(whole(1, 1_000_000_000), None)
     concurrent_jobs: int | None = setting(_count, None)
     calls_per_day: int | None = setting(_count, None)
@@ -55,7 +55,7 @@ class ApiKey:
 
     @property
     def entry(self) -> dict[str, Any]:
-        """What stands in `API_KEYS` for it."""
+        """The JSON object that represents this key in `API_KEYS`."""
         said = {name: value for name, value in vars(self).items() if value is not None}
         return said | ({"expires": self.expires.isoformat()} if self.expires else {})
 
@@ -64,15 +64,15 @@ class ApiKeys:
     """
     Finds the key that a caller sends.
 
-    It is looked up by its SHA-256, which no caller can steer, and compared in constant time. No salt: there is
-    nothing to guess in 256 random bits.
+    The lookup uses its SHA-256, which no caller can steer, and the comparison takes constant time. A salt is not
+    needed: nobody can guess 256 random bits.
     """
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         self._keys = {bytes.fromhex(key.sha256): (bytes.fromhex(key.sha256), key, key.principal) for key in keys}
 
     def find(self, sent: str) -> tuple[ApiKey, Principal] | None:
-        """Return the key and whose it is, expired or not."""
+        """Return the key, even if it has expired, and its principal; None if the key is unknown."""
         digest = hashlib.sha256(sent.encode()).digest()
         known, key, principal = self._keys.get(digest, (b"", None, None))
         return (key, principal) if hmac.compare_digest(known, digest) and key and principal else None
@@ -83,13 +83,13 @@ def expired(key: ApiKey) -> bool:
 
 
 def new(name: str, **about: Any) -> tuple[str, ApiKey]:
-    """Make a key; return it, which is kept nowhere, and its entry. Raise ValueError in one sentence."""
+    """Make a key; return it and its entry. The key itself is kept nowhere. Raises ValueError with one sentence."""
     key = PREFIX + secrets.token_urlsafe(KEY_BYTES)
     return key, _entry({"name": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), **about})
 
 
 def read(text: str) -> tuple[ApiKey, ...]:
-    """Read `API_KEYS`; raise ValueError, which shows nothing of it."""
+    """Read `API_KEYS`; raise ValueError, whose message shows none of its values."""
     try:
         entries = orjson.loads(text)
     except orjson.JSONDecodeError:

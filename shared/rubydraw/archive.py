@@ -1,4 +1,4 @@
-"""Archive: drawings in an object store behind Redis, for what was paid for once and is forgotten there."""
+"""Archive: an object store behind Redis, for drawings that were paid for and that Redis no longer has."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 DEADLINE_S = 1.0
 FAILURES = 3
 OPEN_S = 10.0
-"""After so many failures in a row the archive is left alone for so long; then one call tries it."""
+"""After `FAILURES` failures in a row nothing calls the archive for `OPEN_S`; then one call probes it."""
 MAX_BYTES = 32 * 1024 * 1024
 FORMAT = b"rubydraw drawing 1 "
 
@@ -37,8 +37,8 @@ _T = TypeVar("_T")
 
 class Archive:
     """
-    What is foreign or damaged is absent. What is slow or broken costs its deadline and a log line, and a read then
-    raises StoreUnavailable: nobody can say what is kept.
+    A foreign or damaged object counts as absent. A slow or broken store costs the deadline and a log line, and a read
+    then raises StoreUnavailable: nobody can say what is kept.
 
     `drawings/<digest>` holds a drawing, `pictures/<SHA-256 of its picture>` the digest. Without an address nothing
     is kept. Credentials are the ambient ones of Google or Amazon.
@@ -52,7 +52,7 @@ class Archive:
         self._writes: dict[str, asyncio.Task[None]] = {}
 
     async def get(self, digest: str) -> Drawing | None:
-        """Return the drawing of a digest, checked against its own hash."""
+        """Return the drawing of a digest, checked against the hash in its object, or None."""
         data = await self._reached("read", lambda store: _read(store, f"drawings/{digest}"))
         drawing = unpacked(data, digest) if data else None
         if data and drawing is None:
@@ -60,19 +60,19 @@ class Archive:
         return drawing
 
     async def digest_of(self, image_sha256: str) -> str:
-        """Return the digest of the drawing that has this picture, or nothing."""
+        """Return the digest of the drawing that has this picture, or `""`."""
         named = await self._reached("read", lambda store: _read(store, f"pictures/{image_sha256}"))
         return named.decode() if named and _SHA256.fullmatch(named) else ""
 
     def begin_keeping(self, digest: str, drawing: Drawing) -> None:
-        """Write a drawing in the background, in place of what was there; one with fallback metadata is not worth it."""
+        """Write a drawing in the background, over any earlier one; a drawing with fallback metadata is not written."""
         if self._url and not drawing.fallback_metadata:
             task = asyncio.create_task(self._keep(digest, drawing, after=self._writes.get(digest)))
             self._writes[digest] = task
             task.add_done_callback(lambda done: self._writes.pop(digest) if self._writes.get(digest) is done else None)
 
     async def kept(self, digest: str) -> None:
-        """Wait until this drawing is written, or could not be in time."""
+        """Wait until the write of this drawing has succeeded or failed."""
         if writing := self._writes.get(digest):
             await asyncio.wait((writing,))
 
@@ -83,25 +83,25 @@ class Archive:
                 store.put_async(f"pictures/{drawing.image_sha256}", digest.encode(), use_multipart=False),
             )
 
-        if after:  # an older drawing, which must not be written last
+        if after:  # the write of an older drawing, which must not end last
             await asyncio.wait((after,))
         with suppress(StoreUnavailable):  # it is in Redis all the same
             await self._reached("write", write)
 
     async def _reached(self, doing: str, use: Callable[[ObjectStore], Awaitable[_T]]) -> _T | None:
-        """Do something with the store within its deadline; None where there is none. Raises StoreUnavailable."""
+        """Call `use` with the store, within the deadline; return None without a store. Raises StoreUnavailable."""
         if not self._url:
             return None
         if self._clock() < self._closed_until:
             raise StoreUnavailable
         if self._failures >= FAILURES:
-            self._closed_until = self._clock() + OPEN_S  # one tries, the others go on without
+            self._closed_until = self._clock() + OPEN_S  # this call probes; the others fail at once
         try:
             async with asyncio.timeout(DEADLINE_S):
                 if self._store is None:
                     self._store = await asyncio.to_thread(opened, self._url, self._endpoint)
                 answer = await use(self._store)
-        except Exception as error:  # of many kinds; their texts name addresses and accounts
+        except Exception as error:  # of many classes; their messages name addresses and accounts
             self._failures += 1
             if self._failures >= FAILURES:
                 self._closed_until = self._clock() + OPEN_S
@@ -112,7 +112,7 @@ class Archive:
 
 
 def packed(digest: str, drawing: Drawing) -> bytes:
-    """Return one object: what it is and the SHA-256 of the rest, a line of JSON, and the raw PNG."""
+    """Return the content of one object: a line with format and SHA-256 of the rest, a line of JSON, the raw PNG."""
     words = asdict(drawing) | {"digest": digest}
     del words["image"], words["fallback_metadata"]
     rest = orjson.dumps(words) + b"\n" + drawing.image
@@ -120,7 +120,7 @@ def packed(digest: str, drawing: Drawing) -> bytes:
 
 
 def unpacked(data: bytes, digest: str) -> Drawing | None:
-    """Return the drawing in an object, or None where it is cut, changed, foreign or of another digest."""
+    """Return the drawing in an object, or None if the object is cut, changed, foreign or of another digest."""
     head, _, rest = data.partition(b"\n")
     if head != FORMAT + hashlib.sha256(rest).hexdigest().encode():
         return None
@@ -131,7 +131,7 @@ def unpacked(data: bytes, digest: str) -> Drawing | None:
             return None
         return Drawing(image=image, **words | {"palette": tuple(words["palette"])})
     except (TypeError, ValueError, LookupError, AttributeError):
-        return None  # a newer revision says more of a drawing, and was rolled back; or somebody else wrote the hash
+        return None  # written by a newer revision, with more fields, or by somebody else with a right hash
 
 
 async def _read(store: ObjectStore, path: str) -> bytes | None:
@@ -143,7 +143,7 @@ async def _read(store: ObjectStore, path: str) -> bytes | None:
 
 
 def opened(url: str, endpoint: str) -> ObjectStore:
-    """Return the store at an address; retries are off, for the deadline leaves no room."""
+    """Return the store at an address; retries are off, because the deadline leaves no time for them."""
     from obstore import store  # slow to import, and a hit does not need it
 
     if url.startswith("file:"):

@@ -1,4 +1,4 @@
-"""Ambient credentials: an access token for what we send to Google ourselves."""
+"""Ambient credentials: access tokens for our requests to Google."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rubydraw.errors import Misconfigured, Unavailable
 
 
 class Authorization:
-    """Ambient credentials for `url`, as a header; for an `http:` address there is none."""
+    """The authorization header for `url`, from ambient credentials; an `http:` address gets none."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -25,9 +25,9 @@ class Authorization:
 
 class AccessToken:
     """
-    A token of the credentials that `find` returns.
+    An access token of the credentials that `find` returns.
 
-    It is fetched once for all who wait for it, in one thread at a time: whoever gives up waiting does not end it.
+    All callers that wait share one refresh, in one thread. A caller that gives up waiting does not end the refresh.
     """
 
     def __init__(self, find: Callable[[], Any]) -> None:
@@ -36,26 +36,26 @@ class AccessToken:
         self._refreshing: asyncio.Task[type[Misconfigured | Unavailable] | None] | None = None
 
     async def fresh(self) -> str:
-        """Return one that is good; raise Misconfigured where there is none, Unavailable where not now."""
+        """Return a valid token; raise Unavailable if the failure may pass, and Misconfigured if it will not."""
         if not (self._credentials and self._credentials.valid and self._credentials.token):
             if self._refreshing is None or self._refreshing.done():
-                self._refreshing = asyncio.create_task(self._refresh(), context=Context())  # of no request
+                self._refreshing = asyncio.create_task(self._refresh(), context=Context())  # of no one request
             if failure := await asyncio.shield(self._refreshing):
                 raise failure
         token: str = self._credentials.token
         return token
 
     async def _refresh(self) -> type[Misconfigured | Unavailable] | None:
-        """Fetch a token; return what to raise where none came, for nobody may be left to raise it to."""
+        """Fetch a token; return the class of its failure, which nobody may be left to handle if it were raised."""
         try:
             self._credentials = await asyncio.to_thread(_refreshed, self._credentials, self._find)
-        except Exception as error:  # its text may name accounts and addresses
+        except Exception as error:  # its message may name accounts and addresses
             return Unavailable if may_pass(error) else Misconfigured
         return None
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether an error of google-auth is one of the way to a token, or of its server, and not of what is set up."""
+    """Whether an error of google-auth may pass: the network or the token server failed, not the setup."""
     from google.auth.exceptions import TransportError
 
     on_the_way = isinstance(error, TransportError) or isinstance(error.__cause__, TransportError)
@@ -63,7 +63,7 @@ def may_pass(error: Exception) -> bool:
 
 
 def ambient(scope: str) -> Any:
-    """Return Application Default Credentials that allow one API: the last word of its scope."""
+    """Return Application Default Credentials for one API; `scope` is the last part of its scope's URL."""
     import google.auth
 
     credentials, _ = google.auth.default(scopes=[f"https://www.googleapis.com/auth/{scope}"])
@@ -71,7 +71,7 @@ def ambient(scope: str) -> Any:
 
 
 def _refreshed(credentials: Any, find: Callable[[], Any]) -> Any:
-    """Return the same with a fresh access token, or those that are found where there are none yet."""
+    """Return `credentials`, or what `find` returns if there are none yet, with a fresh access token."""
     from google.auth.transport.requests import Request
 
     credentials = credentials or find()

@@ -1,4 +1,4 @@
-"""Budget: what calls may cost in one UTC day, all callers' together and each one's; hard, and counted ahead."""
+"""Budget: a hard limit on what calls cost in one UTC day, for all callers together and for each; reserved ahead."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAY_MS = 24 * 60 * 60 * 1000
 
 
 class Usage(NamedTuple):
-    """What Gemini says that a call has used."""
+    """The tokens that a call has used, as Gemini reports them."""
 
     input_tokens: int
     output_tokens: int
@@ -36,9 +36,9 @@ class Spent(NamedTuple):
 @dataclass(slots=True)
 class Bill:
     """
-    One call that is paid for in advance; without a token, one that is not counted.
+    One call, paid for in advance. Without a `token`, the call is not counted.
 
-    `usage`: what it really used, once that is known.
+    `usage`: what the call really used, once that is known.
     """
 
     token: str = ""
@@ -51,9 +51,9 @@ class Bill:
 
 class Budget:
     """
-    Reserves the price of a call before it begins, in one step for all callers and for its own, and corrects it later.
+    Reserves a call's price in advance, in the budgets of all callers and of its own caller at once; corrects it later.
 
-    What nobody knows the end of stays spent. Raises StoreUnavailable when Redis cannot be reached.
+    If nobody learns how a call ended, its price stays spent. Raises StoreUnavailable when Redis cannot be reached.
     """
 
     def __init__(self, store: Store, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -64,7 +64,7 @@ class Budget:
         )
 
     async def reserve(self, payer: Principal) -> Bill:
-        """Pay for one call; raise BudgetExceeded where that would break a ceiling."""
+        """Reserve the price of one call; raise BudgetExceeded if that would break a ceiling."""
         bill = Bill(uuid.uuid4().hex, payer.account)
         args = (*self._ceilings(payer), keys.RESERVATION_MS, keys.BUDGET_OF_ACCOUNT_MS)
         self.seen(await self.store.script(self._reserve, _purses(bill), args), payer)
@@ -72,10 +72,10 @@ class Budget:
 
     def check_known(self, payer: Principal) -> None:
         """
-        Raise BudgetExceeded where no call may be made today, as far as this instance knows without Redis.
+        Raise BudgetExceeded if this instance knows, without asking Redis, that no call may be made today.
 
-        That is where a ceiling lets nothing through, or where all ceilings' budget was seen used up: then no allowance
-        takes its place.
+        It knows that if a ceiling leaves no room for even one call, or if it has seen the budget of all callers used
+        up. Then the instance's allowance must not replace the budget.
         """
         if purse := self._purse_without_room(payer):
             self._raise_if_full([purse, DAY_MS - round(time.time() * 1000) % DAY_MS], payer)
@@ -83,30 +83,30 @@ class Budget:
             self._raise_if_full([1, round(left_s * 1000)], NOBODY)
 
     def look(self, payer: Principal) -> Call | None:
-        """Return what asks whether one more call would break a ceiling, reserving nothing; None where there is none."""
+        """Return the call that checks for room for one more, and reserves nothing; None if there is no ceiling."""
         price, *ceilings = self._ceilings(payer)
         if max(ceilings) < 0:
             return None
         return Call(self._check, _purses(Bill(account=payer.account)), (price, *ceilings))
 
     def seen(self, answer: list[int] | None, payer: Principal) -> None:
-        """Read what Redis said, in answer to `look` or to a reservation; raise BudgetExceeded."""
-        if answer:  # what was reserved may have been given back
+        """Take Redis' answer to `look` or to a reservation; raise BudgetExceeded if it says so."""
+        if answer:  # a budget that was full may have room again: reservations are given back
             self._full_until = self._clock() + answer[1] / 1000 if answer[0] == 1 else 0.0
             self._raise_if_full(answer, payer)
 
     async def settle(self, bill: Bill, failure: SketchError | None = None) -> None:
-        """Correct what was reserved for a call that has ended, in a round trip of its own."""
+        """Correct the reservation of a call that has ended, in a round trip of its own."""
         if call := self.settlement(bill, failure):
             with suppress(StoreUnavailable):  # then it stays reserved
                 self.settled(call, await self.store.script(*call))
 
     def settlement(self, bill: Bill, failure: SketchError | None = None) -> Call | None:
         """
-        Return what corrects what was reserved for a call that has ended: by its usage, or by how it failed.
+        Return the script call that corrects the reservation of a call that has ended, by its usage or its failure.
 
-        A call is given back only if no request left this process. One that was refused unbilled costs nothing and
-        counts as a call. One of which neither is known stays as dear as it was reserved.
+        A call is uncounted only if no request left this process. A call that failed without being billed costs nothing
+        but counts. Any other call without known usage costs what was reserved.
         """
         if not bill.token:
             return None
@@ -120,7 +120,7 @@ class Budget:
         return Call(self._settle, _purses(bill), (microdollars, int(never_left)))
 
     def settled(self, settlement: Call, answer: Any) -> None:
-        """Log what came of it; where Redis did not take it, all stays reserved."""
+        """Log a settlement and today's totals; if Redis did not run it, the whole price stays reserved."""
         if isinstance(answer, list):
             calls, microdollars = answer
             logs.info(
@@ -135,7 +135,7 @@ class Budget:
             raise BudgetExceeded(message, retry_after_s=opens_ms / 1000, account=account)
 
     def _purse_without_room(self, payer: Principal) -> int:
-        """Return the number of the purse that not even the first call of a day could be paid from, or 0."""
+        """Return the number of the first purse whose ceiling is too low for even one call a day, or 0."""
         price, *ceilings = self._ceilings(payer)
         for number, (calls, microdollars) in enumerate(zip(ceilings[::2], ceilings[1::2], strict=True), 1):
             if calls == 0 or 0 <= microdollars < price:
@@ -147,7 +147,7 @@ class Budget:
         return round(self._settings.call_dollars * MICRO)
 
     def _price(self, usage: Usage) -> int:
-        """Return the price in millionths of a dollar: prices are per million tokens."""
+        """Return the price in millionths of a dollar; the settings give dollars per million tokens."""
         paid = self._settings
         return round(
             usage.input_tokens * paid.input_dollars_per_million + usage.output_tokens * paid.output_dollars_per_million
@@ -164,12 +164,12 @@ class Budget:
 
 
 def log_exceeded(full: BudgetExceeded, digest: str) -> None:
-    """Log that a new drawing was refused; an alert waits for it."""
+    """Log that a budget refused a new drawing; an alert fires if it was the budget of all callers."""
     logs.warning("budget.exceeded", digest=digest[:12], of="caller" if full.account else "all")
 
 
 async def spent_today(store: Store) -> Spent:
-    """Return what all calls of this UTC day have cost, those in progress at what is reserved for them."""
+    """Return what all calls of this UTC day have cost; a call in progress counts with its reserved price."""
     (day, calls, microdollars), (seconds, _) = await store.pipeline(
         ("HMGET", keys.BUDGET, "day", "calls", "microdollars"), ("TIME",)
     )

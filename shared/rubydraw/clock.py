@@ -13,5 +13,5 @@ def iso(ms: int) -> str | None:
 
 @lru_cache(maxsize=1_000)
 def _seconds(since_1970: int) -> str:
-    """A status has four times, and most are those of the poll before: kept, they take 1 µs instead of 6."""
+    """A status has four times, and most repeat from poll to poll: cached, they take 1 µs instead of 6."""
     return datetime.fromtimestamp(since_1970, UTC).strftime("%Y-%m-%dT%H:%M:%S")

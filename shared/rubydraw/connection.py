@@ -1,4 +1,4 @@
-"""One connection to Redis, for one round trip at a time; what comes is parsed by hiredis as it comes."""
+"""One connection to Redis, for one round trip at a time; hiredis parses the answers as they arrive."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import Any
 from hiredis import ProtocolError, PushNotification, Reader, pack_command
 
 Command = tuple[str | bytes | int | float, ...]
-"""Its name and its arguments, as Redis' documentation has them."""
+"""The name and the arguments of a Redis command, as in Redis' documentation."""
 
 BUFFER_BYTES = 128 * 1024
-"""Read at once. A picture of 1 MB comes in 9 pieces; half as much takes a fifth longer, more is no faster."""
+"""The most that is read at once. A picture of 1 MB takes 9 reads; half this size takes a fifth longer, more is no
+faster."""
 _NOT_YET = object()
 
 
 class Connection(asyncio.BufferedProtocol):
     """
-    Takes over a connection on which nothing is under way.
+    Takes over an open connection on which no command is in progress.
 
-    A stream of asyncio's and a parser that awaits each answer take twice the CPU: 460 µs instead of 220 for a picture
-    of 1 MB, 130 instead of 60 for the four answers about a job.
+    An asyncio stream and a parser that awaits each answer take twice the CPU: 460 µs instead of 220 for a picture of
+    1 MB, 130 instead of 60 for the four answers about a job.
     """
 
     def __init__(self, writer: asyncio.StreamWriter, buffer: memoryview) -> None:
-        """Read into `buffer`, which connections may share: what is in it is parsed before anything else is read."""
+        """Read into `buffer`. Connections may share it: its content is parsed before the next read."""
         self._writer, self._buffer = writer, buffer
         self._reader = Reader(notEnoughData=_NOT_YET)
         self._answers: list[Any] = []
@@ -36,28 +37,28 @@ class Connection(asyncio.BufferedProtocol):
 
     def ask(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
         """
-        Send `commands`; the future has their answers, an error of Redis' in its place, or raises ConnectionError.
+        Send `commands`; the future returns their answers, Redis' errors among them, or raises ConnectionError.
 
-        Whoever does not wait for it must `drop` the connection: what is still under way would be read as the answer to
-        something else.
+        A caller that stops waiting for it must `drop` the connection: the answers that are still to come would be taken
+        for those to other commands.
         """
         self._asked = asyncio.get_running_loop().create_future()
         self._answers, self._expected = [], len(commands)
-        # Nobody waits for it to be written: no more than one round trip is ever in the buffer.
+        # No drain: the write buffer never holds more than one round trip.
         self._writer.write(b"".join([pack_command(command) for command in commands]))  # type: ignore[arg-type]
         return self._asked
 
     def drop(self) -> None:
-        """Close it, whatever is under way."""
+        """Close the connection at once, even if answers are still to come."""
         self._lose()
         self._writer.transport.abort()
 
     async def close(self) -> None:
-        """Close it, and wait until it is."""
+        """Close the connection, and wait until it is closed."""
         self.drop()
         await self._closed.wait()
 
-    # what asyncio calls
+    # called by asyncio
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -73,8 +74,8 @@ class Connection(asyncio.BufferedProtocol):
                 raise ProtocolError("an answer that nobody asked for")
             if len(self._answers) == self._expected:
                 self._answered(self._asked)
-        except (ProtocolError, TypeError):  # the latter of a map with a list for its key
-            self.drop()  # from here on, answers would be taken for those to something else
+        except (ProtocolError, TypeError):  # TypeError: a map with a list for its key
+            self.drop()  # later answers would be taken for those to other commands
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lose()
@@ -88,7 +89,7 @@ class Connection(asyncio.BufferedProtocol):
     def _answered(self, asked: asyncio.Future[list[Any]]) -> None:
         if self._reader.has_data():
             raise ProtocolError("the beginning of one answer more")
-        answers, self._asked, self._answers = self._answers, None, []  # a picture does not live on in here
+        answers, self._asked, self._answers = self._answers, None, []  # keeps no picture alive
         self._reader = Reader(notEnoughData=_NOT_YET)  # the old one would keep a picture until it is fed
         if not asked.done():
             asked.set_result(answers)

@@ -1,4 +1,4 @@
-"""Past the framework: requests come straight from the server once the first one has shown where they come from."""
+"""A bypass of the framework: after the first request, the server hands each request straight to our code."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Answer = Callable[[Scope, Receive], Awaitable[Response]]
 
 def lead_past(app: Starlette, answer: Answer) -> None:
     """
-    Have `app` give HTTP requests to `answer` from now on, and all else to its own layers, as before.
+    Make `app` pass HTTP requests to `answer` from now on, and everything else to its own layers, as before.
 
-    An exception of `answer` is logged by its kind and place; the client gets the 500 that the framework would send.
+    If `answer` raises, the exception's class and place are logged; the client gets the framework's 500.
     """
     if app.middleware_stack and not isinstance(app.middleware_stack, _Straight):
         app.middleware_stack = _Straight(answer, app.middleware_stack)
@@ -25,10 +25,10 @@ def lead_past(app: Starlette, answer: Answer) -> None:
 
 class _Straight:
     """
-    Leaves out what the framework does for each request: half of what a `{ __typename }` takes beyond the bare server.
+    Skips the framework's work for each request: half of what a `{ __typename }` takes beyond the bare server.
 
-    Nothing of it is of use here: routes which all lead to one function, marks for log lines that `logs` makes itself,
-    a page for exceptions.
+    None of that work is of use here: routes that all lead to one function, log marks that `logs` makes itself, and a
+    page for exceptions.
     """
 
     def __init__(self, answer: Answer, layers: ASGIApp) -> None:
@@ -40,7 +40,7 @@ class _Straight:
             return
         try:
             response = await self._answer(scope, receive)
-        except Exception as error:  # the server would log its text
+        except Exception as error:  # uncaught, the server would log its message
             logs.error("answer.fault", kind=type(error).__name__, at=logs.place(error))
             response = PlainTextResponse("Internal Server Error", 500)
         await response(scope, receive, send)

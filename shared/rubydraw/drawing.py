@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class CacheUse(StrEnum):
-    """Which drawings may answer: a kept one or else a new one, a new one in its place, a kept one or none."""
+    """Which drawings may answer. USE: a kept or else a new one; REFRESH: a new one, in its place; ONLY: a kept one."""
 
     USE = "USE"
     REFRESH = "REFRESH"
@@ -21,10 +21,10 @@ class Drawing:
     """
     What a client gets, and Redis keeps.
 
-    `image`: a PNG, or `b""` where it was not asked for. `provider_ms`: what Gemini took. `created_at_ms`: ms since
-    1970, when Gemini had answered. `image_sha256`: hex, or nothing where an older revision kept it and the image is
-    not here.
-    `fallback_metadata`: the model said nothing that could be read, so this drawing is kept for a short time only.
+    `image`: a PNG, or `b""` if it was not asked for. `provider_ms`: how long Gemini took. `created_at_ms`: when Gemini
+    had answered, in ms since 1970. `image_sha256`: hex, or `""` if an older revision stored the drawing and the image
+    was not read.
+    `fallback_metadata`: the model's metadata could not be read, so this drawing is kept for a short time only.
     """
 
     image: bytes
@@ -47,9 +47,9 @@ class Drawing:
 
 class Improved(NamedTuple):
     """
-    A drawing, where it is kept, and how it was come by: `HIT`, `MISS`, `COALESCED` or `ARCHIVE`.
+    A drawing, the digest that it is kept under, and how it was obtained: `HIT`, `MISS`, `COALESCED` or `ARCHIVE`.
 
-    `then`: what Redis answered to the `then` of the wish, None where that was not run.
+    `then`: what Redis answered to the `then` of the wish; None if that was not run.
     """
 
     digest: str

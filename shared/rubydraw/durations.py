@@ -1,4 +1,4 @@
-"""How long jobs have taken lately, and so when another one will be done and when to ask for it again."""
+"""How long recent jobs took; predicts from this when another job will be done and when to poll it again."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from rubydraw import keys
 from rubydraw.connection import Command
 
 KEPT = 100
-"""As complete.lua is told: the last so many that needed a call, from their acceptance to their drawing."""
+"""How many durations complete.lua keeps: those of the last jobs that needed a call, from acceptance to drawing."""
 SOONEST_MS, LATEST_MS = 500, 5000
 ASKS_AHEAD = 4
-"""One asks again after a quarter of the time that is left: never much too late, never much too often."""
+"""A client polls again after a quarter of the time that is left: never much too late, never much too often."""
 
 
 class Forecast(NamedTuple):
-    """What is to be expected of an unsettled job; None where nothing is known."""
+    """What to expect of an unsettled job; None where nothing is known."""
 
     eta_ms: int | None = None
     poll_after_ms: int | None = None
 
 
 READ: Command = ("LRANGE", keys.DURATIONS, 0, KEPT - 1)
-"""`forecast` takes its answer."""
+"""Reads the durations; `forecast` takes the answer."""
 
 
 def forecast(answer: Any, *, age_ms: int, delay_ms: int = 0) -> Forecast:
     """
-    Return what to expect of a job that was accepted `age_ms` ago, and whose next attempt is `delay_ms` away.
+    Return what to expect of a job that was accepted `age_ms` ago and whose next attempt begins in `delay_ms`.
 
-    Expected first is the median; a job that takes longer than that is expected by the 95th percentile; of one that
-    takes longer still, nothing is known.
+    A job is expected to take the median duration; one that has taken longer, the 95th percentile. When a job that has
+    taken even longer will end is not known.
     """
     durations = sorted(int(each) for each in answer) if isinstance(answer, list) else []
     if not durations:
