@@ -131,7 +131,7 @@ def unpacked(data: bytes, digest: str) -> Drawing | None:
             return None
         return Drawing(image=image, **words | {"palette": tuple(words["palette"])})
     except (TypeError, ValueError, LookupError, AttributeError):
-        return None  # written by a newer revision, with more fields, or by somebody else with a right hash
+        return None  # written by a newer revision, since rolled back, with more fields; or by somebody else
 
 
 async def _read(store: ObjectStore, path: str) -> bytes | None:

@@ -39,14 +39,14 @@ class AccessToken:
         """Return a valid token; raise Unavailable if the failure may pass, and Misconfigured if it will not."""
         if not (self._credentials and self._credentials.valid and self._credentials.token):
             if self._refreshing is None or self._refreshing.done():
-                self._refreshing = asyncio.create_task(self._refresh(), context=Context())  # of no one request
+                self._refreshing = asyncio.create_task(self._refresh(), context=Context())  # belongs to no request
             if failure := await asyncio.shield(self._refreshing):
                 raise failure
         token: str = self._credentials.token
         return token
 
     async def _refresh(self) -> type[Misconfigured | Unavailable] | None:
-        """Fetch a token; return the class of its failure, which nobody may be left to handle if it were raised."""
+        """Fetch a token; return the error to raise if that fails, because no caller may be left to handle it."""
         try:
             self._credentials = await asyncio.to_thread(_refreshed, self._credentials, self._find)
         except Exception as error:  # its message may name accounts and addresses

@@ -1,4 +1,4 @@
-"""Budget: a hard limit on what calls cost in one UTC day, for all callers together and for each; reserved ahead."""
+"""Budget: a hard limit on the cost of calls in one UTC day, for all callers and for each one; reserved in advance."""
 
 from __future__ import annotations
 

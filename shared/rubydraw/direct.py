@@ -17,7 +17,7 @@ def lead_past(app: Starlette, answer: Answer) -> None:
     """
     Make `app` pass HTTP requests to `answer` from now on, and everything else to its own layers, as before.
 
-    If `answer` raises, the exception's class and place are logged; the client gets the framework's 500.
+    If `answer` raises, the exception's class and place are logged; the client gets the 500 of the framework.
     """
     if app.middleware_stack and not isinstance(app.middleware_stack, _Straight):
         app.middleware_stack = _Straight(answer, app.middleware_stack)

@@ -19,8 +19,8 @@ SketchError
 ├── BudgetExceeded         BUDGET_EXCEEDED       no more calls today: retry, after `retry_after_s`
 └── ResultExpired          RESULT_EXPIRED        the drawing is gone: send the sketch again
 
-EXPIRED and CANCELED are never raised: with the one a Lua script settles a job, with the other it tells a worker of one
-that was abandoned.
+EXPIRED and CANCELED are never raised. A Lua script settles a job that is too old with EXPIRED, and answers CANCELED to
+a worker that claims an abandoned job.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Code(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> Code:
-        """Return what a code is that a newer revision of ours has recorded: some failure, after which to try again."""
+        """Return UNAVAILABLE, which is retryable, for a code that only a newer revision of ours knows."""
         return cls.UNAVAILABLE
 
     @property
@@ -93,7 +93,7 @@ class SketchError(Exception):
 
     `retry_after_s`: seconds after which a retry makes sense, if known.
     `may_be_billed`: a call to Gemini may have been paid for; if not, a job gets its attempt back.
-    `final`: so many calls for this sketch have failed in a row that no job shall try it once more.
+    `final`: no job may try this sketch again: too many calls for it failed in a row, or a budget is used up.
     """
 
     code: ClassVar[Code]
@@ -168,7 +168,7 @@ class StoreUnavailable(Unavailable):
 
 
 class Stopping(Unavailable):
-    """This instance is being stopped: another one can do it."""
+    """This instance is being stopped; another one can take over."""
 
 
 class RateLimited(SketchError):
@@ -176,7 +176,7 @@ class RateLimited(SketchError):
 
 
 class BudgetExceeded(SketchError):
-    """No more calls today; `account`: on whose account, empty where it is on anybody's."""
+    """No more calls today. `account`: whose budget is used up; empty for the budget of all callers."""
 
     code = Code.BUDGET_EXCEEDED
     final = True
@@ -210,9 +210,9 @@ def shared_failure(
     code: str, *, retry_after_s: float | None = None, final: bool = False, billed: bool = True
 ) -> SketchError:
     """
-    Return the failure of another caller's call for the same sketch as ours: the call counts for both.
+    Return our error for the failure of another caller's call for the same sketch: that call counts for both callers.
 
-    `billed`: it may have been paid for, as far as a failure of its kind can be.
+    `billed`: the call may have been paid for, if a call that fails like this can be.
     """
     kind = _BY_CODE.get(Code(code), Unavailable)
     failure = kind(retry_after_s=retry_after_s, may_be_billed=billed and (kind.may_be_billed or kind is OutOfTime))

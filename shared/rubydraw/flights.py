@@ -14,7 +14,7 @@ from rubydraw.heartbeat import beating
 from rubydraw.results import Results
 from rubydraw.store import Call, Script, Store, raise_first
 
-# As land_flight.lua and cool_down.lua write them; anything else is not ours and says nothing.
+# The formats that land_flight.lua and cool_down.lua write; anything else is foreign and ignored.
 _FAILED = re.compile(rb"failed:([A-Z_]+):(\d+):([012])")
 _COUNTED, _FINAL, _NOTHING_BILLED = 0, 1, 2
 _COOLDOWN = re.compile(rb"(\d+):\d+")
@@ -24,9 +24,9 @@ class Look(NamedTuple):
     """
     What is known of a sketch, read in one round trip.
 
-    `ours`: the flight is ours. `failure`: what the last caller, or Gemini's refusal of this sketch, answers for.
-    `cooldown_s`: seconds in which nobody should call Gemini. `now_ms`: Redis' clock. `blind`: the results' own
-    Redis cannot be reached, so nothing is known of them, or takes nothing, and no more can be held here.
+    `ours`: we hold the flight. `failure`: the last caller's failure, or Gemini's refusal of this sketch; it answers us
+    too. `cooldown_s`: seconds in which nobody should call Gemini. `now_ms`: Redis' clock. `blind`: the results' own
+    Redis cannot be reached, so nobody knows what is kept, or it takes nothing and this process can hold no more.
     """
 
     drawing: Drawing | None
@@ -38,7 +38,7 @@ class Look(NamedTuple):
     blind: bool = False
 
     def since(self, since_ms: int) -> Look:
-        """Return the same without a drawing that was finished before that."""
+        """Return this look, without its drawing if that was finished before `since_ms`."""
         return self._replace(drawing=None) if self.drawing and self.drawing.created_at_ms < since_ms else self
 
 
@@ -52,9 +52,9 @@ class Flights:
 
     async def look(self, digest: str, *, token: str = "") -> Look:
         """
-        Read what is known of a sketch, first taking its flight with `token` if that is given and nobody has it.
+        Read what is known of a sketch. If `token` is given, take the flight with it first, unless somebody holds it.
 
-        The read comes after the take: whoever wins sees what the previous holder stored.
+        The read comes after the take, so that the winner sees what the previous holder stored.
         """
 
         flight: Command = ("GET", keys.flight(digest))
@@ -78,15 +78,15 @@ class Flights:
 
     async def land(self, digest: str, token: str, failure: SketchError | None = None) -> None:
         """
-        Let go of our flight. A `failure` is told to everyone who waits, and to who comes in the next 5 s.
+        Release our flight. A `failure` answers all callers who wait, and those who come in the next 5 s.
 
-        When as many calls for one sketch as a job may cost have failed, less than a minute apart, the failure is
-        made final: it answers for a minute, names that wait, and every job that meets it ends. So a thousand jobs
-        cost no more than one.
-        Calls that never reached Gemini cost nothing and do not count.
+        When as many calls for one sketch as a job has attempts have failed, less than a minute apart, the failure
+        becomes final: it answers for a minute, tells callers to wait that long, and ends every job that meets it. So a
+        thousand jobs cost no more than one.
+        Calls that cannot have been billed do not count.
         """
         code, life_ms, retry_ms, kind = "", 0, 0, _COUNTED
-        with suppress(StoreUnavailable):  # it lapses by itself
+        with suppress(StoreUnavailable):  # the flight expires by itself
             if failure:
                 failure.final = failure.may_be_billed and await self._count(digest) >= self._max_failures
                 code, life_ms = failure.code, keys.FAILED_FOR_GOOD_MS if failure.final else keys.FAILED_FLIGHT_MS
@@ -97,11 +97,11 @@ class Flights:
             await self._state.script(self._land, [keys.flight(digest)], (token, code, life_ms, retry_ms, kind))
 
     def landing(self, digest: str, token: str) -> Call:
-        """Return what lets go of our flight, to be run right after its drawing is stored."""
+        """Return the script call that releases our flight, to be run right after its drawing is stored."""
         return Call(self._land, [keys.flight(digest)], (token, "", 0, 0, _COUNTED))
 
     async def _count(self, digest: str) -> int:
-        """Count one more failed call; sent twice it counts twice, which ends a row of failures one call early."""
+        """Count one more failed call. Sent twice, it counts twice, and the failure becomes final one call early."""
         key = keys.failures(digest)
         answers = await self._state.pipeline(("INCR", key), ("PEXPIRE", key, keys.FAILED_FOR_GOOD_MS))
         raise_first(answers)
@@ -114,16 +114,16 @@ class Flights:
                 await self._state.command("SET", keys.refused(digest), failure.code, "PX", keys.REFUSED_MS)
 
     async def failed_for_s(self, digest: str) -> float:
-        """Return the seconds for which the failure of the last flight still answers for the next; 0 if it is final."""
+        """Return for how many seconds the last flight's failure still answers callers; 0 if there is none or final."""
         key = keys.flight(digest)
         holder, life_ms = await self._state.pipeline(("GET", key), ("PTTL", key))
         landed = _FAILED.fullmatch(holder or b"")
         if not landed or int(landed[3]) == _FINAL:
             return 0.0
-        return (max(int(life_ms), 0) + 1) / 1000  # it is still there in the very millisecond in which its life ends
+        return (max(int(life_ms), 0) + 1) / 1000  # a key still exists in the millisecond in which it expires
 
     async def cool_down(self, named_s: float | None) -> float:
-        """Have the whole fleet leave Gemini alone, as long as it named or else 15 s, doubling; return the seconds."""
+        """Stop the fleet's calls to Gemini, for the delay that it named or else 15 s, doubling; return the seconds."""
         args = (int((named_s or 0) * 1000), keys.FIRST_COOLDOWN_MS, keys.LONGEST_COOLDOWN_MS)
         try:
             return float(await self._state.script(self._cool, [keys.COOLDOWN], args)) / 1000

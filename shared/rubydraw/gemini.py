@@ -29,14 +29,14 @@ EVERY_REQUEST = {
     "generationConfig": {"temperature": 0.2, "responseModalities": ["TEXT", "IMAGE"]},
 }
 """
-What is the same in each, in the words of the API. Given to each call as GenerateContentConfig it was copied and walked
-through by the SDK for 0.5 of the 2.3 ms of CPU that a call takes.
+What every request has in common, as the API names it. Passed to each call as GenerateContentConfig, it would take 0.5
+of the 2.3 ms of CPU that a call takes: the SDK copies it and walks through it.
 """
 
 
 class Gemini:
     """
-    Calls through google-genai's async client, each by itself: no retries here or in the SDK.
+    Calls Gemini through google-genai's async client; neither this class nor the SDK retries.
 
     The SDK takes half a second to import: that happens in a thread, so that nobody else waits for it.
     """
@@ -55,21 +55,22 @@ class Gemini:
         return self._client
 
     async def load(self) -> _Client:
-        """Return the client; callers before the end of the import wait for the same one."""
+        """Return the client; callers that come during the import wait for the same one."""
         try:
             return await asyncio.shield(self.warm())
-        except Exception as error:  # no ambient credentials, say: their text may name paths and accounts
+        except Exception as error:  # such as no ambient credentials; its message may name paths and accounts
             raise (GeminiFailed(may_be_billed=False) if may_pass(error) else Misconfigured()) from None
 
     async def draw(
         self, sketch: Sketch, *, timeout_s: float, now_ms: int, used: Callable[[Usage], object] = bool
     ) -> Drawing:
         """
-        Redraw `sketch`, or raise one of our errors. `now_ms` dates the drawing: ms since 1970 at the start.
+        Redraw `sketch`, or raise one of our errors. `now_ms`: the time at the start, in ms since 1970; it dates the
+        drawing.
 
-        `used` is told what an answer says that it has used, whatever else is in it.
+        `used` is called with the usage that an answer reports, even if the rest of the answer is of no use.
         """
-        from rubydraw.gemini_answer import read_answer  # as the SDK, which a hit does not pay for
+        from rubydraw.gemini_answer import read_answer  # late, like the SDK: a hit does not need it
         from rubydraw.metadata import Metadata, read_metadata
 
         client = await self.load()
@@ -80,7 +81,7 @@ class Gemini:
             raise ours(error, self._clock() - began) from None
         took_ms = round((self._clock() - began) * 1000)
         picture, text = read_answer(answer, used)
-        del answer  # while the picture is converted, it alone is held
+        del answer  # only the picture is held while it is converted
         metadata = read_metadata(text)
         words = metadata or Metadata()
         return Drawing(
@@ -104,9 +105,10 @@ class Gemini:
 
 class _Client(NamedTuple):
     """
-    Google's client, the one that it sends with, which it does not close, and contents for the exchange to fill.
+    Google's client, the HTTP client that it sends with but does not close, and contents that the exchange fills.
 
-    `token` is that of its credentials, in mode `vertex`: it would refresh them in a thread for each call that waits.
+    `token`: the access token of the credentials, in mode `vertex`: the SDK would refresh it in one thread for each
+    waiting call.
     """
 
     sdk: Client
@@ -116,10 +118,10 @@ class _Client(NamedTuple):
 
     async def answer(self, model: str, sketch: Sketch, timeout_s: float) -> bytes:
         """
-        Return the body of an answer with status 200; raise whatever the SDK and what is below it raise.
+        Return the body of an answer with status 200; raise whatever the SDK and its HTTP client raise.
 
-        TimeoutError where it does not come in time, httpx2's ConnectTimeout where not even the sketch has left, and
-        Misconfigured where it cannot.
+        Raises TimeoutError if the answer does not come in time, httpx2's ConnectTimeout if not even the sending of the
+        sketch has begun by then, and Misconfigured if the settings allow no request.
         """
         import httpx2
 
@@ -138,7 +140,7 @@ class _Client(NamedTuple):
             except (ValueError, TypeError, httpx2.LocalProtocolError):
                 if exchange.begun:
                     raise
-                raise Misconfigured from None  # no request can be made of what is set
+                raise Misconfigured from None  # the settings do not make a valid request
             return exchange.answer
 
 
@@ -148,7 +150,7 @@ def _client(settings: Settings) -> _Client:
 
     from rubydraw.transport import HttpClient
 
-    # As many connections as calls: a call that waits for one is a call in flight.
+    # One connection for each call that may be in flight: no call waits for a connection.
     http = HttpClient(settings.max_in_flight)
     options = HttpOptions(
         base_url=settings.gemini_base_url or None,

@@ -1,4 +1,4 @@
-"""What Gemini answers: the picture that counts, the words beside it, and what the call has used.
+"""Reads Gemini's answer: the picture that counts, the text beside it, and the tokens that the call has used.
 
 Field names are those of `GenerateContentResponse` (Gemini API reference, "Generating content"; Vertex AI has the same).
 """
@@ -32,14 +32,14 @@ REFUSING = frozenset(
 )
 """Finish reasons that depend on the sketch alone; any other end without a picture may be tried again."""
 MAX_TOKENS = 2_000_000
-"""More than any model reads and writes in one call: not to be believed, and Redis' integers have an end."""
+"""More than any model uses in one call. Larger counts are not believed: Redis' integers could overflow."""
 
 
 def read_answer(body: bytes, used: Callable[[Usage], object]) -> tuple[bytes, str]:
     """
-    Return picture and words out of a body that came with 200; raise ContentRefused, NoImage or BadAnswer.
+    Return the picture and the text in the body of a 200 answer; raise ContentRefused, NoImage or BadAnswer.
 
-    `used` is told first what the answer says that the call has used; nothing where it does not say so in numbers.
+    First `used` is called with the usage that the answer reports, if that is there and plausible.
     """
     try:
         answer: Any = orjson.loads(body)
@@ -87,6 +87,6 @@ def _final(pictures: list[dict[str, Any]]) -> str:
 
 
 def _decoded(data: str) -> bytes:
-    """Read either alphabet of base64, padded or not, as ProtoJSON asks of whoever reads it."""
+    """Decode either alphabet of base64, padded or not, as ProtoJSON requires of parsers."""
     padded = data + "=" * (-len(data) % 4)
     return pybase64.b64decode(padded, b"-_" if "-" in data or "_" in data else None, validate=True)

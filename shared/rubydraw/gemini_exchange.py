@@ -1,8 +1,9 @@
-"""One sketch out, one answer in, past the SDK: what it addresses, authorizes and judges is a request without parts.
+"""Sends a sketch and takes the answer past the SDK, which sees only a request without parts and an empty answer.
 
-Given the picture itself, the SDK holds it three times more while Gemini draws, as base64 in a dict, as JSON and as
-the client's request: 4.5 MiB a call with a sketch of 1 MB. Encoded while it is sent, the sketch alone is held: 1.2.
-What it makes of parts and of an answer, each field looked up in pydantic models, takes a sixth of a job's CPU.
+The SDK still sets address and authorization, and raises errors. Given the picture, it would hold three more copies
+while Gemini draws, as base64 in a dict, as JSON and as the client's request: 4.5 MiB a call with a sketch of 1 MB.
+Here the sketch is encoded while it is sent, and held alone: 1.2 MiB. What the SDK does with parts and with an answer,
+looking up each field in pydantic models, would take a sixth of a job's CPU.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from contextvars import ContextVar
 import pybase64
 
 PIECE_BYTES = 96 * 1024
-"""Encoded and sent at a time; a multiple of three, so that no padding stands between two."""
+"""How much is encoded and sent at a time; a multiple of three, so that there is no padding between two pieces."""
 
 _NO_PARTS = b'"parts": []'  # as the SDK writes them
 _HEAD, _BETWEEN, _TAIL = b'"parts": [{"inlineData": {"data": "', b'", "mimeType": "image/png"}}, ', b"]"
@@ -24,10 +25,9 @@ _exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 class Exchange:
     """
-    What the request that the SDK makes for a task is to carry, and what came of it.
+    What the SDK's request for the current task carries, and the answer to it.
 
-    `begun`: it has begun to be sent, on a connection that is open, and may be paid for. `answer`: the body of what
-    came back with 200.
+    `begun`: sending has begun, on an open connection, so the call may be paid for. `answer`: the body of a 200 answer.
     """
 
     def __init__(self, png: bytes, text: str) -> None:
@@ -36,22 +36,22 @@ class Exchange:
 
     def body(self, content: bytes) -> Body:
         """
-        Return `content`, as the SDK writes it, with picture and text for parts.
+        Return `content`, the body that the SDK wrote, with picture and text as its parts.
 
-        Raises ValueError where it does not have empty parts once: then no call is paid for.
+        Raises ValueError unless `content` has empty parts exactly once; the call is not made, and so not paid for.
         """
         head, tail = content.split(_NO_PARTS)
         text = json.dumps({"text": self._text}).encode()
         return Body(self, head + _HEAD, self._png, _BETWEEN + text + _TAIL + tail)
 
     def clear(self) -> None:
-        """Let go of both pictures: a timer that was cancelled keeps its task's context, and so this, for a minute."""
+        """Release both pictures: a cancelled timer keeps its task's context, and so this exchange, for a minute."""
         self._png = self.answer = b""
 
 
 @contextmanager
 def exchanging(png: bytes, text: str) -> Iterator[Exchange]:
-    """Have the request that the current task makes carry `png` and `text`, and keep its answer from the SDK."""
+    """Make the current task's request carry `png` and `text`, and withhold its answer from the SDK."""
     exchange = Exchange(png, text)
     token = _exchange.set(exchange)
     try:
@@ -62,7 +62,7 @@ def exchanging(png: bytes, text: str) -> Iterator[Exchange]:
 
 
 def current() -> Exchange | None:
-    """Return the exchange of the current task; None where the SDK is asked for something else than a drawing."""
+    """Return the exchange of the current task; None if the SDK is used for anything but a drawing."""
     return _exchange.get()
 
 
@@ -74,7 +74,7 @@ class Body:
         self.length_bytes = len(head) + (len(png) + 2) // 3 * 4 + len(tail)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield few pieces: each is a write to the socket."""
+        """Yield few pieces, because each one is a write to the socket."""
         self._exchange.begun = True
         last = max(len(self._png) - 1, 0) // PIECE_BYTES * PIECE_BYTES
         for at in range(0, last + 1, PIECE_BYTES):

@@ -1,4 +1,4 @@
-"""What goes wrong at Gemini, as our errors: every exception of google-genai and of its HTTP client in one table."""
+"""Maps what goes wrong at Gemini to our errors: all exceptions of google-genai and its HTTP client, in one table."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from google.genai.errors import APIError
 
 QUICK_S = 5.0
-"""A 503 that comes sooner refused the call before any drawing began."""
+"""A 503 within this time refused the call before any drawing began."""
 
 
 def ours(error: Exception, took_s: float) -> SketchError:
-    """Return our error for one of theirs, `took_s` into the call; their texts repeat upstream's and stay here."""
+    """Return our error for one of theirs, `took_s` into the call. Their message may quote upstream and stays here."""
     import httpx2
     from google.genai.errors import APIError
 

@@ -1,4 +1,4 @@
-"""A glance: what Redis has of a drawing besides its image, read with a round trip that is made anyway."""
+"""A glance: reads a drawing without its image, as part of a round trip to Redis that is made anyway."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rubydraw.drawing import Drawing
 
 class Glance:
     """
-    One read, or none where it cannot travel along: then nothing was `taken`.
+    One read; or none, if it cannot join the round trip: then `taken` stays False.
 
-    Whoever makes the round trip sends `commands`, and hands over what came of them.
+    The code that makes the round trip sends `commands` and passes their answers to `read`.
     """
 
     def __init__(self, commands: tuple[Command, ...]) -> None:
@@ -25,6 +25,6 @@ class Glance:
             self._found, self.taken = results.read(answer), True
 
     def since(self, since_ms: int | None) -> Drawing | None:
-        """Return what was seen, unless it was finished before that."""
+        """Return the drawing that was read, unless it was finished before `since_ms`; None stands for now."""
         found = self._found
         return found if found and since_ms is not None and found.created_at_ms >= since_ms else None

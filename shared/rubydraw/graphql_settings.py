@@ -1,4 +1,4 @@
-"""The settings of the function that faces callers: those of both functions, and who may call."""
+"""The settings of the GraphQL function: those that both functions have, and who may call it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rubydraw.settings import Settings
 
 
 def key_set_address(text: str) -> str:
-    """Take what is fetched over TLS, or from this machine; some issuers name a policy behind a `?`."""
+    """Accept an https: address, or an http: one on this machine, with or without a query: some issuers need one."""
     address = taken_apart(text := visible(text))
     host = address.hostname if address else None
     loopback = host in ("127.0.0.1", "localhost", "::1")
@@ -24,7 +24,7 @@ def key_set_address(text: str) -> str:
 
 @dataclass(frozen=True)
 class GraphqlSettings(Settings):
-    """Settings that the worker neither needs nor gets: Google's IAM decides who calls it."""
+    """Settings that the worker neither needs nor gets: Google's IAM decides who may call the worker."""
 
     api_keys: tuple[ApiKey, ...] | None = setting(
         api_keys.read, None, "keys that may call: a JSON list of what `python -m cli keys new` writes", secret=True

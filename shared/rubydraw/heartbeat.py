@@ -1,4 +1,4 @@
-"""A heartbeat: something done again and again while a block lasts, as leases and flights are renewed."""
+"""A heartbeat: calls a coroutine at intervals while a block runs, to renew leases and flights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def beating(every_s: float, beat: Callable[[], Awaitable[object]]) -> Iterator[None]:
-    """Call `beat` every so many seconds until the end of the block; one that ends sooner costs a timer and no task."""
+    """Call `beat` every `every_s` seconds until the end of the block; a shorter block costs a timer and no task."""
     loop = asyncio.get_running_loop()
     task: asyncio.Task[None] | None = None
 

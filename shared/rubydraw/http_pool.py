@@ -1,7 +1,7 @@
-"""Kept HTTP connections to one server, the one used last first.
+"""A pool of HTTP connections to one server, which reuses the one used last first.
 
-httpcore2's own pool looks at each of its connections twice a request, and asks the system about the idle ones: a
-request beside 60 of them takes it twice as long, beside 250 five times.
+httpcore2's own pool checks each of its connections twice per request, and asks the system about the idle ones: with 60
+of them a request takes twice as long, with 250 five times.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ KEPT_S = 5.0
 
 @functools.cache
 def tls_context() -> ssl.SSLContext:
-    """Return the one of this process: reading the authorities takes 40 ms, and httpcore2 would for each connection."""
+    """Return this process's TLS context: loading CA certificates takes 40 ms, which httpcore2 does per connection."""
     return httpcore2.default_ssl_context()
 
 
 class HttpPool:
-    """At most `max_connections` at once; who finds none free waits. Errors are httpcore2's."""
+    """At most `max_connections` at once; a request waits if none is free. Errors are httpcore2's."""
 
     def __init__(self, max_connections: int) -> None:
         self._free = asyncio.Semaphore(max_connections)
@@ -38,7 +38,7 @@ class HttpPool:
     async def request(
         self, method: str, url: httpcore2.URL, headers: list[tuple[str, str]], body: Any, *, timeout_s: float | None
     ) -> httpcore2.Response:
-        """Send a request, none of whose steps may take longer than `timeout_s`, and return its whole answer."""
+        """Send a request and return its whole answer; each connect, read and write may take `timeout_s` at most."""
         if b":" in url.host:
             headers = [("host", _in_brackets(url)), *headers]
         times = {"timeout": dict.fromkeys(("connect", "read", "write"), timeout_s)}
@@ -66,8 +66,8 @@ class HttpPool:
         return None
 
     async def _keep(self, connection: httpcore2.AsyncHTTPConnection) -> None:
-        """Keep it for another request, unless more than the answer has come: it would be taken for that one's."""
-        http: Any = connection._connection  # httpcore2 has no public way to what its parser has left
+        """Keep the connection, unless data follows the answer: it would be taken for the next request's answer."""
+        http: Any = connection._connection  # httpcore2 has no public access to the data left in its parser
         if http._h11_state.trailing_data[0]:
             await connection.aclose()
         else:

@@ -28,10 +28,10 @@ class IdempotencyKeys:
         charge: Charge | None = None,
     ) -> str:
         """
-        Return the request that `key` stands for: an earlier one, or from now on `request_id`.
+        Return the id of the request that `key` stands for: that of an earlier one, or from now on `request_id`.
 
-        `replaces` names an earlier request that may be put aside. A `charge` is paid with the same round trip.
-        Raises BadSketch and IdempotencyConflict.
+        `replaces`: the earlier request that `request_id` may replace. A `charge` is paid in the same round trip.
+        Raises BadSketch, IdempotencyConflict and RateLimited.
         """
         _check(key)
         args = (request_id, content_hash, keys.IDEMPOTENCY_MS, replaces)

@@ -1,4 +1,4 @@
-"""Pictures by their own hash: an address leads to a digest, and that to the one copy of the drawing."""
+"""Pictures by their own hash: the hash leads to a digest, and the digest to the one copy of the drawing."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Images:
 
     async def name(self, digest: str, image_sha256: str) -> str:
         """
-        Return the hash by which `find` has the picture of a drawing from now on.
+        Return the hash by which `find` finds the picture of a drawing from now on.
 
-        `image_sha256`: that hash, or "" of a drawing that an older revision kept. It is written when it is handed out,
-        so that it neither lapses nor is evicted before the drawing. Raises StoreUnavailable.
+        `image_sha256`: that hash, or "" if an older revision stored the drawing. Its key is written each time the hash
+        is handed out, so that it neither expires nor is evicted before the drawing. Raises StoreUnavailable.
         """
         if not image_sha256:  # kept by an older revision
             drawing = await self._results.get(digest)
-            image_sha256 = drawing.image_sha256 if drawing else "0" * 64  # gone meanwhile: it leads nowhere
+            image_sha256 = drawing.image_sha256 if drawing else "0" * 64  # the drawing is gone: find nothing
         key = keys.image(image_sha256)
         await self._results.store.command("SET", key, digest, "PX", keys.RESULT_MS)
         return image_sha256
@@ -59,6 +59,6 @@ class Images:
 
 
 def _with_hash(drawing: Drawing | None, image_sha256: str) -> bytes | None:
-    """Return the picture of a drawing unless it has been replaced by another one since."""
+    """Return the picture of `drawing`, unless the drawing has been replaced since and has another one."""
     kept = drawing is not None and hashlib.sha256(drawing.image).hexdigest() == image_sha256
     return drawing.image if drawing and kept else None

@@ -1,4 +1,4 @@
-"""improve: a sketch becomes a drawing. Result, else flight, else Gemini; checked, stored, shared by all who ask."""
+"""improve: a sketch becomes a drawing: a kept one, else a new one from Gemini, in one call for all who ask."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from rubydraw.wish import Wish
 
 POLL_S = 0.25
 LONG_CALL_S = 60.0
-"""Gemini takes 5 to 60 s: with that left a follower takes over, though its call would be cut short of the time-out."""
+"""Gemini takes 5 to 60 s. With that much left a follower takes over, even if its call gets less than the time-out."""
 AFTER_THE_CALL_S = 5.0
 """What checking, storing and answering may take once Gemini has answered."""
 
@@ -41,7 +41,7 @@ class Improve:
     Knows sketches and drawings, not requests, jobs or HTTP.
 
     Callers with the same sketch share one call: in this process they await one task, and across instances the
-    flight decides who calls. The task is nobody's: a caller that goes away does not end what is already paid for.
+    flight decides who calls. No caller owns the task: a caller that goes away does not end what is already paid for.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Improve:
         self._in_air: dict[tuple[str, int | None], asyncio.Task[Improved]] = {}
 
     def digest(self, sketch: Sketch) -> str:
-        """Name the drawing of `sketch` under this instance's own model and prompt."""
+        """Return the digest of `sketch` under this instance's own model and prompt."""
         return sketch.digest(model=self._gemini.model, prompt_version=self._gemini.prompt_version)
 
     async def __call__(
@@ -78,8 +78,8 @@ class Improve:
         """
         Return the drawing of `sketch`, or raise one of our errors; `deadline`, `since_ms`, `payer`, `then` as in Wish.
 
-        A kept drawing is read without its image (`b""`) unless `with_image`. `charge`: what asking counts as, where
-        it counts. `glance`: what was read without the image already.
+        A kept drawing is read without its image (`b""`) unless `with_image`. `charge`: the request's charge against
+        its caller's quota, if it has one. `glance`: a read without the image that may have been made already.
         """
         wish = Wish(self.digest(sketch), sketch, deadline, since_ms, payer, then)
         if glance and glance.taken:
@@ -97,10 +97,10 @@ class Improve:
             except (BudgetExceeded, OutOfTime) as error:
                 if not (shared and self._ends_another_alone(error, wish)):
                     raise
-                await asyncio.sleep(0)  # by then the task that has ended is not in the air any more
+                await asyncio.sleep(0)  # lets `_landed` remove the task that has ended
 
     def _ends_another_alone(self, error: BudgetExceeded | OutOfTime, wish: Wish) -> bool:
-        """Whether what ended the task of another caller leaves this one a call of its own."""
+        """Whether this caller may make a call of its own after another caller's task has ended with `error`."""
         if isinstance(error, BudgetExceeded):
             return error.account not in ("", wish.payer.account)
         return not error.may_be_billed and self._has_time_for_a_call(wish)
@@ -109,11 +109,11 @@ class Improve:
         return wish.deadline - self._clock() >= min(self._call_timeout_s, LONG_CALL_S) + AFTER_THE_CALL_S
 
     async def outwait_failure(self, sketch: Sketch) -> None:
-        """Wait until the failure of this sketch's last call is nobody's answer any more: it was counted already."""
+        """Wait until the failure of this sketch's last call no longer answers callers: it was counted already."""
         await self._stop.sleep(await self._flights.failed_for_s(self.digest(sketch)))
 
     async def wind_up(self, grace_s: float) -> None:
-        """Let calls end that end within `grace_s`, and have the callers of the others told that we are stopping."""
+        """Wait `grace_s` for calls to end; cancel the others, so that their callers get Stopping."""
         if tasks := list(self._in_air.values()):
             _, late = await asyncio.wait(tasks, timeout=grace_s)
             for task in late:
@@ -132,10 +132,10 @@ class Improve:
     def _landed(self, wish: Wish, task: asyncio.Task[Improved]) -> None:
         del self._in_air[wish.shared_by]
         if not task.cancelled():
-            task.exception()  # every caller may have gone by now: then nobody else would ask
+            task.exception()  # retrieve it: every caller may have gone, and asyncio would log it
 
     async def _landing(self, task: asyncio.Task[Improved], deadline: float, *, shared: bool) -> Improved:
-        """Wait for a task of ours, or for one that another caller began."""
+        """Wait for this caller's own task, or for a `shared` one that another caller began."""
         try:
             async with asyncio.timeout(max(deadline - self._clock(), 0)):
                 improved = await asyncio.shield(task)
@@ -166,7 +166,7 @@ class Improve:
                     return Improved(wish.digest, look.drawing, "COALESCED" if waited else "HIT")
                 archived = await self._kept.archived(wish.digest, since_ms=wish.since_ms)
                 improved = archived or await self._lead(wish, look, token)
-                landed = not archived  # with the round trip that stored the drawing
+                landed = not archived  # the round trip that stored the drawing released the flight
                 return improved
         except SketchError as error:
             failure = None if _is_ours_alone(error) else error
@@ -185,14 +185,14 @@ class Improve:
             look = look.since(since_ms)
             if look.ours or look.drawing or look.failure:
                 return look, waited
-            # While there is time to say so: who awaits this could not tell that no call was made.
+            # Early enough to say so: once its own time is over, a caller cannot tell that no call was made.
             if wish.deadline - 2 * POLL_S <= self._clock() or (not look.taken and not in_time):
                 raise OutOfTime
             waited = True
             await asyncio.sleep(POLL_S)
 
     async def _lead(self, wish: Wish, look: Look, token: str) -> Improved:
-        """Ask Gemini, as the only one, unless what was read on taking the flight says that it is of no use."""
+        """Ask Gemini as the flight's holder, unless `look` shows a failure or a cooldown."""
         if look.failure:
             raise look.failure
         if look.cooldown_s:
@@ -209,6 +209,6 @@ class Improve:
 
 
 def _is_ours_alone(error: SketchError) -> bool:
-    """Whether a leader stopped for its own reasons, or for one that the next will see anyway: the cooldown."""
+    """Whether the error is not for followers: the leader's own reason, or the cooldown, which the next one sees too."""
     before_the_call = isinstance(error, OutOfTime) and not error.may_be_billed
     return before_the_call or isinstance(error, (Unavailable, GeminiBusy, BudgetExceeded))
