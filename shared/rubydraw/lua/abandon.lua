@@ -1,5 +1,5 @@
--- queued -> error, when its publish failed for good; a job that a worker has seen was published after all, and so was
--- one that a repeated request has handed over.
+-- queued -> error, when the job's publish failed for good. A job that a worker has claimed was published after all, and
+-- so was one that a repeated request has handed over.
 -- ARGV: channel, code, message
 -- Answers 1 if nobody will draw it; 0 if a publish did arrive.
 local job = read()

@@ -1,9 +1,9 @@
--- One more job of a caller: recorded as done where its drawing is kept, else as queued where the caller's quota, the
--- budget and its places allow one more. Each step is the script of that name, given KEYS and ARGV of its own.
--- ARGV[1], ARGV[2], and so on in pairs: how many keys and how many arguments the first, the second … step of STEPS has;
--- one without keys is not taken. Behind that, as KEYS: those of the steps, one after the other
--- Answers what each step answered, nothing for one that was not taken. The one that refuses is the last.
--- Sent twice it charges twice, as charge.lua does; all else is as good as once.
+-- Records one more job of a caller: as done if its drawing is kept, else as queued if the caller's quota, the budget
+-- and the caller's places allow it. Each step is the script of that name, with KEYS and ARGV of its own.
+-- KEYS: the keys of all steps, in the order of STEPS. ARGV: for each step a pair, its number of keys and its number of
+-- arguments; then the arguments of all steps, in the same order. A step without keys is skipped.
+-- Answers what each step answered, nil for a skipped one. A step that refuses is the last one taken.
+-- Run twice, it charges twice, as charge.lua does; everything else in it is idempotent.
 local STEPS = { charge, keep, charge, check_budget, take_place, submit }
 local TENTH, DRAWING, REST, BUDGET, PLACE, RECORD = 1, 2, 3, 4, 5, 6
 

@@ -1,11 +1,12 @@
 -- What the scripts of the budget share. A purse is a hash: the UTC day, its calls, its millionths of a dollar.
--- KEYS[1]: the reservation. KEYS[2]: the purse of all. KEYS[3], where the caller is known: its own. Time is Redis' own.
+-- KEYS[1]: the reservation. KEYS[2]: the purse of all callers. KEYS[3], if the caller is known: the caller's own purse.
+-- Time is Redis' own.
 local DAY_MS = 24 * 60 * 60 * 1000
 local time = redis.call('TIME')
 local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
 local TODAY = string.format('%d', math.floor(NOW / DAY_MS))
 
--- What was spent today: another day's figures are nobody's any more.
+-- The calls and microdollars spent today; a purse that still has another day's figures is empty.
 local function spent(purse)
   local known = redis.call('HMGET', purse, 'day', 'calls', 'microdollars')
   if known[1] ~= TODAY then
@@ -14,8 +15,8 @@ local function spent(purse)
   return tonumber(known[2]) or 0, tonumber(known[3]) or 0
 end
 
--- The number of the purse whose ceilings leave no room for one more call, or 0. A ceiling below 0 is none.
--- ARGV: price of a call, then calls and microdollars that the first purse may hold in a day, then those of the second
+-- The number of the first purse whose ceilings leave no room for one more call, or 0. A ceiling below 0 means none.
+-- ARGV: price of a call in microdollars; ceilings of the first purse, in calls and microdollars; those of the second
 local function full()
   for number = 1, #KEYS - 1 do
     local max_calls, max_microdollars = tonumber(ARGV[2 * number]), tonumber(ARGV[2 * number + 1])

@@ -1,8 +1,8 @@
--- One operation is counted against its caller's quota: in no window is more counted than the limit.
--- KEYS[1]: what the caller has used, by the hundredth of a window in which it did; beside that their sum, `used`, and
--- the `oldest` of them. ARGV: cost, limit, window in ms
--- Answers 1 if it was counted, else 0, what is left, and the ms until some comes back (if it was not: until enough has).
--- A hundredth leaves the window when all of it has. Sent twice it counts twice, which costs its caller, and nobody else.
+-- Counts one operation against its caller's quota; no window ever counts more than the limit.
+-- KEYS[1]: what the caller has used in each slice, a hundredth of a window; beside that the sum of all slices, `used`,
+-- and the `oldest` slice. ARGV: cost, limit, window in ms
+-- Answers 1 if it was counted, else 0; what is left; and the ms until some comes back (if not counted: enough for it).
+-- A slice leaves the window when all of it has. Run twice, it counts twice, which costs its caller and nobody else.
 local SLICES = 100
 local cost, limit, window_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
@@ -14,7 +14,7 @@ local function back_ms(slice)
   return math.ceil((slice + SLICES + 1) * slice_ms - now)
 end
 
--- The slices in the order of time, each with its count; those that have left the window are dropped.
+-- The slices in order of time, each with its count, and their sum; those that have left the window are deleted.
 local function recounted()
   local flat, slices, used = redis.call('HGETALL', KEYS[1]), {}, 0
   for i = 1, #flat, 2 do
@@ -32,7 +32,7 @@ end
 
 local known = redis.call('HMGET', KEYS[1], 'used', 'oldest', current)
 local used, oldest = tonumber(known[1]) or 0, tonumber(known[2]) or current
-if oldest < current - SLICES then -- at most once in a hundredth: every other charge takes the sum as it stands
+if oldest < current - SLICES then -- at most once per slice: every other charge uses the stored sum
   local slices
   slices, used = recounted()
   oldest = slices[1] and slices[1][1] or current

@@ -1,3 +1,3 @@
--- Whether a call could be paid for now; nothing is reserved, so it may be otherwise when the call begins.
--- Answers as reserve_call.lua.
+-- Checks whether a call could be paid for now. Nothing is reserved, so this may have changed when the call begins.
+-- Answers as reserve_call.lua does.
 return { full(), DAY_MS - NOW % DAY_MS }

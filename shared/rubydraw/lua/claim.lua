@@ -1,4 +1,4 @@
--- queued -> running, or a lapsed lease -> running; without a record the message makes one.
+-- queued -> running, or a lapsed lease -> running; if there is no record, one is made from the message.
 -- ARGV: channel, token, lease_ms, max_attempts, max_age_ms, created_at, generation, digest, owner, trace, replayed_at
 -- Answers: run, attempt | settled, status, code | expired | busy, ms left of the lease | exhausted
 local token, lease_ms, max_attempts, max_age_ms = ARGV[2], number(ARGV[3]), number(ARGV[4]), number(ARGV[5])
@@ -19,7 +19,7 @@ if job.status == 'running' and job.token == token then
   return { 'run', number(job.attempt) }
 end
 if settled(job.status) or number(job.generation) > generation then
-  -- Whoever sent an abandoned job was told so: it is nobody's loss, and no operator's.
+  -- CANCELED: the sender of an abandoned job was told so; nothing is lost, and no operator has to act.
   return { 'settled', job.status, job.abandoned and 'CANCELED' or job.code or '' }
 end
 if leased(job) then

@@ -1,6 +1,7 @@
--- Gemini is overloaded: nobody calls it for a while, for longer each time that it is still so afterwards.
+-- Gemini is overloaded: nobody shall call it for a while, and for longer each time it is still overloaded afterwards.
 -- KEYS[1]: the cooldown. ARGV: the delay that Gemini named in ms, or 0; the first one in ms; the longest in ms
--- Holds "until:step" and outlives the cooldown by one step, so that the next one can double. Answers the ms left.
+-- The key holds "until:step" and outlives the cooldown by one step, so that the next cooldown can double the step.
+-- Answers the ms left.
 local named, first, longest = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -1,6 +1,6 @@
 -- queued | running -> error, with the code of its last failure, when its attempts are used up and nobody holds it.
 -- ARGV: channel, max_attempts
--- Answers the status and code that stand.
+-- Answers the status and code that the job now has.
 local job = read()
 if job.status and not settled(job.status) and not leased(job) and number(job.attempt) >= number(ARGV[2]) then
   local code = (job.code and job.code ~= '') and job.code or 'UNAVAILABLE'

@@ -1,6 +1,7 @@
--- queued: a repeated request has handed it over, so that the first one, if it fails to, must not abandon it.
+-- queued -> queued: a repeated request has published the job, so the first request must not abandon it if its own
+-- publish fails.
 -- ARGV: channel
--- Answers 1, or 0 where that has abandoned it already.
+-- Answers 1, or 0 if the first request has abandoned the job already.
 local job = read()
 if job.abandoned then
   return 0

@@ -1,6 +1,6 @@
--- The request that an idempotency key stands for; `replaces` names the one that may be put aside.
+-- Binds an idempotency key to a request, unless it stands for an earlier one; `replaces` is an earlier one to give up.
 -- KEYS[1]: the key's hash. ARGV: request id, hash of the input, life in ms, replaces or ''
--- Answers: conflict (it was used for another input) | known or new, and the request id that it stands for
+-- Answers: conflict (the key was used for another input) | known or new, and the request id that the key stands for
 local known = redis.call('HMGET', KEYS[1], 'request_id', 'input')
 if known[2] and known[2] ~= ARGV[2] then
   return { 'conflict', '' }

@@ -23,7 +23,7 @@ local function settled(status)
   return status == 'done' or status == 'error'
 end
 
--- How long ago it was accepted, or replayed: a job that an operator has done again has all its time again.
+-- The ms since the job was accepted, or replayed by an operator: a replay gives it all its time again.
 local function age(job)
   return NOW - math.max(number(job.created_at), number(job.replayed_at))
 end
@@ -32,7 +32,7 @@ local function leased(job)
   return job.status == 'running' and number(job.lease_until_ms) > NOW
 end
 
--- The only place where a job changes: write, count the version, set the life time, announce.
+-- The only place where a job's status changes: write, count the version, set the life time, announce.
 local function move(status, fields)
   fields.status = status
   fields.updated_at = string.format('%d', math.max(NOW, number(redis.call('HGET', KEY, 'updated_at'))))

@@ -1,5 +1,5 @@
--- Whether a drawing is there, whole, for a job that is about to name it; then its life is stretched beyond the job's.
--- Its image does not leave Redis, so that of it only the length is looked at: as long as a signature, and more.
+-- Checks that a drawing which a job is about to name is there and complete, and if so makes it outlive the job.
+-- The image is not read, only its length: it must be longer than a PNG signature.
 local SIGNATURE_BYTES, LIFE_MS = 8, 65 * 60 * 1000
 local WORDS = { 'title', 'style', 'background', 'notes', 'model', 'prompt_version' }
 

@@ -1,6 +1,6 @@
--- The holder lets go: with nothing, the next caller takes over; with a failure, everyone waiting is answered by it.
--- KEYS[1]: the flight. ARGV: token, failure code or '', its life in ms, ms until a retry makes sense, and its
--- kind: 0 may have been paid for, 1 the same and final, 2 cost nothing
+-- The holder releases its flight. Without a failure the next caller takes over; a failure answers everyone who waits.
+-- KEYS[1]: the flight. ARGV: token, failure code or '', the failure's life in ms, ms until a retry makes sense, and
+-- its kind: 0 may have been paid for, 1 the same and final, 2 cost nothing
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
 end

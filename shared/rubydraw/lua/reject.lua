@@ -1,6 +1,6 @@
--- queued | running | (nothing) -> error: its message cannot be read, so nobody will ever draw it.
--- ARGV: channel, code, message, generation, owner; the last two as the message has them
--- What was replayed since is drawn by another message, so a job of a newer generation stays as it is.
+-- queued | running | (nothing) -> error: the job's Pub/Sub message cannot be read, so nobody will ever draw it.
+-- ARGV: channel, code, error message, generation, owner; the last two as the Pub/Sub message has them
+-- A job of a newer generation stays as it is: it was replayed since, with another Pub/Sub message.
 local job = read()
 if settled(job.status) or number(job.generation) > number(ARGV[4]) then
   return 0

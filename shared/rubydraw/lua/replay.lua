@@ -1,6 +1,6 @@
--- error | queued | a lapsed lease | (nothing) -> queued, with all its attempts and time again, by an operator alone.
+-- error | queued | a lapsed lease | (nothing) -> queued, with all its attempts and time again; only for an operator.
 -- ARGV: channel, created_at, generation, digest, owner, trace; as the dead letter has them
--- Answers: queued, generation, replayed_at | done | busy (a worker has it) | running (was replayed from it before)
+-- Answers: queued, generation, replayed_at | done | busy (a worker has it) | running (replayed from this letter before)
 local created_at, generation = number(ARGV[2]), number(ARGV[3])
 local job = read()
 local known = number(job.generation)

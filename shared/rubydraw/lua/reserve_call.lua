@@ -1,6 +1,7 @@
--- One call is paid for in advance, out of every purse or out of none.
--- ARGV: as `full` has them, then the life in ms of a reservation, and that of a caller's purse
--- Answers the number of the purse that is full, or 0, and the ms until midnight. Its token is in KEYS[1]: once is once.
+-- Pays for one call in advance, out of every purse or out of none.
+-- ARGV: those of `full`, then the life in ms of a reservation, and that of a caller's purse
+-- Answers the number of the purse that is full, or 0, and the ms until midnight UTC. KEYS[1] has the call's token in
+-- its name: run twice, it reserves once.
 local left = DAY_MS - NOW % DAY_MS
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return { 0, left }
@@ -13,7 +14,7 @@ for n = 2, #KEYS do
   local calls, microdollars = spent(KEYS[n])
   redis.call('HSET', KEYS[n], 'day', TODAY, 'calls', string.format('%d', calls + 1),
     'microdollars', string.format('%d', microdollars + ARGV[1]))
-  if n > 2 then -- that of all has no life time: nothing may evict it
+  if n > 2 then -- the purse of all callers never expires, so that Redis does not evict it
     redis.call('PEXPIRE', KEYS[n], ARGV[#ARGV])
   end
 end

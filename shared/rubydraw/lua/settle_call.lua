@@ -1,6 +1,6 @@
--- A call has ended: what it cost takes the place of what was reserved, on the day on which that was.
--- ARGV: its price in microdollars, and 1 if no request left at all, so that it was no call
--- Answers today's calls and microdollars of all. The reservation goes with it: a second time changes nothing.
+-- A call has ended: its cost replaces what was reserved for it, in purses that still have the day of the reservation.
+-- ARGV: the call's cost in microdollars, and 1 if no request was sent at all, so that it is not counted as a call
+-- Answers today's calls and microdollars of all callers. Deletes the reservation, so that a second run changes nothing.
 local day, reserved = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+):(%d+)$')
 if day then
   redis.call('DEL', KEYS[1])

@@ -1,6 +1,6 @@
--- (nothing) -> queued | done. A job that is there already stays as it is: a repeated submit, or a worker's record.
+-- (nothing) -> queued | done. A job that exists already stays as it is: a repeated submit or a worker recorded it.
 -- ARGV: channel, status, digest, owner, trace
--- Answers the status and created_at that stand.
+-- Answers the status and created_at that the job now has.
 local job = read()
 if job.status then
   return { job.status, job.created_at }

@@ -1,6 +1,7 @@
--- One more job of a caller is not settled yet, if that many may be. A job that has its place keeps it.
--- KEYS[1]: its jobs, by when they are settled at the latest. ARGV: request id, how many may be, that long in ms
--- Answers 1 where it has a place, and 0 where there is none.
+-- Gives a place to one more unsettled job of a caller, if the limit allows it. A job that has a place keeps it.
+-- KEYS[1]: the caller's jobs, scored by the time in ms by which each is settled at the latest. ARGV: request id, limit
+-- of places, the longest life of an unsettled job in ms
+-- Answers 1 if the job has a place, else 0.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
