@@ -1,4 +1,5 @@
--- queued | running -> error, with the code of its last failure, when its attempts are used up and nobody holds it.
+-- queued | running -> error, with the code of the last failure, when all attempts of the job are used up and no worker
+-- holds it.
 -- ARGV: channel, max_attempts
 -- Answers the status and code that the job now has.
 local job = read()

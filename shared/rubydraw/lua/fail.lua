@@ -14,7 +14,7 @@ end
 local attempt = number(job.attempt) - ((once_more and not spent) and 1 or 0)
 local exhausted = once_more and attempt >= number(ARGV[8])
 local retry_at = ''
-if number(ARGV[7]) > 0 then -- of a job that has ended: when a new job for the same sketch makes sense
+if number(ARGV[7]) > 0 then -- if the job ends now: when a new job for the same sketch makes sense
   retry_at = string.format('%d', NOW + number(ARGV[7]))
 end
 local status = (once_more and not exhausted) and 'queued' or 'error'

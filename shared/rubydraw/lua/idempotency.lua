@@ -1,4 +1,4 @@
--- Binds an idempotency key to a request, unless it stands for an earlier one; `replaces` is an earlier one to give up.
+-- Binds an idempotency key to a request, unless the key stands for an earlier request other than `replaces`.
 -- KEYS[1]: the key's hash. ARGV: request id, hash of the input, life in ms, replaces or ''
 -- Answers: conflict (the key was used for another input) | known or new, and the request id that the key stands for
 local known = redis.call('HMGET', KEYS[1], 'request_id', 'input')
