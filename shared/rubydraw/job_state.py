@@ -19,7 +19,7 @@ class JobState(NamedTuple):
     """
     All times are in ms since 1970, 0 where there is none.
 
-    `retry_at_ms`: when its next attempt is due; once it has failed, when another for the same sketch makes sense.
+    `retry_at_ms`: when the job's next attempt is due; once it has failed, when a new job for its sketch makes sense.
     """
 
     request_id: str
@@ -44,12 +44,12 @@ class JobState(NamedTuple):
 
     @property
     def age_ms(self) -> int:
-        """How long ago it was accepted, or replayed."""
+        """How long ago the job was accepted, or last replayed."""
         return self.now_ms - max(self.created_at_ms, self.replayed_at_ms)
 
 
 def commands(request_id: str) -> tuple[Command, ...]:
-    """Return what reads a job; `read` takes the answers, of which the last may be an error."""
+    """Return the commands that read a job; `read` takes their answers, of which the last may be an error."""
     key = keys.status(request_id)
     return ("HMGET", key, *_FIELDS), ("PTTL", key), ("TIME",), durations.READ
 

@@ -1,4 +1,4 @@
-"""The states of jobs: each transition is one Lua script that checks, writes, sets the life time and announces."""
+"""The states of jobs: each transition is one Lua script that checks, writes, sets the time to live and announces."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from rubydraw.store import Call, Script, Store, raise_first
 
 class Claim(NamedTuple):
     """
-    What became of a claim.
+    The outcome of a claim.
 
-    `kind`: `run` (attempt `attempt` is ours), `settled` (as `status`, with `code`), `busy` (`busy_ms` left of
-    another's lease), `expired` (just settled) or `exhausted` (it has had its attempts, and is still to be settled).
+    `kind`: `run` (attempt number `attempt` is ours), `settled` (nothing is left to do for this message; the job has
+    `status` and `code`), `busy` (another's lease lasts `busy_ms` more), `expired` (the claim has just settled the job,
+    which was too old) or `exhausted` (all attempts are used up, and the job is still to be settled).
     """
 
     kind: str
@@ -32,7 +33,7 @@ class Claim(NamedTuple):
 
 
 class Jobs:
-    """The job states in Redis; every method raises StoreUnavailable when it cannot be reached."""
+    """The job states in Redis; every method raises StoreUnavailable when Redis cannot be reached."""
 
     def __init__(self, store: Store, *, lease_ms: int, heartbeat_ms: int, max_attempts: int, max_age_ms: int) -> None:
         self.store, self._heartbeat_s = store, heartbeat_ms / 1000
@@ -41,28 +42,28 @@ class Jobs:
         self._complete = Script("job", "kept", "complete")
 
     async def submit(self, request_id: str, status: str, *, digest: str, owner: str, trace: str) -> tuple[str, int]:
-        """Record a job as `queued` or `done`, unless it is there; return its status and created_at in ms."""
+        """Record a job as `queued` or `done` unless it is recorded; return its status and created_at in ms."""
         record = self.record(request_id, status, digest=digest, owner=owner, trace=trace)
         answer = await self.store.script(*record)
         return _text(answer[0]), int(answer[1])
 
     def record(self, request_id: str, status: str, *, digest: str, owner: str, trace: str) -> Call:
-        """Return what does that, to be run as a step of another script."""
+        """Return the call of `submit`, to be run as a step of another script."""
         return self._call("submit", request_id, status, digest, owner, trace)
 
     async def abandon(self, request_id: str, code: Code, message: str) -> bool:
-        """Settle a job whose publish failed; return False if a worker has it all the same, or will."""
+        """Settle a job whose publish failed; return False if a worker has it or a repeated request published it."""
         return bool(await self._move("abandon", request_id, code, message))
 
     async def handed_over(self, request_id: str) -> bool:
-        """Have nobody abandon a job that a repeated request has published; return False where that has happened."""
+        """Keep `abandon` from settling a job that a repeated request has published; return False if it already has."""
         return bool(await self._move("handed_over", request_id))
 
     async def claim(self, job: JobMessage, token: str, glance: Glance | None = None) -> Claim:
         """
-        Begin an attempt under a lease; a job that Redis has lost is made again from its message.
+        Begin an attempt under a lease; recreate a job that Redis has lost from its message.
 
-        A `glance` is taken with the same round trip.
+        A `glance` is read in the same round trip.
         """
         claim = self._call(
             "claim", job.request_id, token, self._lease_ms, self._max_attempts, self._max_age_ms,
@@ -86,22 +87,22 @@ class Jobs:
         raise AssertionError(answer)
 
     async def exhaust(self, request_id: str) -> tuple[str, str]:
-        """Settle a job that has had its attempts as its last error; return the status and code that stand."""
+        """Settle a job whose attempts are used up with its last error; return the status and code that it then has."""
         status, code = await self._move("exhaust", request_id, self._max_attempts)
         return _text(status), _text(code)
 
     async def renew(self, request_id: str, token: str) -> bool:
-        """Keep the lease; return False when it is another's."""
+        """Renew the lease; return False if `token` does not hold it any more."""
         return bool(await self._move("renew", request_id, token, self._lease_ms))
 
     async def complete(
         self, job: JobMessage, token: str, *, digest: str, outcome: str, with_drawing: bool = False
     ) -> tuple[str, str]:
         """
-        Settle as `done` unless settled; return the status and code that stand.
+        Settle a job as `done` unless it is settled; return the status and code that it then has.
 
-        `with_drawing`: its drawing is in the same Redis and outlives the job from now on; if it is gone the status is
-        `gone`, and nothing has changed.
+        `with_drawing`: the drawing is in the same Redis, and its life is extended beyond the job's. If the drawing is
+        gone, the status returned is `gone` and nothing changes.
         """
         completion = self.completion(job, token, digest=digest, outcome=outcome, with_drawing=with_drawing)
         status, code = await self.store.script(*completion)
@@ -110,7 +111,7 @@ class Jobs:
     def completion(
         self, job: JobMessage, token: str, *, digest: str, outcome: str, with_drawing: bool, since_ms: int = 0
     ) -> Call:
-        """Return what does that, to be run right after the drawing is stored; one before `since_ms` counts as none."""
+        """Return the call of `complete`, to run right after storing the drawing; one older than `since_ms` is `gone`."""
         args = (
             keys.channel(job.request_id), token, digest, outcome, job.created_at_ms, job.generation, job.owner,
             job.traceparent, job.replayed_at_ms, durations.KEPT, keys.DURATIONS_MS, since_ms,
@@ -119,13 +120,13 @@ class Jobs:
         return Call(self._complete, named, args)
 
     def completed(self, answer: Any) -> tuple[str, str] | None:
-        """Read what came of `completion`; None where it was not run, or the drawing was gone."""
+        """Return status and code from the answer to `completion`; None if it was not run, or the drawing was gone."""
         if not isinstance(answer, list) or answer[0] == b"gone":
             return None
         return _text(answer[0]), _text(answer[1])
 
     async def fail(self, request_id: str, token: str, error: SketchError) -> tuple[str, bool]:
-        """End an attempt; return the new status (`lost`: another holds the job) and whether attempts are used up."""
+        """End a failed attempt; return the status (`lost`: another holds the job) and whether attempts are used up."""
         once_more = error.retryable and not error.final
         retry_ms = int((error.retry_after_s or 0) * 1000) if error.retryable else 0
         answer = await self._move(
@@ -140,9 +141,9 @@ class Jobs:
 
     async def replay(self, job: JobMessage) -> tuple[str, JobMessage]:
         """
-        Have a job of the dead letters done again; return what it is now, and the message to hand over if `queued`.
+        Queue a job from a dead letter again; return its status, and the message to publish if that is `queued`.
 
-        `done` stays done, `busy` is held by a worker, and `running` was replayed from this letter before.
+        `done`: it stays done. `busy`: a worker holds it. `running`: it was replayed from this dead letter before.
         """
         answer = await self._move(
             "replay", job.request_id, job.created_at_ms, job.generation, job.digest, job.owner, job.traceparent
@@ -164,13 +165,13 @@ class Jobs:
         return state
 
     async def read_with(self, request_id: str, *commands: Command) -> tuple[JobState | None, list[Any]]:
-        """Return the same, and the answers to other commands that Redis is asked right after it, if it was asked."""
+        """Do what `read` does, and return the answers to `commands`, sent along with it; none for an invalid id."""
         if not is_request_id(request_id):
             return None, []
         reading = job_state.commands(request_id)
         answers = await self.store.pipeline(*reading, *commands)
         own, others = answers[: len(reading)], answers[len(reading) :]
-        raise_first(own[:-1])  # how long others took may be foreign: then nothing is expected
+        raise_first(own[:-1])  # a foreign value under the durations' key costs the forecast alone
         state = job_state.read(request_id, own)
         too_old = state and not state.settled and state.age_ms > self._max_age_ms
         if too_old and await self._move("expire", request_id, self._max_age_ms):

@@ -1,4 +1,4 @@
-"""Kept drawings, in two tiers: Redis, and behind it the archive, which fills Redis again."""
+"""Kept drawings, in two tiers: Redis, and behind it the archive, from which Redis is filled again."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ NOT_KEPT = "No drawing of this sketch is kept; cache: USE draws one."
 
 
 class Kept:
-    """Reads and keeps drawings; a tier that is away is passed over wherever the other can do."""
+    """Reads and keeps drawings; skips a tier that cannot be reached wherever the other one suffices."""
 
     def __init__(self, results: Results, archive: Archive) -> None:
         self._results, self._archive = results, archive
 
     def glance(self, digest: str, store: Store) -> Glance:
-        """Return a look that travels with a round trip to `store`, where results are there too."""
+        """Return a read to send along with a round trip to `store`; an empty one if the drawing is kept elsewhere."""
         return Glance(self._results.along(store, digest, with_image=False))
 
     async def hit(
         self, digest: str, *, with_image: bool, since_ms: int | None, charge: Charge | None
     ) -> Drawing | None:
-        """Return what Redis has that counts, and count the read: `charge` travels with it."""
+        """Return the drawing in Redis unless it is older than `since_ms` (None: now); `charge` is paid with the read."""
         if since_ms is None:
             if charge:
                 await charge.enter()
@@ -41,7 +41,7 @@ class Kept:
         return found if found and found.created_at_ms >= since_ms else None
 
     async def only(self, digest: str, *, with_image: bool = True, charge: Charge | None = None) -> Improved:
-        """Return what either tier has; raise ResultExpired where neither has it, so that nobody is asked for it."""
+        """Return the drawing that either tier has; raise ResultExpired if neither has one. Gemini is never asked."""
         away = None
         try:
             if found := await self._results.get(digest, with_image=with_image, charge=charge):
@@ -53,7 +53,7 @@ class Kept:
         raise away or ResultExpired(NOT_KEPT)
 
     async def archived(self, digest: str, *, since_ms: int | None) -> Improved | None:
-        """Return what the archive has that counts, and put it back into Redis; nothing where that cannot be said."""
+        """Return the archived drawing if new enough, and put it back into Redis; None if the archive cannot be read."""
         with suppress(StoreUnavailable):
             return None if since_ms is None else await self._from_archive(digest, since_ms=since_ms)
         return None
@@ -67,27 +67,27 @@ class Kept:
         return Improved(digest, drawing, "ARCHIVE")
 
     async def keep(self, digest: str, drawing: Drawing, *then: Call | None, state: Store) -> list[Any]:
-        """Keep a new drawing in Redis, `then` as Results.save; the archive begins to, and `in_archive` waits for it."""
+        """Keep a drawing in Redis (`then` as in Results.save), and begin to archive it; `in_archive` waits for that."""
         self._archive.begin_keeping(digest, drawing)
         return await self._results.save(digest, drawing, *then, state=state)
 
     async def in_archive(self, improved: Improved) -> None:
-        """Wait for the archive, a second at most: after an answer there is no CPU to go on with."""
+        """Wait until a drawing is archived, a second at most: once the answer is sent, the instance has no CPU."""
         await self._archive.kept(improved.digest)
 
     async def for_a_job(self, digest: str) -> bool:
-        """Stretch a drawing's life beyond that of a job that is about to name it; return False if it is gone."""
+        """Extend a drawing's life beyond that of a job about to refer to it; return False if the drawing is gone."""
         return await self._results.keep_for_a_job(digest)
 
     def for_a_job_in(self, store: Store, digest: str) -> Call | None:
-        """Return the same as a step of a script on `store`; None where results have a Redis of their own."""
+        """Return the call for that, as a step of a script on `store`; None where results have a Redis of their own."""
         return self._results.keeping(digest) if self.in_one_redis_with(store) else None
 
     async def there(self, digest: str, *, since_ms: int) -> bool:
         """
-        Return whether either tier, or this process, has a drawing that counts, for a job that is about to name it.
+        Return whether either tier, or this process, has a drawing new enough for a job that is about to refer to it.
 
-        It then outlives the job. Raises StoreUnavailable where nobody can say so.
+        If so, it outlives the job. Raises StoreUnavailable if Redis, or the archive where needed, cannot be reached.
         """
         await self._results.put_held(digest)
         if await self.for_a_job(digest):
@@ -98,12 +98,12 @@ class Kept:
         return bool(archived) and await self.for_a_job(digest)
 
     async def for_the_job(self, improved: Improved) -> bool:
-        """The same for what a job has just got; what is in hand is kept anew. False: it must be redrawn."""
+        """`ensure` the drawing of a job, and extend its life beyond that of the job; return False if it is gone."""
         await self.ensure(improved)
         return await self.for_a_job(improved.digest)
 
     async def ensure(self, improved: Improved) -> None:
-        """Have Redis keep what was drawn for a job before the job is `done`: an older drawing must not pass for it."""
+        """Before a job is `done`, store its drawing, if in hand, where Redis has none, or an older one instead."""
         await self._results.put_held(improved.digest)
         drawn = improved.drawing
         if drawn.image:

@@ -1,8 +1,8 @@
 """
-Every Redis key and how long it lives, on one page. What stands in braces decides the slot in a cluster.
+Every Redis key and how long it lives, on one page. The part in braces decides the slot in a cluster.
 
-Two scripts span slots, to save a round trip each: a job's acceptance, and its completion where results are in the same
-Redis. So the state is in one Redis, as Memorystore for Redis is; a cluster would have to take their steps one by one.
+Two scripts use keys of several slots, to save a round trip each: a job's acceptance and its completion. So the state
+needs a single Redis, as Memorystore for Redis is; on a cluster their steps would have to run one by one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ HOUR_MS = 60 * MINUTE_MS
 
 RESULT_MS = 7 * 24 * HOUR_MS
 RESULT_WITH_FALLBACK_METADATA_MS = 65 * MINUTE_MS
-# The next three are set by `kept.lua` and `job.lua`, which have them as numbers of their own; a test holds them equal.
+# `kept.lua` and `job.lua` set the next three and repeat their values; a test checks that they are equal.
 RESULT_OF_A_SETTLED_JOB_MS = 65 * MINUTE_MS
 UNSETTLED_JOB_MS = 24 * HOUR_MS
 SETTLED_JOB_MS = HOUR_MS
@@ -31,19 +31,19 @@ BUDGET_OF_ACCOUNT_MS = 48 * HOUR_MS
 RESERVATION_MS = 2 * HOUR_MS
 
 BUDGET = "improve_sketch:{budget}"
-"""What all calls of the day have cost. It lives for ever: nothing that Redis may evict bounds the bill."""
+"""What all calls of the day have cost. It never expires: a key that Redis may evict could not bound the bill."""
 COOLDOWN = "improve_sketch:cooldown"
 DURATIONS = "improve_sketch:durations"
 """A list of how long the last jobs that needed a call took, newest first, in ms."""
 
 
 def result(digest: str) -> str:
-    """A drawing, found by what was drawn; on the results' own Redis if there is one."""
+    """A drawing, found by the digest of its sketch; in the results' own Redis if there is one."""
     return f"improve_sketch:v1:{digest}"
 
 
 def image(image_sha256: str) -> str:
-    """The digest of the drawing that has this picture; on the results' Redis too, and as long-lived as they are."""
+    """The digest of the drawing that has this picture; in the results' Redis too, and kept as long as a result."""
     return f"improve_sketch:image:{image_sha256}"
 
 
@@ -100,5 +100,5 @@ def unsettled(account: str) -> str:
 
 @functools.lru_cache(maxsize=10_000)
 def _hashed(account: str) -> str:
-    """Return a name of fixed length: an account may be an address, or whatever an issuer of tokens calls someone."""
+    """Return a name of fixed length: an account may be an IP address, or any name that an issuer of tokens gives."""
     return hashlib.sha256(account.encode()).hexdigest()[:32]

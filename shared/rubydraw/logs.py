@@ -24,7 +24,7 @@ _EXECUTION_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
 class _Trace:
-    """A trace that is drawn by lot when somebody first asks: 6 µs that a status or a `{ __typename }` never needs."""
+    """A trace whose random id is made on first use: a status or a `{ __typename }` never needs it and saves 6 µs."""
 
     def __init__(self, traceparent: str, execution_id: str) -> None:
         self._traceparent, self.execution_id = traceparent, execution_id
@@ -41,9 +41,9 @@ _trace: ContextVar[_Trace | None] = ContextVar("trace", default=None)
 
 
 def start(*, level: str, project: str) -> None:
-    """Log from now on; `project` makes traces links. What libraries say is logged by name and severity alone."""
+    """Start logging; `project` turns traces into links. Of what libraries log, only name and severity are written."""
     global _out, _least, _project
-    # With LOG_EXECUTION_ID the framework marks what is written while it handles a request; we mark our lines ourselves.
+    # With LOG_EXECUTION_ID the framework wraps stdout to label what a request writes; we label our lines ourselves.
     _out = getattr(sys.stdout, "stream", sys.stdout)
     _least, _project = logging.getLevelNamesMapping()[level], project
     handler = logging.StreamHandler(_out)
@@ -51,27 +51,27 @@ def start(*, level: str, project: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.WARNING, _least))
-    logging.captureWarnings(True)  # a library may repeat words of an answer in them
+    logging.captureWarnings(True)  # a library's warning may repeat words of an answer
 
 
 def trace_request(traceparent: str, execution_id: str = "") -> None:
     """
-    Bind this task, and those that it makes, to the trace of `traceparent` (W3C Trace Context), or to a new one.
+    Bind this task, and those that it creates, to the trace of `traceparent` (W3C Trace Context), or to a new one.
 
-    `execution_id`: what the platform calls this request, in its header Function-Execution-Id.
+    `execution_id`: the platform's id of this request, from its header Function-Execution-Id.
     """
     known = traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else ""
     _trace.set(_Trace(known, execution_id if execution_id and _EXECUTION_ID.fullmatch(execution_id) else ""))
 
 
 def traceparent() -> str:
-    """Return what to pass on, or nothing outside of a request."""
+    """Return the traceparent to pass on, or an empty string outside of a request."""
     trace = _trace.get()
     return trace.traceparent if trace else ""
 
 
 def trace_id() -> str:
-    """Return the trace of this task: 32 hex digits, or nothing outside of a request."""
+    """Return the trace id of this task: 32 hex digits, or an empty string outside of a request."""
     return traceparent()[3:35]
 
 
@@ -88,7 +88,7 @@ def error(event: str, **fields: Any) -> None:
 
 
 class OnceAMinute:
-    """Whether what goes on for long is to be told now: at its first time, then once a minute."""
+    """Whether a recurring event is to be reported now: the first time, then at most once a minute."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._silent_until = clock, 0.0
@@ -109,9 +109,9 @@ def place(error: Exception) -> str:
 
 
 def _log(level: int, event: str, fields: dict[str, Any]) -> None:
-    """Write a line ourselves: the records of `logging`, and their way to a handler, would be 5 % of a job's CPU."""
+    """Write a line directly: `logging`, with its records and handlers, would take 5 % of a job's CPU."""
     if _out and level >= _least:
-        with suppress(OSError, ValueError):  # nobody reads it any more; that ends no request
+        with suppress(OSError, ValueError):  # nobody reads stdout any more; no request fails for that
             _out.write(_line(logging.getLevelName(level), event, fields) + "\n")
             _out.flush()
 

@@ -1,4 +1,4 @@
-"""A job as its message carries it: the durable copy, from which everything else can be made again."""
+"""A job as its Pub/Sub message carries it: the durable copy, from which everything else can be recreated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rubydraw.principal import NOBODY, Limits, Principal
 from rubydraw.sketch import Sketch
 
 SCHEMA = 2
-"""The newest. Each message is written in the oldest that can say it, so that older workers do what they can."""
+"""The newest schema. Each message uses the oldest one that can express it, so that older workers do what they can."""
 
 _REQUEST_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _DOLLARS = re.compile(r"[0-9]{1,7}(\.[0-9]{1,6})?")
@@ -39,7 +39,7 @@ def is_request_id(text: str) -> bool:
 
 
 def generation(attributes: Mapping[str, str]) -> int:
-    """Return the generation of a message, 0 where it cannot be read: whatever was replayed is newer than that."""
+    """Return the generation of a message, 0 if it cannot be read: every replayed job has a higher one."""
     named = attributes.get("generation", "")
     return int(named) if _WHOLE_NUMBER.fullmatch(named) else 0
 
@@ -49,11 +49,11 @@ class JobMessage:
     """
     Who asked for what, and when.
 
-    `created_at_ms`: ms since 1970, by Redis. `digest`: as the sender computed it, for logs only.
-    `generation`: how often an operator had it done again, `replayed_at_ms`: when for the last time, or 0.
-    `refresh`: a drawing finished before this was accepted does not count; said in schema 2.
-    `payer`: on whose account a call for it is made, and what that may spend: the worker knows no callers, and only
-    our own function can publish.
+    `created_at_ms`: ms since 1970, by Redis' clock. `digest`: as the sender computed it, for logs only.
+    `generation`: how often an operator has replayed the job. `replayed_at_ms`: when last, or 0.
+    `refresh`: a drawing finished before the job was accepted does not count; needs schema 2.
+    `payer`: whose account a call for the job is charged to, and what that account may spend. The worker does not know
+    the callers, and can trust this since only our own function can publish.
     """
 
     request_id: str
@@ -68,7 +68,7 @@ class JobMessage:
     payer: Principal = NOBODY
 
     def data(self) -> bytes:
-        """One line of JSON, a newline, and the raw PNG: one base64 less everywhere."""
+        """Return one line of JSON, a newline, and the raw PNG: within the JSON it would have to be in base64."""
         sketch = self.sketch
         head = {"schema": 2 if self.refresh else 1, "svg": sketch.svg, "hints": sketch.hints, "variant": sketch.variant}
         if self.refresh:
@@ -91,7 +91,7 @@ class JobMessage:
 
     @classmethod
     def read(cls, data: bytes, attributes: Mapping[str, str], *, max_png_bytes: int) -> JobMessage:
-        """Take a message apart and check it as any input; raise Malformed or NewerSchema."""
+        """Parse a message and check it like any other input; raise Malformed or NewerSchema."""
         request_id = attributes.get("request_id", "")
         if not is_request_id(request_id):
             raise Malformed("the attribute request_id is not a request id")
@@ -147,7 +147,7 @@ def _paid_by(payer: Principal) -> dict[str, str]:
 
 
 def _payer(attributes: Mapping[str, str]) -> Principal:
-    """Read on whose account a call is made; a ceiling that cannot be read is the one of the settings."""
+    """Read whose account a call is charged to; a ceiling that cannot be read is that of the settings."""
     calls, dollars = attributes.get("calls_per_day", ""), attributes.get("dollars_per_day", "")
     limits = Limits(
         calls_per_day=int(calls) if _WHOLE_NUMBER.fullmatch(calls) else None,

@@ -13,7 +13,7 @@ MAX_COLOURS = 12
 MAX_COLOUR_CHARS = 32
 MAX_METADATA_CHARS = 64 * 1024
 
-# C0 and C1 controls, and the marks that turn the direction of text: neither belongs in a title.
+# C0 and C1 controls, line separators, text direction marks, BOMs and lone surrogates: none belongs in a title.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
 
 

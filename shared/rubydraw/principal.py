@@ -1,4 +1,4 @@
-"""Who asks: whose jobs these are, and on whose account calls are made."""
+"""The caller: who owns jobs, and whose account calls are charged to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Limits(NamedTuple):
-    """What one principal may do; None: as the settings say for everybody."""
+    """What one principal may do; None: the limit that the settings have for everybody."""
 
     requests_per_minute: int | None = None
     concurrent_jobs: int | None = None
@@ -18,8 +18,8 @@ class Principal(NamedTuple):
     """
     A caller.
 
-    `owner`: to whom jobs belong, so that nobody else sees them; empty where access is off. `account`: under which
-    name requests and calls are counted: the owner, or the client's address where access is off.
+    `owner`: who owns the caller's jobs, so that nobody else sees them; empty with `ACCESS=off`. `account`: the name
+    under which requests and calls are counted: the owner, or the client's address with `ACCESS=off`.
     """
 
     owner: str = ""
