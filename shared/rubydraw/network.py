@@ -1,6 +1,6 @@
-"""HTTP connections straight on asyncio: httpcore2 lets its users bring them (its page "Network Backends").
+"""Network connections of httpcore2 directly on asyncio (its page "Network Backends").
 
-Those that it brings itself, on anyio, take a quarter more of a publish's CPU, and send its head and its body apart.
+httpcore2's own backend, on anyio, takes a quarter more CPU for a publish, and sends its head and its body separately.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any
 import httpcore2
 
 HELD_BYTES = 64 * 1024
-"""Less than that is held back until the client wants an answer: head and body then leave together."""
+"""Less than this is held back until the client reads the answer: head and body then leave together."""
 UNREAD_BYTES = 512 * 1024
-"""With more than that unread the connection is not read from."""
+"""With this much unread, nothing more is read from the connection."""
 ANSWERED_S = 1.0
-"""Who has said something and then takes nothing for so long has answered, and will not have the rest."""
+"""A server that has sent something and then accepts nothing for this long has answered and will not read the rest."""
 NEXT_ADDRESS_S = 0.25
-"""When to try the next address of a host beside one that does not answer (RFC 8305)."""
+"""After this long without an answer, the next address of a host is tried in parallel (RFC 8305)."""
 
 
 class Network(httpcore2.AsyncNetworkBackend):
-    """Opens TCP connections. Here as below, OSError becomes httpcore2's ConnectError, ReadError or WriteError."""
+    """Opens TCP connections. Here and below, OSError becomes httpcore2's ConnectError, ReadError or WriteError."""
 
     async def connect_tcp(
         self,
@@ -53,7 +53,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
         with _Raised(httpcore2.ReadTimeout, httpcore2.ReadError):
             await self._wire.arrival(timeout)
             data = self._wire.take(max_bytes)
-            if self._wire.has_bytes:  # others get their turn: to parse small pieces takes long
+            if self._wire.has_bytes:  # let other tasks run: parsing small pieces takes long
                 await asyncio.sleep(0)
             return data
 
@@ -66,7 +66,7 @@ class _Stream(httpcore2.AsyncNetworkStream):
             await self._wire.drained(timeout)
 
     async def aclose(self) -> None:
-        if not self._wire.lost.is_set():  # asyncio takes a transport apart that has ended
+        if not self._wire.lost.is_set():  # asyncio clears the fields of a transport that has ended
             self._wire.transport.abort()
         await self._wire.lost.wait()
 
@@ -79,13 +79,13 @@ class _Stream(httpcore2.AsyncNetworkStream):
         return self
 
     def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":  # of a connection that should be silent: it has ended
+        if info == "is_readable":  # asked of idle connections: one that is readable has ended
             return self._wire.ending or _has_come(self._wire.transport.get_extra_info("socket").fileno())
         return self._wire.transport.get_extra_info(info)
 
 
 class _Wire(asyncio.Protocol):
-    """What has come and is not read yet, and whether there is room for more to be sent."""
+    """The received bytes that are not read yet, and whether there is room to send more."""
 
     transport: asyncio.Transport
 
@@ -108,7 +108,7 @@ class _Wire(asyncio.Protocol):
 
     @property
     def ending(self) -> bool:
-        """Whether nobody can be asked anything any more, or something has come unasked."""
+        """Whether no further request can be sent: the connection is ending, or something unrequested has come."""
         return self.readable or self.transport.is_closing()
 
     async def arrival(self, within_s: float | None) -> None:
@@ -118,7 +118,7 @@ class _Wire(asyncio.Protocol):
             await _within(within_s, self._news)
 
     def take(self, max_bytes: int) -> bytes:
-        """Return what has come, or nothing at the end; raise OSError where that was a failure."""
+        """Return received bytes, or none at the end of the stream; raise OSError if a failure ended it."""
         if not self._unread:
             if self._error:
                 raise self._error
@@ -133,14 +133,14 @@ class _Wire(asyncio.Protocol):
         return data
 
     def send(self, held: list[bytes]) -> None:
-        """Send what is held, and empty it; what nobody would read is dropped."""
+        """Send the bytes in `held` and clear it; drop them if the connection is closing."""
         if held:
             if not self.transport.is_closing():
                 self.transport.write(b"".join(held))
             held.clear()
 
     async def drained(self, within_s: float | None) -> None:
-        """Wait until there is room for more; raise TimeoutError, or another OSError where nobody will read it."""
+        """Wait until there is room to send more; raise TimeoutError, or another OSError if the server reads no more."""
         if self._room and not self._ended:
             await _within(within_s, self._room)
         if self._room or self._ended or self.transport.is_closing():
@@ -170,7 +170,7 @@ class _Wire(asyncio.Protocol):
     def eof_received(self) -> None:
         self._ended = True
         _done(self._news)
-        _done(self._room)  # whoever has said all has no use for the rest: its answer is here, and can be read
+        _done(self._room)  # a server that has sent everything needs no more of the request; its answer can be read
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended, self._error = True, exc
@@ -187,13 +187,13 @@ class _Wire(asyncio.Protocol):
         self._room = None
 
     def _stop_waiting_soon(self) -> None:
-        """Wait for room no longer than this where something has come: not at once, it may be an interim answer."""
+        """If something has come, end the wait for room after ANSWERED_S: not at once, it may be an interim response."""
         if self._room and self.has_bytes:
             asyncio.get_running_loop().call_later(ANSWERED_S, _done, self._room)
 
 
 class _Raised:
-    """Raises httpcore2's errors for those of its block."""
+    """Turns the OSErrors of its block into errors of httpcore2."""
 
     def __init__(self, timed_out: type[Exception], broken: type[Exception]) -> None:
         self._timed_out, self._broken = timed_out, broken
@@ -209,14 +209,14 @@ class _Raised:
 
 
 def _has_come(descriptor: int) -> bool:
-    """Whether there is something that the loop has not seen yet."""
+    """Whether a socket has something to read that the event loop has not noticed yet."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
 
 
 async def _within(seconds: float | None, future: asyncio.Future[None]) -> None:
-    """Wait for it so long; asyncio.timeout, which can wait for anything, would be 2 % of a publish's CPU each time."""
+    """Wait for `future`; raise TimeoutError. The more general asyncio.timeout would take 2 % of a publish's CPU."""
     if seconds is None:
         await future
         return

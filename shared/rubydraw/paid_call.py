@@ -1,4 +1,4 @@
-"""One call of Gemini: let in, paid in advance, made, settled by what it used, and its drawing kept."""
+"""One call to Gemini: admitted, paid in advance, made, settled by its usage, and its drawing kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rubydraw.wish import Wish
 
 
 class PaidCall:
-    """The one way to Gemini. Whoever calls this has seen to it that nobody else calls for the same sketch."""
+    """The only way to Gemini. The caller must first make sure that nobody else calls for the same sketch."""
 
     def __init__(
         self,
@@ -41,13 +41,13 @@ class PaidCall:
         """
         Make the call on the payer's account, or raise one of our errors; `now_ms` is Redis' time.
 
-        `blind`: nobody knows what is kept, so it counts as one of this instance's allowance too. `landing` lets go of
-        the caller's flight, with the round trip that stores the drawing.
+        `blind`: the results' Redis cannot be reached or takes no more drawings, so the call also counts against this
+        instance's allowance. `landing` releases the caller's flight, in the round trip that stores the drawing.
         """
         return await self._made(wish, now_ms, self._reserve_blindly if blind else self._reserve, landing)
 
     async def without_redis(self, wish: Wish) -> Improved:
-        """Make the call on nobody's account, as far as this instance's allowance goes: nothing can be counted."""
+        """Make the call on nobody's account, within this instance's allowance: without Redis no budget is known."""
         return await self._made(wish, round(time.time() * 1000), self._from_allowance)
 
     async def _made(
@@ -59,7 +59,7 @@ class PaidCall:
             timeout_s = min(self._timeout_s, wish.deadline - self._clock() - 1)
             if timeout_s <= 0:
                 raise OutOfTime
-            if self._stop.requested:  # while the SDK was imported, or another's flight was waited for
+            if self._stop.requested:  # while we imported the SDK or waited for another's flight
                 raise Stopping
             try:
                 bill = await pay(wish)
@@ -78,7 +78,7 @@ class PaidCall:
         return Improved(wish.digest, drawing, "MISS", then)
 
     async def _keep(self, wish: Wish, drawing: Drawing, bill: Bill, landing: Call | None) -> Any:
-        """Keep a drawing, then correct what its call has cost, then let the next ones in, who find it; then `then`."""
+        """Store a drawing, settle its bill, release its flight (whoever is next finds it), then run `wish.then`."""
         settlement = self._budget.settlement(bill)
         answer, _, then = await self._kept.keep(
             wish.digest, drawing, settlement, landing, wish.then, state=self._budget.store
@@ -94,9 +94,9 @@ class PaidCall:
             return await self._from_allowance(wish)
 
     async def _reserve_blindly(self, wish: Wish) -> Bill:
-        """Reserve the price and spend one of the allowance, or neither."""
+        """Reserve the price and spend one call of the allowance, or do neither."""
         bill = await self._reserve(wish)
-        if bill.token:  # else the allowance it is that has paid
+        if bill.token:  # without a token, the allowance has paid already
             try:
                 self._allowance.spend()
             except StoreUnavailable:

@@ -1,4 +1,4 @@
-"""Gives up waiting for Redis, but not because this process was slow itself."""
+"""A time-out for Redis that does not expire because this process itself was slow."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import asyncio
 from types import TracebackType
 
 SLICES = 10
-"""Turns that even the busiest event loop has before Redis is judged. To connect and ask takes 5, and 7 over TLS."""
+"""Turns of even the busiest event loop before Redis counts as silent. To connect and ask takes 5, and 7 over TLS."""
 
 
 class Patience:
     """
-    Ends its block with TimeoutError after so many seconds of an event loop that is never late.
+    Ends its block with TimeoutError after `timeout_s` seconds, not counting those for which the event loop is late.
 
-    They are counted in slices. The next one begins when the loop has come to the end of the last and has read what
-    came in meanwhile, so that a loop that is busy, once or all along, is late for a slice and not for the whole. A
-    task of its own for each command, to wait for from outside, would cost 5 % of a status request.
+    The seconds are counted in slices. A slice begins once the loop has handled the end of the last one and has read
+    what came in meanwhile. So a loop that is busy, once or all along, uses up one slice at a time, not all of them.
+    A separate task for each command, awaited from outside, would cost 5 % of a status request.
     """
 
     def __init__(self, timeout_s: float) -> None:

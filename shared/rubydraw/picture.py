@@ -1,4 +1,4 @@
-"""What Gemini sends as a picture: recognised by its bytes, bounded, and made a PNG."""
+"""A picture from Gemini: recognised by its bytes, limited in size and converted to PNG."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_PICTURE_BYTES = 16 * 1024 * 1024
-"""As sent and as PNG: a cloud function answers at most 32 MB, and base64 adds a third."""
+"""Limit as received and as PNG: a cloud function's response has at most 32 MB, and base64 adds a third."""
 MIN_SIDE_PX = 16
 MAX_SCANS = 100
-"""Of a progressive JPEG, which has about ten: each is a pass over all pixels, however few bytes it has."""
+"""Scans of a progressive JPEG, which has about ten: each scan is a pass over all pixels, however few bytes it has."""
 CONVERSIONS_AT_ONCE = 2
 """A conversion holds its pixels in memory (160 MB at the worst), and there is one core."""
 
@@ -24,7 +24,7 @@ _conversions = asyncio.Semaphore(CONVERSIONS_AT_ONCE)
 
 
 async def to_png(data: bytes) -> bytes:
-    """Return `data` as a checked PNG of 16 to 8192 pixels a side; raise BadAnswer. The label is not asked: it lies."""
+    """Return `data` as a checked PNG of 16 to 8192 pixels a side; raise BadAnswer. Its label is ignored: it may lie."""
     if len(data) > MAX_PICTURE_BYTES:
         raise BadAnswer
     if not data.startswith(SIGNATURE):

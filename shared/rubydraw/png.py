@@ -11,7 +11,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_SIDE_PX = 8192
 MAX_PIXELS = 40_000_000
 MAX_CHUNKS = 10_000
-"""Programs cut IDAT into pieces of 8 KiB or more: 640 of 5 MiB. So many empty ones keep the loop busy for seconds."""
+"""Programs cut IDAT into chunks of 8 KiB or more: 640 in 5 MiB. As many empty ones as fit would block the loop for
+seconds."""
 
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _KEPT = (*_CRITICAL, b"tRNS")
@@ -19,7 +20,7 @@ _BIT_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: 
 
 
 class BadPng(ValueError):
-    """Not a PNG that we take; the text is one sentence that says what was found."""
+    """Not a PNG that we accept; the text is one clause that says what was found."""
 
 
 class Png(NamedTuple):
@@ -70,7 +71,7 @@ def _chunk_at(view: memoryview, at: int) -> tuple[bytes, memoryview, int]:
 
 
 class _Chunks:
-    """The order in which chunks may come, and what of them makes the picture."""
+    """Checks the order of the chunks, and collects what makes up the picture."""
 
     def __init__(self) -> None:
         self.header = b""
@@ -82,7 +83,7 @@ class _Chunks:
         self.count = 0
 
     def add(self, name: bytes, body: memoryview) -> None:
-        """Take the next chunk, or raise BadPng where it may not stand."""
+        """Take the next chunk; raise BadPng if it is damaged or not allowed at this place."""
         if (name == b"IHDR") != (not self.header):
             raise BadPng("its first and only header must be one IHDR chunk")
         match name:

@@ -1,4 +1,4 @@
-"""Pub/Sub over REST: one message out (its reference page "projects.topics.publish")."""
+"""Publishes one message to Pub/Sub over REST (its reference page "projects.topics.publish")."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ FIRST_PAUSE_S = 0.1
 ATTEMPT_TIMEOUT_S = 3.0
 PUBLISHES_AT_ONCE = 50
 MAX_ANSWER_BYTES = 4096
-"""Pub/Sub says the id of the one message, some 16 digits."""
+"""Pub/Sub answers with the id of the one message, some 16 digits."""
 _TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 
 
 @dataclass(slots=True)
 class _Met:
-    """What a publish met last: a status, the name of an error, or `credentials` where it had none to begin with."""
+    """The last failure of a publish: a status, the name of an error, or `credentials` as long as it has none."""
 
     last: int | str = "credentials"
 
@@ -39,8 +39,8 @@ class Publisher:
     """
     Publishes to any topic, retrying for `timeout_s` seconds in all.
 
-    With an `http:` address no access token is sent; everything else is the same. A publish that failed may have
-    arrived all the same.
+    With an `http:` address no access token is sent; everything else is the same. A failed publish may still
+    have arrived.
     """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
@@ -50,7 +50,7 @@ class Publisher:
         self._authorization = Authorization(url)
 
     async def publish(self, topic: str, data: bytes, attributes: Mapping[str, str]) -> None:
-        """Hand over one message; raise Unavailable, or Misconfigured where no retry can help."""
+        """Publish one message; raise Unavailable, or Misconfigured if no retry can help."""
         encoded = {"data": pybase64.b64encode_as_string(data), "attributes": dict(attributes)}
         body = orjson.dumps({"messages": [encoded]})
         met = _Met()
@@ -73,9 +73,9 @@ class Publisher:
             pause_s *= 2
 
     async def _attempt(self, topic: str, headers: list[tuple[str, str]], body: bytes) -> int | str:
-        """Return the status of one attempt, or the name of what befell its connection."""
-        # What httpx2 makes its requests with: cookies, redirects and the like are a quarter of a publish's CPU.
-        import httpcore2  # which a cached answer does not pay for
+        """Return the status of one attempt, or the name of what went wrong."""
+        # The layer below httpx2, whose cookies, redirects and the like would take a quarter of a publish's CPU.
+        import httpcore2  # here, so that a cached answer does not pay for it
 
         from rubydraw.http_pool import HttpPool
 
@@ -97,7 +97,7 @@ class Publisher:
 
 
 def _has_id(body: bytes) -> bool:
-    """Whether a message was taken: a proxy or a page for all requests says 200, too."""
+    """Whether Pub/Sub took the message: a proxy or a catch-all page answers 200, too."""
     with suppress(orjson.JSONDecodeError):
         match orjson.loads(body[:MAX_ANSWER_BYTES]):
             case {"messageIds": [str(), *_]}:
@@ -106,7 +106,7 @@ def _has_id(body: bytes) -> bool:
 
 
 def _failed(failure: SketchError, met: _Met) -> SketchError:
-    """Log that a message was not handed over; return why, to be raised."""
+    """Log that a message was not published; return the failure, to be raised."""
     if failure.retryable:
         logs.warning("publish.failed", kind=met.last)
     else:
