@@ -111,7 +111,7 @@ class Jobs:
     def completion(
         self, job: JobMessage, token: str, *, digest: str, outcome: str, with_drawing: bool, since_ms: int = 0
     ) -> Call:
-        """Return the call of `complete`, to run right after storing the drawing; one older than `since_ms` is `gone`."""
+        """Return the call of `complete`, to run right after storing a drawing; one older than `since_ms` is `gone`."""
         args = (
             keys.channel(job.request_id), token, digest, outcome, job.created_at_ms, job.generation, job.owner,
             job.traceparent, job.replayed_at_ms, durations.KEPT, keys.DURATIONS_MS, since_ms,

@@ -29,7 +29,7 @@ class Kept:
     async def hit(
         self, digest: str, *, with_image: bool, since_ms: int | None, charge: Charge | None
     ) -> Drawing | None:
-        """Return the drawing in Redis unless it is older than `since_ms` (None: now); `charge` is paid with the read."""
+        """Return the drawing in Redis unless older than `since_ms` (None: now); `charge` is paid with the read."""
         if since_ms is None:
             if charge:
                 await charge.enter()

@@ -15,18 +15,18 @@ from rubydraw.store import Call, Script, Store
 
 WINDOW_S = 60
 CACHED, WHOLE = 1, 10
-"""What an operation costs, in tenths of a request: one that is answered by what is kept, and any other."""
+"""What an operation costs, in tenths of a request: one that is answered from what is kept, and any other."""
 FAILURES = 30
-"""How often a minute one address may fail to say who it is; each counts as little as there is, as refusals of that
+"""How often a minute one address may fail to authenticate. Each failure costs CACHED, since only refusals of that cost
 are remembered."""
 MAX_REFUSED = 10_000
 
 
 class Quota(NamedTuple):
     """
-    How a caller stands after an operation, in whole requests.
+    What a caller's quota is after an operation, in whole requests.
 
-    `reset_s`: seconds until some of what is used comes back.
+    `reset_s`: seconds until some of the used quota is free again.
     """
 
     limit: int
@@ -36,10 +36,10 @@ class Quota(NamedTuple):
 
 class Charge:
     """
-    One operation against its caller's quota: a tenth of a request at once, the rest if nothing is kept.
+    Charges one operation to its caller's quota: a tenth of a request at once, the rest if nothing is kept.
 
-    It knows what has been paid: the tenth travels with whatever is read first, so that a hit costs no round trip
-    more. Redis being away refuses nobody: calls are then bounded by the instance's allowance.
+    It knows what has been paid. The tenth is paid in the round trip of the first read, so that a hit costs no other
+    one. While Redis is unavailable nobody is refused: then the instance's allowance bounds the calls.
     """
 
     def __init__(self, quotas: Quotas, principal: Principal, limit: int | None) -> None:
@@ -53,15 +53,15 @@ class Charge:
         return self._quotas.store
 
     def check(self) -> None:
-        """Raise RateLimited where this instance knows that nothing has come back yet: that costs no round trip."""
+        """Raise RateLimited if this instance knows, without a round trip, that the quota is still used up."""
         if self._limit is not None and (wait_s := self._quotas.refused_for_s(self._key)) > 0:
             self._refuse(wait_s)
 
     def call(self, upto: int, *, paid: int | None = None) -> Call | None:
         """
-        Return what pays so many tenths in all, to be sent with something else; `answered` takes its answer.
+        Return the call that pays up to `upto` tenths in all, None if nothing is due; `answered` takes its answer.
 
-        `paid`: what will have been paid by then.
+        `paid`: how many tenths will have been paid by then, if not those paid so far.
         """
         due = upto - (self._paid if paid is None else paid)
         if self._limit is None or due <= 0:
@@ -69,7 +69,7 @@ class Charge:
         return Call(self._quotas.script, [self._key], (due, self._limit * WHOLE, WINDOW_S * 1000))
 
     def answered(self, upto: int, answer: Any) -> None:
-        """Read what came of `call`; raise RateLimited. What was not sent, or was refused by Redis, counts nothing."""
+        """Read the answer to `call`; raise RateLimited. A call not sent, or refused by Redis, counts nothing."""
         if not isinstance(answer, list):
             return
         counted, left, back_ms = answer
@@ -86,7 +86,7 @@ class Charge:
         await self._pay(CACHED)
 
     async def whole(self) -> None:
-        """Pay what a whole request costs, so far as it is not paid yet; raise RateLimited."""
+        """Pay what is still unpaid of a whole request; raise RateLimited."""
         await self._pay(WHOLE)
 
     async def _pay(self, upto: int) -> None:
@@ -99,7 +99,7 @@ class Charge:
 
 
 class Quotas:
-    """Counts in Redis, for all instances; remembers whom it has refused, so that a flood of refusals stays here."""
+    """Counts in Redis, for all instances; remembers refused callers, so that a flood of theirs does not reach Redis."""
 
     def __init__(
         self, store: Store, *, requests_per_minute: int | None, clock: Callable[[], float] = time.monotonic
@@ -115,13 +115,13 @@ class Quotas:
         return Charge(self, principal, limit if principal.account else None)
 
     async def failed_authentication(self, address: str) -> None:
-        """Count a request of nobody whom we know; raise RateLimited where there are too many from this address."""
+        """Count a request that failed to authenticate; raise RateLimited if there are too many from this address."""
         charge = Charge(self, Principal(account=f"failed:{address}"), FAILURES // WHOLE)
         charge.check()
         await charge.enter()
 
     def refused_for_s(self, key: str) -> float:
-        """Return the seconds for which a caller that was refused the least there is will be refused again."""
+        """Return for how many seconds even a tenth of a request will be refused again; 0 or less if it may not be."""
         return self._refused.get(key, 0.0) - self._clock()
 
     def refuse_for(self, key: str, wait_s: float) -> None:

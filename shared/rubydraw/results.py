@@ -20,18 +20,18 @@ FIELDS = (
     "title", "style", "palette", "background", "notes", "model", "prompt_version", "provider_ms", "created_at_ms",
     "image_sha256",
 )  # fmt: skip
-"""Of a drawing, besides `image`."""
+"""The fields of a drawing besides `image`."""
 
 UNSAVED_S = 600.0
-"""As long as Pub/Sub may wait before it brings a job again (`maximum_backoff` in Terraform)."""
+"""How long an unsaved drawing is held: as long as Pub/Sub may wait to redeliver (`maximum_backoff` in Terraform)."""
 MAX_UNSAVED = 16
 
 
 class Results:
     """
-    What is unreadable counts as absent and is written over; StoreUnavailable when Redis cannot be reached.
+    An unreadable drawing counts as absent and is overwritten; raises StoreUnavailable when Redis cannot be reached.
 
-    A drawing that Redis would not take is held in this process for ten minutes: it was paid for.
+    A drawing that Redis does not accept is held in this process for ten minutes, because it was paid for.
     """
 
     def __init__(self, store: Store) -> None:
@@ -41,10 +41,10 @@ class Results:
 
     async def save(self, digest: str, drawing: Drawing, *then: Call | None, state: Store | None = None) -> list[Any]:
         """
-        Store a drawing; where Redis will not take it, hold it here for ten minutes instead of failing.
+        Store a drawing; if Redis does not accept it, hold it here for ten minutes instead of failing.
 
-        `then`: scripts on `state`, to be run after that whatever comes of it, with the same round trip where results
-        have no Redis of their own. Returns what they answered: an error in its place, None where it did not get there.
+        `then`: scripts to run on `state` after that, even if it fails; in the same round trip where results have no
+        Redis of their own. Returns their answers: an error in the place of its answer, None where there is none.
         """
         answers: list[Any] = [None] * len(then)
         try:
@@ -63,14 +63,14 @@ class Results:
 
     @property
     def full(self) -> bool:
-        """Whether no more can be held here: what is drawn now, and not taken by Redis either, would be lost."""
+        """Whether no more drawings can be held here: a new one that Redis does not accept either would be lost."""
         return len(self._unsaved) >= MAX_UNSAVED
 
     async def get(self, digest: str, *, with_image: bool = True, charge: Charge | None = None) -> Drawing | None:
         """
-        Return a drawing; without its image (`b""`) the image does not leave Redis.
+        Return a drawing, or None; unless `with_image`, its image does not leave Redis and is `b""`.
 
-        A `charge` is paid with the same round trip, or beside it where results have a Redis of their own.
+        A `charge` is paid in the same round trip, or in parallel where results have a Redis of their own.
         """
         if digest in self._unsaved:
             with suppress(StoreUnavailable):
@@ -80,7 +80,7 @@ class Results:
             try:
                 await charge.enter()
             finally:
-                await asyncio.gather(reading, return_exceptions=True)  # where the caller is refused, nobody else would
+                await asyncio.gather(reading, return_exceptions=True)  # else nobody awaits it if `enter` raises
             return await reading
 
         count = charge.call(CACHED) if charge else None
@@ -96,28 +96,28 @@ class Results:
         return held if held and not (found and found.created_at_ms > held.created_at_ms) else found
 
     def along(self, store: Store, digest: str, *, with_image: bool) -> tuple[Command, ...]:
-        """Return what reads a drawing along with something else in `store`; nothing where it is not kept there."""
+        """Return what reads a drawing along with other commands to `store`; nothing if it is not kept there."""
         return (read_command(digest, with_image),) if store is self.store and digest not in self._unsaved else ()
 
     async def keep_for_a_job(self, digest: str) -> bool:
-        """Stretch a drawing's life beyond that of a job that is about to name it; return False if it is gone."""
+        """Extend a drawing's life beyond that of a job about to refer to it; return False if the drawing is gone."""
         return bool(await self.store.script(*self.keeping(digest)))
 
     def keeping(self, digest: str) -> Call:
-        """Return what does that, to be run as a step of another script."""
+        """Return the call of `keep_for_a_job`, to be run as a step of another script."""
         return Call(self._keep, [keys.result(digest)], ())
 
     async def put(self, digest: str, drawing: Drawing) -> None:
-        """Store a drawing in place of whatever was there, but of a newer one."""
+        """Store a drawing in place of whatever is there, unless that is a newer drawing."""
         self._stored(digest, drawing, await self.store.pipeline(self._storing(digest, drawing)))
 
     async def put_held(self, digest: str) -> None:
-        """Store a drawing that is held here, if there is one; it stays held where Redis does not take it."""
+        """Store a drawing that is held here, if there is one; it stays held if Redis does not accept it."""
         if held := self._unsaved.get(digest):
             await self.put(digest, held)
 
     def _storing(self, digest: str, drawing: Drawing) -> Command:
-        """Return what stores a drawing, its script whole: an unknown one would be sent again after what follows it."""
+        """Return what stores a drawing. An EVAL: the retry of an unknown EVALSHA would run after what follows it."""
         life_ms = keys.RESULT_WITH_FALLBACK_METADATA_MS if drawing.fallback_metadata else keys.RESULT_MS
         fields: dict[str, Any] = {name: getattr(drawing, name) for name in (*FIELDS, "image")}
         fields["palette"], created_at_ms = orjson.dumps(drawing.palette), fields.pop("created_at_ms")
@@ -142,7 +142,7 @@ class Results:
 
 
 def read_command(digest: str, with_image: bool = True) -> Command:
-    """Return what reads a drawing; `read` takes its answer."""
+    """Return the command that reads a drawing; `read` takes its answer."""
     return ("HMGET", keys.result(digest), *FIELDS, *(("image",) if with_image else ()))
 
 
@@ -150,7 +150,7 @@ def read(answer: Any) -> Drawing | None:
     """Return the drawing in the answer to `read_command`, or None where it is absent, foreign or damaged."""
     if not isinstance(answer, list):
         return None
-    *needed, image_sha256 = answer[: len(FIELDS)]  # an older revision kept none
+    *needed, image_sha256 = answer[: len(FIELDS)]  # an older revision stored no image_sha256
     images = answer[len(FIELDS) :]  # one, if it was asked for
     if None in needed or not all(image and image.startswith(SIGNATURE) for image in images):
         return None

@@ -1,4 +1,4 @@
-"""Commands to Redis in one round trip: half a second for it, and once more on a fresh connection."""
+"""Commands to Redis in one round trip: half a second for it, and one retry on a fresh connection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMMAND_TIMEOUT_S = 0.5
 
 
 class RoundTrips:
-    """As many connections as there were round trips at once; one that is idle is used before another is opened."""
+    """As many connections as there were round trips at once; an idle one is reused before a new one is opened."""
 
     def __init__(self, address: RedisAddress) -> None:
         self._address = address
@@ -24,11 +24,11 @@ class RoundTrips:
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """
-        Return the answers, an error of Redis' in its place; raise OSError when Redis does not answer: after a
-        second, as Patience counts it.
+        Return the answers, an error of Redis in its place; raise OSError if Redis does not answer within a second, as
+        Patience counts it.
 
-        Sent once more, on a fresh connection, when the connection was lost, says nothing, or is to a replica that has
-        just lost its role and answers READONLY.
+        The commands are sent once more, on a fresh connection, if the first one is lost or silent, or leads to a Redis
+        that is still loading, or to a former primary that is now a replica and answers READONLY.
         """
         await self._address.load()
         with suppress(OSError), Patience(COMMAND_TIMEOUT_S):  # the built-in TimeoutError is an OSError
@@ -66,5 +66,5 @@ class RoundTrips:
 
 
 def refusal(answer: Any) -> str:
-    """Return the word with which an error of Redis' begins, or nothing where `answer` is none."""
+    """Return the first word of an error of Redis, or an empty string if `answer` is no error."""
     return str(answer).partition(" ")[0] if isinstance(answer, ReplyError) else ""

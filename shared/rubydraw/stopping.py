@@ -12,9 +12,9 @@ from typing import Any
 from rubydraw import logs
 
 GRACE_S = 6.0
-"""For calls that are already paid for. Cloud Run kills 10 s after SIGTERM, and settling takes up to 2 s."""
+"""For calls already paid for to end. Cloud Run kills the process 10 s after SIGTERM, and settling takes up to 2 s."""
 ENOUGH_S = 8.0
-"""After so long the process ends: the server would wait on for clients that do not read what is sent to them."""
+"""After this long the process exits: the server would wait on for clients that do not read what is sent to them."""
 
 
 class Stop:
@@ -22,7 +22,7 @@ class Stop:
     Whether this instance is going away.
 
     functions-framework has no lifespan hook, and while requests run its server waits longer than the platform does.
-    So the first request puts this before the server's handler; nothing new is begun from the signal on.
+    So the first request installs this in front of the server's handler; from the signal on, nothing new is begun.
     """
 
     def __init__(self) -> None:
@@ -43,9 +43,9 @@ class Stop:
 
     def chain(self, let_go: Callable[[], None], wind_up: Callable[[float], Awaitable[None]]) -> None:
         """
-        On SIGTERM call `let_go`, await `wind_up(GRACE_S)`, then do what would have been done.
+        On SIGTERM call `let_go`, await `wind_up(GRACE_S)`, then what the signal would do otherwise.
 
-        To be called on the main thread's loop.
+        Must be called on the main thread's loop.
         """
         loop, server = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
 

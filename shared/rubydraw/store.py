@@ -1,4 +1,4 @@
-"""One Redis address: short time-outs, one retry on a fresh connection, and a breaker before them."""
+"""One Redis address: short time-outs, one retry on a fresh connection, and a circuit breaker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REFUSALS = frozenset(
     | {"MOVED", "ASK", "CLUSTERDOWN", "CROSSSLOT", "TRYAGAIN"}  # it is a node of a cluster
     | {"WRONGTYPE"}  # somebody else writes under our keys
 )
-"""With which Redis refuses what is no fault of the command's (its page "Redis serialization protocol")."""
+"""Errors by which Redis refuses a command that is not at fault itself (its page "Redis serialization protocol")."""
 COMMANDS_AT_ONCE = 32
 """Commands in progress per address: enough to keep Redis busy, few enough that a burst waits here, where
 no time-out runs, and not on its sockets."""
@@ -35,7 +35,7 @@ _LUA = Path(__file__).parent / "lua"
 
 
 class Script:
-    """A Lua script of ours, sent by its SHA-1 and whole only where Redis does not know it yet."""
+    """A Lua script of ours, sent by its SHA-1, and as a whole only if Redis does not know it yet."""
 
     def __init__(self, *names: str, steps: Mapping[str, Script] | None = None) -> None:
         """Join the files `names` of `lua/`, in that order; `steps` stand before them as functions of KEYS and ARGV."""
@@ -45,7 +45,7 @@ class Script:
 
 
 class Call(NamedTuple):
-    """A script with its keys and arguments; running it twice is as good as once."""
+    """A script with its keys and arguments; running it twice has the effect of once, except that it charges twice."""
 
     script: Script
     keys: list[str]
@@ -64,9 +64,9 @@ class Store:
     """
     Commands to one Redis.
 
-    Whatever goes wrong is StoreUnavailable. An outage opens the breaker for 2 s, in which every command fails at
-    once; then one command probes. A refusal (out of memory, read-only) does not: reads still work.
-    `on_loss` is told of either, at most once a minute.
+    Every failure raises StoreUnavailable. An outage opens the breaker for 2 s, in which every command fails at once;
+    then one command probes. A refusal (out of memory, read-only) does not open it: reads still work.
+    `on_loss` is told of outages and refusals, at most once a minute.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Store:
         self._closed_until = 0.0
 
     async def command(self, *command: str | bytes | int | float) -> Any:
-        """Run one command; raise StoreUnavailable after 1 s, later if we are busy ourselves, or if refused."""
+        """Run one command; raise StoreUnavailable if it is refused, or unanswered for 1 s (more while we are busy)."""
         answers = await self.pipeline(command)
         raise_first(answers)
         return answers[0]
@@ -112,7 +112,7 @@ class Store:
         return answer
 
     async def scripts(self, *calls: Call | None) -> list[Any]:
-        """Run scripts one after the other in one round trip; None is not sent, and is its own answer."""
+        """Run scripts one after the other in one round trip; a None is not sent, and its answer is None."""
         _, answers = await self.together((), *calls)
         raise_first(answers)
         return answers
@@ -121,18 +121,18 @@ class Store:
         """
         Send commands, and scripts after them, in one round trip; an answer that is an error stands in its place.
 
-        Redis does them in this order, whatever becomes of those before.
+        Redis runs them in this order, even if earlier ones fail; only a script unknown to it runs after the others.
         """
         sent = [call for call in calls if call]
         answers = await self.pipeline(*commands, *(call.command for call in sent)) if commands or sent else []
         for number, call in enumerate(sent, len(commands)):
-            if refusal(answers[number]) == "NOSCRIPT":  # Redis has been started since, or has never seen it
+            if refusal(answers[number]) == "NOSCRIPT":  # Redis was restarted, or has never seen it
                 (answers[number],) = await self.pipeline(call.whole)
         each = iter(answers[len(commands) :])
         return answers[: len(commands)], [next(each) if call else None for call in calls]
 
     async def connection(self) -> AbstractConnection:
-        """Return a connection of redis-py's, unopened; whoever has it opens it, times it and closes it."""
+        """Return an unopened connection of redis-py; the caller opens it, sets its time-outs and closes it."""
         await self._address.load()
         return self._address.unopened()
 
@@ -144,7 +144,7 @@ class Store:
             self._on_loss(kind)
 
     def _admit(self) -> None:
-        """Fail at once while the breaker is open; the one who finds its time over becomes the probe."""
+        """Fail at once while the breaker is open; the first command after its 2 s becomes the probe."""
         if self._broken and self._clock() < self._closed_until:
             raise StoreUnavailable
 

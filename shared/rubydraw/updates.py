@@ -1,4 +1,4 @@
-"""What jobs announce, heard over one Redis connection by any number of viewers in this process."""
+"""The announcements of jobs, received over one Redis connection for any number of viewers in this process."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 MAX_VIEWERS = 1000
-"""As many requests as the platform gives to one instance."""
+"""The most requests that the platform gives to one instance."""
 LOOK_S = (4.0, 5.0)
-"""How often everybody looks without having heard anything: pub/sub loses what it cannot deliver at once."""
+"""How often viewers read the state without an announcement: pub/sub loses what it cannot deliver at once."""
 CONFIRM_S = 1.0
 CONNECT_S = 2.0
 QUIET_S = 3.0
-"""After so long without a word the connection is tried with a PING, and given up after as long again."""
+"""After this long without a message the connection is tested with a PING, and given up after as long again."""
 RECONNECT_S = (0.5, 1.5)
 
 
 class Viewer:
-    """One who wants to hear of a job. Holds one thing only, that there may be news: a slow one misses states, not
+    """A client that follows a job. It holds one flag only, that there may be news: a slow viewer misses states, but not
     the last one, since the state is read after the news."""
 
     def __init__(self) -> None:
@@ -51,17 +51,17 @@ class Viewer:
         self._news.set()
 
     def up_to_date(self) -> None:
-        """Forget what was told so far; to be called before the state is read."""
+        """Forget the news so far; to be called before the state is read."""
         self._news.clear()
 
 
 class Updates:
     """
-    The channels of this process.
+    The channels that this process subscribes to.
 
-    Whoever comes and goes only changes what is wanted. One task alone subscribes and unsubscribes, by comparing that
-    with what it has sent, so that no late UNSUBSCRIBE deafens somebody new. Each confirmation is news too: after
-    a reconnect everybody looks again. The connection is open while there are viewers.
+    Viewers that join or leave only change the set of wanted channels. One task alone subscribes and unsubscribes, by
+    comparing that set with what it has sent, so that no late UNSUBSCRIBE cuts off a new viewer. Each confirmation is
+    news too: after a reconnect all viewers read the state again. The connection is open while there are viewers.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Updates:
     @asynccontextmanager
     async def of(self, request_id: str) -> AsyncIterator[Viewer]:
         """
-        Hear of a job; entered once Redis has confirmed it, or after a second without: then looking has to do.
+        Follow a job; entered once Redis has confirmed the subscription, or after 1 s: then periodic reads have to do.
 
         Raises Unavailable when there are too many viewers already, Stopping when this instance is going away.
         """
@@ -101,14 +101,14 @@ class Updates:
             self._leave(channel, viewer)
 
     def stop(self) -> None:
-        """Have every viewer told that this instance is going away, and let nobody new in."""
+        """Tell every viewer that this instance is going away, and let no new one in."""
         self._stopping = True
         for viewers in self._wanted.values():
             for viewer in viewers:
                 viewer.stop()
 
     async def close(self) -> None:
-        """End the connection, whoever listens."""
+        """Close the connection, even if there are viewers."""
         if self._hearing:
             self._hearing.cancel()
             await asyncio.wait((self._hearing,))
@@ -121,10 +121,10 @@ class Updates:
             self._changed.set()
         self._wanted[channel].add(viewer)
         if self._hearing is None or self._hearing.done():
-            self._hearing = asyncio.create_task(self._hear(), context=Context())  # no viewer's trace
+            self._hearing = asyncio.create_task(self._hear(), context=Context())  # without the viewer's trace
 
     def _leave(self, channel: bytes, viewer: Viewer) -> None:
-        """Not a coroutine: it must happen even to a viewer that is cancelled twice."""
+        """Remove a viewer; not a coroutine, so that it completes even if the viewer is cancelled twice."""
         self.viewers -= 1
         self._wanted[channel].discard(viewer)
         if not self._wanted[channel]:
@@ -144,11 +144,11 @@ class Updates:
             viewer.tell()
 
     async def _hear(self) -> None:
-        """Hold a connection for as long as anybody wants to hear something."""
+        """Keep a connection for as long as there are viewers."""
         while self._wanted:
             try:
                 await self._connected()
-            except* Exception as lost:  # of what cannot be read it is a TypeError; nobody else connects again
+            except* Exception as lost:  # TypeError if unreadable; no other task connects again
                 if self._loss_is_due():
                     logs.warning("updates.lost", kind=type(lost.exceptions[0]).__name__, viewers=self.viewers)
                 await asyncio.sleep(random.uniform(*RECONNECT_S))
@@ -167,7 +167,7 @@ class Updates:
             await connection.disconnect(nowait=True)
 
     async def _write(self, connection: AbstractConnection) -> None:
-        """Keep what is subscribed equal to what is wanted; return when nothing is wanted any more."""
+        """Keep the subscriptions equal to the wanted channels; return when no channel is wanted any more."""
         sent: set[bytes] = set()
         while self._wanted:
             self._changed.clear()
@@ -182,7 +182,7 @@ class Updates:
             await self._changed.wait()
 
     async def _read(self, connection: AbstractConnection) -> None:
-        """Pass on what comes until the connection is lost."""
+        """Pass on what Redis sends until the connection is lost."""
         asked = False
         while True:
             heard: Any = await connection.read_response(timeout=QUIET_S, push_request=True)
