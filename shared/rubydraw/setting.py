@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
 NEEDED: Any = MISSING
-"""The default of a setting that has none."""
+"""Marks a setting that has no default."""
 
 Reader = Callable[[str], Any]
-"""Raises ValueError in words that can stand behind the name of the setting, and never shows what it was given."""
+"""Parses a text. Its ValueError reads as a sentence after the name of the setting, and never repeats the text."""
 
 _OPTIONS = {"client_name": ".+", "db": r"\d{1,9}", "password": ".+", "username": ".+"}
 _TLS_OPTIONS = {
@@ -23,17 +23,17 @@ _TLS_OPTIONS = {
     "ssl_cert_reqs": "none|optional|required",
     "ssl_check_hostname": "(?i:true|false|yes|no)",
 }
-"""What may stand behind the `?` of an address, and what redis-py can read there. Its other options would set times
-and connections, which are not its own here."""
+"""The options that may follow the `?` of an address, with the values that redis-py can read. Its other options would
+set time-outs and connections, which redis-py does not manage here."""
 
 
 def setting(read: Reader, default: Any, description: str = "", *, secret: bool = False) -> Any:
-    """Return a field that holds what `read` makes of a text; a secret one is in no repr."""
+    """Return a field whose value `read` parses from a text; a secret one is left out of the repr."""
     return field(default=default, repr=not secret, metadata={"read": read, "description": description})
 
 
 def read_all(kind: Any, texts: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the values of the settings of a dataclass, and what is wrong with those that have none, by field."""
+    """Return the values of a dataclass of settings, and what is wrong with those that have no value, by field."""
     values, faults = {}, {}
     for each in fields(kind):
         text = texts.get(each.name)
@@ -81,7 +81,7 @@ def number(least: float, most: float) -> Reader:
 
 
 def ceiling(read: Reader) -> Reader:
-    """Take what `read` takes, or the word `unlimited` for None; 0 lets nothing through."""
+    """Accept what `read` accepts, or the word `unlimited` for None; 0 lets nothing through."""
 
     def read_ceiling(text: str) -> Any:
         try:
@@ -100,14 +100,14 @@ def flag(text: str) -> bool:
 
 
 def visible(text: str) -> str:
-    """Take what a header can hold; files that secrets are read from end in a newline."""
+    """Accept what a header can hold, and strip it: files with secrets end in a newline."""
     if not re.fullmatch(r"[!-~]*", text := text.strip()):
         raise ValueError("must be one word of visible ASCII characters")
     return text
 
 
 def taken_apart(text: str) -> SplitResult | None:
-    """Return the parts of an address; None where its host or its port can be none, or no UTF-8 is made of it."""
+    """Return the parts of an address; None if its host or port is impossible, or it cannot be encoded as UTF-8."""
     try:
         text.encode()
         address = urlsplit(text)
@@ -132,7 +132,7 @@ def http_address(text: str) -> str:
 
 
 def redis_address(text: str) -> str:
-    """Take what redis-py can read: it is not imported at a start, and would tell the first caller, not the operator."""
+    """Accept what redis-py can read: it is imported late, and would tell a caller of a mistake, not the operator."""
     text = text.strip()
     if not text.startswith(("redis://", "rediss://")):
         raise ValueError("must start with redis:// or rediss://")
@@ -150,7 +150,7 @@ def redis_address(text: str) -> str:
 
 
 def origins(text: str) -> tuple[str, ...]:
-    """Take exact origins, separated by commas."""
+    """Accept exact origins, separated by commas."""
     values = tuple(part.strip() for part in text.split(",") if part.strip())
     for value in values:
         address = taken_apart(value)

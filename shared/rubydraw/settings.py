@@ -38,8 +38,8 @@ archive_address = matching(
     "must look like gs://bucket/prefix, s3://bucket/prefix or file:///folder",
 )
 MOST_PNG_BYTES = 6_700_000
-"""With the longest svg and hints beside it, each of whose quotes takes two bytes, a job still fits into a message of
-10 MB in base64, and so does its dead letter."""
+"""Beside the longest svg and hints, in which JSON escapes each quote to two bytes, a PNG of this size still fits into a
+message of 10 MB in base64, and so does its dead letter."""
 count = ceiling(whole(0, 1_000_000_000))
 dollars = ceiling(number(0, 1_000_000))
 price = number(0, 10_000)
@@ -136,7 +136,7 @@ class Settings:
 
     @staticmethod
     def _unfit(values: Mapping[str, Any]) -> Iterator[str]:
-        """Yield what does not go together; a setting that cannot be read is not among the values."""
+        """Yield which settings do not fit together; one that cannot be read is not among the values."""
         mode = values.get("gemini_mode")
         if mode in ("api", "express") and values.get("gemini_api_key") == "":
             yield f"GEMINI_API_KEY is missing (GEMINI_MODE is {mode})"
@@ -151,6 +151,6 @@ class Settings:
 
     @property
     def project(self) -> str:
-        """The Google Cloud project, which the topics name; empty when there are none."""
+        """The Google Cloud project: the one that a topic names, or without topics `gemini_project`; may be empty."""
         topic = self.pubsub_topic or self.dead_letter_topic
         return topic.split("/")[1] if topic else self.gemini_project

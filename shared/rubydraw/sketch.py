@@ -71,7 +71,7 @@ class Sketch:
 
 
 _in_use: WeakValueDictionary[bytes, Sketch] = WeakValueDictionary()
-"""Sketches of this process by content hash: all who wait for one and the same drawing hold one and the same copy."""
+"""Sketches in use in this process, by content hash: all callers that wait for the same drawing share one copy."""
 
 
 def _decoded(png_base64: str, max_png_bytes: int) -> bytes:
@@ -98,7 +98,7 @@ def _decoded(png_base64: str, max_png_bytes: int) -> bytes:
 
 
 def _flaw(text: str) -> str:
-    """Say why a text is not base64, without it."""
+    """Say why a text is not base64, without quoting it."""
     if _FOREIGN.search(text):
         return "it has a character that no base64 has"
     if "-" in text or "_" in text:

@@ -40,8 +40,8 @@ class Request(NamedTuple):
     """
     A background request. `repeated`: its idempotency key was used before; `settled`: nothing is left to do for it.
 
-    A running job counts as settled here: its worker has all it needs. `queued_at_ms`: when it was accepted, in ms
-    since 1970, if that is so and all that is left to do is to hand it over.
+    A running job counts as settled here: its worker has all it needs. `queued_at_ms`: if it is queued already and only
+    has to be published again, when it was accepted, in ms since 1970; else 0.
     """
 
     id: str
@@ -74,7 +74,7 @@ class Submit:
     async def now(
         self, sketch: Sketch, charge: Charge, *, with_image: bool = True, cache: CacheUse = CacheUse.USE
     ) -> Improved:
-        """Improve a sketch while the caller waits; `charge`: who that is, and what it may do."""
+        """Improve a sketch while the caller waits; `charge` names the caller and counts against its quota."""
         began = self._clock()
         if cache is CacheUse.ONLY:
             improved = await self._kept.only(self._improve.digest(sketch), with_image=with_image, charge=charge)
@@ -101,11 +101,11 @@ class Submit:
         cache: CacheUse = CacheUse.USE,
     ) -> str:
         """
-        Record a job and hand it over; return its request id.
+        Record a job and publish it; return its request id.
 
         Record first, publish second: a worker may be faster than this. A key that was used for the same sketch
-        answers the same request, and what is queued is published again, which harms nothing. While the budget is
-        used up nothing is queued: whoever wants to wait for midnight does so with the client.
+        returns the same request, and a queued job is published again, which does no harm. While the budget is used
+        up no job is queued: a client that wants a new drawing after midnight has to ask again then.
         """
         if not self._topic:
             raise Misconfigured(NO_JOBS)
@@ -117,7 +117,7 @@ class Submit:
         return request.id
 
     async def _record(self, request: Request, sketch: Sketch, charge: Charge, cache: CacheUse) -> None:
-        """Record a job, unless that has been done, and hand over what is queued."""
+        """Record a job unless it is recorded already, and publish it if it is queued."""
         digest, owner = self._improve.digest(sketch), charge.principal.owner
         status, created_at_ms = "queued", request.queued_at_ms
         if not created_at_ms:
@@ -130,9 +130,9 @@ class Submit:
 
     async def _recorded(self, request_id: str, digest: str, charge: Charge, cache: CacheUse) -> tuple[str, int]:
         """
-        Record a job as done where its drawing is kept, which then outlives it, else as queued where one more may be.
+        Record a job as done if its drawing is kept, which then outlives it, else as queued if one more is allowed.
 
-        Over the budget, what the archive has still answers. Return its status and created_at in ms.
+        Over the budget, an archived drawing still makes it done. Return its status and created_at in ms.
         """
         about = {"digest": digest, "owner": charge.principal.owner, "trace": logs.traceparent()}
         done = partial(self._jobs.submit, request_id, "done", **about)
@@ -165,9 +165,9 @@ class Submit:
         if bound == new_id:
             return Request(new_id)
         earlier = await self._jobs.read(bound)
-        if earlier is None:  # whoever bound it is about to record it, or has died
+        if earlier is None:  # the request that bound the key is about to record it, or has died
             return Request(bound, repeated=True)
-        if earlier.status == "queued":  # what it had to pass was asked when it was accepted
+        if earlier.status == "queued":  # it passed all limits when it was accepted
             return Request(bound, repeated=True, queued_at_ms=earlier.created_at_ms)
         if (earlier.status == "error" and Code(earlier.code).retryable) or await self._has_lost_its_drawing(earlier):
             again = await bind(owner, key, new_id, input_hash, replaces=bound)
@@ -175,7 +175,7 @@ class Submit:
         return Request(bound, repeated=True, settled=True)
 
     async def _has_lost_its_drawing(self, job: JobState) -> bool:
-        """Whether a job is done and its drawing is kept no longer, as far as that can be known."""
+        """Whether a job is done and its drawing is gone; False if Redis cannot tell."""
         try:
             return job.status == "done" and not await self._kept.for_a_job(job.digest)
         except StoreUnavailable:
@@ -183,10 +183,10 @@ class Submit:
 
     async def _publish(self, job: JobMessage, *, repeated: bool) -> None:
         """
-        Hand the job over; one that cannot be is settled, unless a worker has it all the same.
+        Publish the job; if that fails, settle it unless a worker has it anyway.
 
-        A repeated one was accepted before: it may have been handed over then, so it stays as it is. Who accepted it may
-        still be trying, and is kept from settling what is handed over here.
+        A repeated job stays as it is if its publish fails: the request that accepted it may have published it. That
+        request may still be trying to, and is kept from settling a job that is published here.
         """
         try:
             await self._publisher.publish(self._topic, job.data(), job.attributes())

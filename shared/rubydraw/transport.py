@@ -1,4 +1,4 @@
-"""What carries the SDK's requests, and the sketches in them: an HTTP client that does this and nothing more."""
+"""The HTTP client that carries the SDK's requests, and the sketches in them, and does nothing more."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rubydraw import gemini_exchange
 from rubydraw.http_pool import HttpPool, tls_context
 
 MAX_ERROR_BYTES = 64 * 1024
-"""Larger is no error of Gemini's, and the SDK would read it on the loop."""
+"""A larger body is no error of Gemini, and the SDK would parse it on the event loop."""
 
 
 class HttpClient(httpx2.AsyncClient):
     """
-    An httpx2 client as far as google-genai uses one to draw: one request, one whole answer; errors are httpx2's.
+    The part of an httpx2 client that google-genai needs to draw: one request, one whole answer; httpx2's errors.
 
     Without the cookies, redirects, hooks and proxies of httpx2, and its connections on anyio, a job takes a fifth
     less CPU.
@@ -31,7 +31,7 @@ class HttpClient(httpx2.AsyncClient):
     async def request(  # type: ignore[override]
         self, method: str, url: str, *, headers: dict[str, str], content: bytes | None, timeout: float | None
     ) -> httpx2.Response:
-        """Send a request and return the whole answer; in an exchange, which keeps its drawing, an empty one."""
+        """Send a request and return the whole answer; in an exchange, keep the body of a 200 there and return `{}`."""
         exchange = gemini_exchange.current()
         fields: list[tuple[str, str]] = [*headers.items()]
         body: Any = content
@@ -56,9 +56,9 @@ class HttpClient(httpx2.AsyncClient):
 
 def _readable(error: httpcore2.Response) -> httpx2.Response:
     """
-    Return an error with its status, its Retry-After, and its body where that is JSON as Gemini sends it, else `{}`.
+    Return an error with its status, its Retry-After, and its body if that is uncompressed JSON, else `{}`.
 
-    Without a Content-Encoding nothing is unpacked, and there is nothing to stumble over: the status counts.
+    Its Content-Encoding is left out, so that nothing is decompressed, which could fail: only the status matters.
     """
     headers = [(name, value) for name, value in error.headers if name.lower() == b"retry-after"]
     body = b"{}"

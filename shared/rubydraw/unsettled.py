@@ -1,4 +1,4 @@
-"""Unsettled jobs: how many of one caller's may be queued or running at once."""
+"""Unsettled jobs: how many jobs of one caller may be queued or running at once."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from rubydraw.store import Call, Script, Store
 
 RETRY_AFTER_S = 5.0
 RECORDED_WITHIN_MS = keys.MINUTE_MS
-"""A place without a record is given that long: an older revision takes it before it records its job."""
+"""How long a place may lack its job's record: an older revision takes the place before it records the job."""
 
 
 class UnsettledJobs:
     """
     Places in Redis, one for each job; no job has to give its own back.
 
-    Where all are taken the jobs themselves are looked at, and those that are settled lose theirs. So no missed
-    message, no kill and no expired record holds a place. Raises StoreUnavailable when Redis cannot be reached.
+    When all are taken, the jobs' records are read, and jobs that are settled or gone lose their places. So no missed
+    message, killed process or expired record holds a place. Raises StoreUnavailable when Redis cannot be reached.
     """
 
     def __init__(self, store: Store, *, limit: int | None, max_age_ms: int) -> None:
@@ -28,7 +28,7 @@ class UnsettledJobs:
         self._take = Script("take_place")
 
     def take(self, principal: Principal, request_id: str) -> Call | None:
-        """Return what takes a place for a job that is about to be recorded; `refused` is for where there is none."""
+        """Return the call that takes a place for a job about to be recorded; call `refused` if it finds none."""
         own = principal.limits.concurrent_jobs
         limit = self._limit if own is None else own
         if limit is None or not principal.account:
@@ -36,7 +36,7 @@ class UnsettledJobs:
         return Call(self._take, [keys.unsettled(principal.account)], (request_id, limit, self._max_age_ms))
 
     async def refused(self, take: Call | None, *, is_final: bool) -> None:
-        """Free the places of jobs that have none to have, to be tried once more; if `is_final`, raise RateLimited."""
+        """Free the places of settled jobs, so that `take` can be tried once more; if `is_final`, raise RateLimited."""
         if take is None:
             return
         if is_final:
@@ -47,7 +47,7 @@ class UnsettledJobs:
         await self._sweep(take.keys[0])
 
     async def _sweep(self, key: str) -> None:
-        """Free the places of jobs that are settled or gone: once they are, they stay so."""
+        """Free the places of jobs that are settled or gone: they stay so, unless an operator replays them."""
         taken = await self._store.command("ZRANGE", key, 0, -1, "WITHSCORES")
         ids = [request_id.decode() for request_id, _ in taken]
         if not ids:

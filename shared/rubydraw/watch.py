@@ -16,7 +16,7 @@ from rubydraw.results import Results, read
 from rubydraw.updates import Updates
 
 REMEMBERED = 1000
-"""Jobs that were read lately. A status with its drawing then takes one round trip instead of two."""
+"""How many jobs read lately are remembered. A status with its drawing then takes one round trip instead of two."""
 
 
 class Seen(NamedTuple):
@@ -44,9 +44,9 @@ _Asked = tuple[str, str, bool, bool]
 
 class Watch:
     """
-    The client side; raises StoreUnavailable, because `not_found` is a statement about the id.
+    The client side; raises StoreUnavailable if Redis cannot be read, as `not_found` is a statement about the id.
 
-    A job of another owner is `not_found`, as one that never was.
+    A job of another owner is `not_found`, like one that never existed.
     """
 
     def __init__(self, jobs: Jobs, results: Results, updates: Updates) -> None:
@@ -77,10 +77,10 @@ class Watch:
         self, request_id: str, owner: str = "", *, with_drawing: bool = True, with_image: bool = True
     ) -> AsyncGenerator[Seen]:
         """
-        Yield the state, then each later one, up to the final one; who reads slowly misses states, not the last.
+        Yield the state, then each later one, up to the final one; a slow reader misses states, but not the last.
 
-        Raises StoreUnavailable where not even the first state can be read (later on it is tried until it can),
-        Unavailable when there are too many viewers, Stopping when this instance is going away: then come again.
+        Raises StoreUnavailable if not even the first state can be read (a later read is repeated until it succeeds),
+        Unavailable if there are too many viewers, Stopping if this instance is going away: the client should reconnect.
         """
         if not is_request_id(request_id):
             yield Seen("not_found")
@@ -108,7 +108,7 @@ class Watch:
         with_drawing: bool = True,
         with_image: bool = True,
     ) -> Seen | None:
-        """Wait for the job to be settled; return None where that cannot be said within `within_s`."""
+        """Wait until the job is settled; return None if it is not, or if that is not known, within `within_s`."""
         states = self.follow(request_id, owner, with_drawing=with_drawing, with_image=with_image)
         try:
             async with asyncio.timeout(within_s), aclosing(states):
@@ -121,12 +121,12 @@ class Watch:
 
     def _remember(self, job: JobState, *, early: Drawing | None) -> None:
         """
-        Remember where the drawing of a job will be, so that the next read asks for it at once.
+        Remember the digest of a job's drawing, so that the next read asks for both at once.
 
-        Not of a job that is not done while a drawing is there, one that it is to replace, say: until it is, each
-        poll would be sent that for nothing.
+        Not while the job is unfinished and a drawing is there already, such as one that it is to replace: each poll
+        would transfer that drawing for nothing.
         """
-        known = self._digests.pop(job.request_id, job.digest)  # and put back: whoever was read last is forgotten last
+        known = self._digests.pop(job.request_id, job.digest)  # and put back: the job read last is forgotten last
         self._digests[job.request_id] = job.digest if job.status == "done" else "" if early else known
         if len(self._digests) > REMEMBERED:
             del self._digests[next(iter(self._digests))]

@@ -105,7 +105,7 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
 
 
 def _results_store(settings: Settings, state: Store) -> Store:
-    """Return the results' own Redis, if they have one; its loss has a name of its own: it may be absent on purpose."""
+    """Return the results' own Redis, or else `state`; its loss has another name, as it may be absent on purpose."""
     if settings.results_url == settings.redis_url:
         return state
     return connect(

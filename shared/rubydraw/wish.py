@@ -11,11 +11,11 @@ from rubydraw.store import Call
 
 class Wish(NamedTuple):
     """
-    What travels from `improve` to the call.
+    What `improve` passes on to the call.
 
-    `deadline`: in seconds on the monotonic clock. `since_ms`: a drawing that was finished before does not count (ms
-    since 1970 by Redis' clock; None: before now). `payer`: on whose account a call is made. `then`: what is to be run
-    with the round trip that stores the drawing of a call.
+    `deadline`: in seconds on the monotonic clock. `since_ms`: a drawing finished before this does not count (ms since
+    1970 by Redis' clock; None: now). `payer`: whose account a call is charged to. `then`: a script to be run in the
+    round trip that stores the drawing of a call.
     """
 
     digest: str
@@ -27,5 +27,5 @@ class Wish(NamedTuple):
 
     @property
     def shared_by(self) -> tuple[str, int | None]:
-        """Those for whom this is the same share one call."""
+        """Wishes that are equal in this share one call."""
         return self.digest, self.since_ms

@@ -24,7 +24,7 @@ from rubydraw.store import Call
 
 LONGEST_WAIT_S = 30.0
 SPREAD = 0.2
-"""Those who wait for the same moment come one after the other by this share of the wait: the first asks for all."""
+"""Jobs that wait for the same moment wake up spread over this share of the wait: the first tries Gemini for all."""
 SAVE_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 2.0)
 """A drawing that was paid for is worth some seconds of trying before its job is handed back."""
 
@@ -96,14 +96,14 @@ class Work:
             except SketchError as error:
                 return await self._failed(job, token, error, deadline)
             ended = self._jobs.completed(improved.then) or await self._completed(job, token, improved)
-            if ended is None and improved.outcome == "MISS":  # Redis forgets at once: no call after call for that
+            if ended is None and improved.outcome == "MISS":  # Redis loses drawings at once: no second call
                 return await self._failed(job, token, ResultExpired(may_be_billed=True), deadline)
             drawn = improve
         await self._kept.in_archive(improved)
         return _over(job, improved.outcome, *ended)
 
     async def _exhausted(self, job: JobMessage, token: str, since_ms: int) -> tuple[float, Outcome, str]:
-        """Settle a job that has had its attempts: `done` where a drawing is kept, which the last one may have paid."""
+        """Settle a job without attempts left: as `done` if a drawing is kept, which the last one may have paid for."""
         digest = self._improve.digest(job.sketch)
         if await self._kept.there(digest, since_ms=since_ms):
             return _over(job, "HIT", *await self._jobs.complete(job, token, digest=digest, outcome="HIT"))
@@ -120,9 +120,9 @@ class Work:
 
     def _completion(self, job: JobMessage, token: str, since_ms: int) -> Call | None:
         """
-        Return what records `done` with the very round trip that stores the drawing of a call, where both can.
+        Return the call that records `done` in the round trip that stores a drawing; None if that takes two Redis.
 
-        Redis may refuse the drawing and take this all the same: an older one must not pass for it.
+        Redis may refuse the drawing and still run this call: an older drawing must not pass for the new one.
         """
         if not self._kept.in_one_redis_with(self._jobs.store):
             return None
@@ -130,7 +130,7 @@ class Work:
         return self._jobs.completion(job, token, digest=digest, outcome="MISS", with_drawing=True, since_ms=since_ms)
 
     async def _completed(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str] | None:
-        """Record `done`, trying for some seconds while Redis is away; None where the drawing is gone, to be redrawn."""
+        """Record `done`, trying for some seconds while Redis is away; return None if the drawing must be redrawn."""
         for pause_s in SAVE_PAUSES_S:
             if pause_s:
                 await asyncio.sleep(pause_s)
@@ -143,7 +143,7 @@ class Work:
         raise StoreUnavailable
 
     async def _complete(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str] | None:
-        """Record `done` with a drawing that outlives the job, which is kept anew if it is gone and in hand."""
+        """Record `done` and let the drawing outlive the job; store it again first if Redis lost it and we have it."""
         complete = partial(self._jobs.complete, job, token, digest=improved.digest, outcome=improved.outcome)
         if self._kept.in_one_redis_with(self._jobs.store):
             await self._kept.ensure(improved)
@@ -165,7 +165,7 @@ class Work:
         return self._worth_waiting(wait_s or 0, deadline), Outcome.AGAIN, error.code
 
     def _worth_waiting(self, wait_s: float, deadline: float) -> float:
-        """Return `wait_s` if a whole call still fits in afterwards: each 503 slows down the whole subscription."""
+        """Return `wait_s` if short and a whole call fits in after it, else 0: each 503 slows the whole subscription."""
         left_s = deadline - self._clock() - wait_s
         return wait_s if wait_s <= LONGEST_WAIT_S and left_s >= self._call_timeout_s + AFTER_THE_CALL_S else 0
 
@@ -177,9 +177,9 @@ def _over(job: JobMessage, outcome: str, status: str, code: str) -> tuple[float,
 
 def _ended(status: str, code: str) -> Outcome:
     """
-    Whether an ended job wants an operator's eye: what its sender did wrong does not.
+    Return GIVEN_UP if an operator should look at an ended job, else SETTLED, as for mistakes of its sender.
 
-    Neither does a budget that is used up: it is meant to end jobs, and their senders are told when to come again.
+    A used-up budget is SETTLED too: it is meant to end jobs, and their senders are told when to try again.
     """
     if status != "error" or code == Code.BUDGET_EXCEEDED:
         return Outcome.SETTLED
