@@ -61,7 +61,7 @@ class Jobs:
 
     async def claim(self, job: JobMessage, token: str, glance: Glance | None = None) -> Claim:
         """
-        Begin an attempt under a lease; recreate a job that Redis has lost from its message.
+        Begin an attempt under a lease; a job that Redis has lost is recreated from its message.
 
         A `glance` is read in the same round trip.
         """
@@ -87,7 +87,7 @@ class Jobs:
         raise AssertionError(answer)
 
     async def exhaust(self, request_id: str) -> tuple[str, str]:
-        """Settle a job whose attempts are used up with its last error; return the status and code that it then has."""
+        """If a job's attempts are used up, settle it with its last error; return the status and code it then has."""
         status, code = await self._move("exhaust", request_id, self._max_attempts)
         return _text(status), _text(code)
 

@@ -80,7 +80,7 @@ class Kept:
         return await self._results.keep_for_a_job(digest)
 
     def for_a_job_in(self, store: Store, digest: str) -> Call | None:
-        """Return the call for that, as a step of a script on `store`; None where results have a Redis of their own."""
+        """Return the call of `for_a_job`, as a step of a script on `store`; None where results have their own Redis."""
         return self._results.keeping(digest) if self.in_one_redis_with(store) else None
 
     async def there(self, digest: str, *, since_ms: int) -> bool:
@@ -103,7 +103,7 @@ class Kept:
         return await self.for_a_job(improved.digest)
 
     async def ensure(self, improved: Improved) -> None:
-        """Before a job is `done`, store its drawing, if in hand, where Redis has none, or an older one instead."""
+        """Before a job is `done`, store its drawing, if it is in hand, where Redis has none or an older one."""
         await self._results.put_held(improved.digest)
         drawn = improved.drawing
         if drawn.image:

@@ -1,6 +1,6 @@
 """Network connections of httpcore2 directly on asyncio (its page "Network Backends").
 
-httpcore2's own backend, on anyio, takes a quarter more CPU for a publish, and sends its head and its body separately.
+httpcore2's own backend, on anyio, takes a quarter more CPU for a publish, and sends the request's head and body apart.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ MAX_REFUSED = 10_000
 
 class Quota(NamedTuple):
     """
-    What a caller's quota is after an operation, in whole requests.
+    The state of a caller's quota after an operation, in whole requests.
 
     `reset_s`: seconds until some of the used quota is free again.
     """
@@ -38,7 +38,7 @@ class Charge:
     """
     Charges one operation to its caller's quota: a tenth of a request at once, the rest if nothing is kept.
 
-    It knows what has been paid. The tenth is paid in the round trip of the first read, so that a hit costs no other
+    It knows what has been paid. The tenth is paid in the round trip of the first read, so that a hit costs no extra
     one. While Redis is unavailable nobody is refused: then the instance's allowance bounds the calls.
     """
 
@@ -121,7 +121,7 @@ class Quotas:
         await charge.enter()
 
     def refused_for_s(self, key: str) -> float:
-        """Return for how many seconds even a tenth of a request will be refused again; 0 or less if it may not be."""
+        """Return for how many seconds even a tenth of a request is sure to be refused; 0 or less if it is not sure."""
         return self._refused.get(key, 0.0) - self._clock()
 
     def refuse_for(self, key: str, wait_s: float) -> None:

@@ -96,7 +96,7 @@ class Results:
         return held if held and not (found and found.created_at_ms > held.created_at_ms) else found
 
     def along(self, store: Store, digest: str, *, with_image: bool) -> tuple[Command, ...]:
-        """Return what reads a drawing along with other commands to `store`; nothing if it is not kept there."""
+        """Return the command to read a drawing along with others to `store`; none if the drawing is not kept there."""
         return (read_command(digest, with_image),) if store is self.store and digest not in self._unsaved else ()
 
     async def keep_for_a_job(self, digest: str) -> bool:

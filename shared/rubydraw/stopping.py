@@ -12,9 +12,9 @@ from typing import Any
 from rubydraw import logs
 
 GRACE_S = 6.0
-"""For calls already paid for to end. Cloud Run kills the process 10 s after SIGTERM, and settling takes up to 2 s."""
+"""Time for paid calls to end. Cloud Run kills the process 10 s after SIGTERM, and settling takes up to 2 s."""
 ENOUGH_S = 8.0
-"""After this long the process exits: the server would wait on for clients that do not read what is sent to them."""
+"""After this long the process exits: the server would go on waiting for clients that do not read."""
 
 
 class Stop:
@@ -43,7 +43,7 @@ class Stop:
 
     def chain(self, let_go: Callable[[], None], wind_up: Callable[[float], Awaitable[None]]) -> None:
         """
-        On SIGTERM call `let_go`, await `wind_up(GRACE_S)`, then what the signal would do otherwise.
+        On SIGTERM call `let_go`, await `wind_up(GRACE_S)`, then do what the signal would do otherwise.
 
         Must be called on the main thread's loop.
         """

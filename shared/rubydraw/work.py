@@ -120,7 +120,7 @@ class Work:
 
     def _completion(self, job: JobMessage, token: str, since_ms: int) -> Call | None:
         """
-        Return the call that records `done` in the round trip that stores a drawing; None if that takes two Redis.
+        Return the call to record `done` in the round trip that stores a drawing; None if results have their own Redis.
 
         Redis may refuse the drawing and still run this call: an older drawing must not pass for the new one.
         """
