@@ -22,7 +22,7 @@ _WHOLE_NUMBER = re.compile(r"[0-9]{1,13}")  # as a time in ms, up to the year 22
 
 
 class Malformed(ValueError):
-    """Not a message of ours; `request_id` is set where it could be read all the same."""
+    """Not a message of ours; `request_id` is set if at least that could be read."""
 
     def __init__(self, text: str, request_id: str = "") -> None:
         self.request_id = request_id
@@ -76,7 +76,7 @@ class JobMessage:
         return orjson.dumps(head) + b"\n" + sketch.png
 
     def attributes(self) -> dict[str, str]:
-        """What is readable without opening the message."""
+        """Return what can be read without decoding the message's data."""
         named = {
             "request_id": self.request_id,
             "owner": self.owner,

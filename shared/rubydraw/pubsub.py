@@ -39,8 +39,8 @@ class Publisher:
     """
     Publishes to any topic, retrying for `timeout_s` seconds in all.
 
-    With an `http:` address no access token is sent; everything else is the same. A failed publish may still
-    have arrived.
+    With an `http:` address no access token is sent; everything else is the same. The message of a
+    failed publish may still have arrived.
     """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:

@@ -34,7 +34,7 @@ class Stop:
         return self._event.is_set()
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep, but not beyond a stop."""
+        """Sleep for so many seconds, or until a stop is requested."""
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()

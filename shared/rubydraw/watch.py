@@ -34,7 +34,7 @@ class Seen(NamedTuple):
 
     @property
     def change(self) -> tuple[object, ...]:
-        """What differs from one state to the next."""
+        """What tells one state from the next; equal means that nothing changed."""
         return (self.status, self.job.attempt, self.job.updated_at_ms) if self.job else (self.status,)
 
 
