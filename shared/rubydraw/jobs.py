@@ -48,7 +48,7 @@ class Jobs:
         return _text(answer[0]), int(answer[1])
 
     def record(self, request_id: str, status: str, *, digest: str, owner: str, trace: str) -> Call:
-        """Return the call of `submit`, to be run as a step of another script."""
+        """Return the script call of `submit`, to be run as a step of another script."""
         return self._call("submit", request_id, status, digest, owner, trace)
 
     async def abandon(self, request_id: str, code: Code, message: str) -> bool:

@@ -59,7 +59,7 @@ class Charge:
 
     def call(self, upto: int, *, paid: int | None = None) -> Call | None:
         """
-        Return the call that pays up to `upto` tenths in all, None if nothing is due; `answered` takes its answer.
+        Return the script call that pays up to `upto` tenths in all, None if none is due; `answered` takes its answer.
 
         `paid`: how many tenths will have been paid by then, if not those paid so far.
         """

@@ -104,7 +104,7 @@ class Results:
         return bool(await self.store.script(*self.keeping(digest)))
 
     def keeping(self, digest: str) -> Call:
-        """Return the call of `keep_for_a_job`, to be run as a step of another script."""
+        """Return the script call of `keep_for_a_job`, to be run as a step of another script."""
         return Call(self._keep, [keys.result(digest)], ())
 
     async def put(self, digest: str, drawing: Drawing) -> None:

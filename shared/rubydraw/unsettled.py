@@ -28,7 +28,7 @@ class UnsettledJobs:
         self._take = Script("take_place")
 
     def take(self, principal: Principal, request_id: str) -> Call | None:
-        """Return the call that takes a place for a job about to be recorded; call `refused` if it finds none."""
+        """Return the script call that takes a place for a job about to be recorded; call `refused` if it finds none."""
         own = principal.limits.concurrent_jobs
         limit = self._limit if own is None else own
         if limit is None or not principal.account:
