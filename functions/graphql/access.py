@@ -1,4 +1,4 @@
-"""Who calls: the one credential of a request becomes a principal, or the request is refused without a reason."""
+"""Turns the one credential of a request into a principal, or refuses the request without telling the client why."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII
 
 
 class Unauthenticated(Refused):
-    """Nobody whom we know; why is for the log alone."""
+    """The credential is missing or not accepted; only the log says why."""
 
     def __init__(self) -> None:
         super().__init__(401, "Authentication is needed.", {"www-authenticate": "Bearer"}, code="UNAUTHENTICATED")
 
 
 class TooManyFailures(Refused):
-    """Nobody whom we know, again and again from one address."""
+    """Too many failed authentications from one address."""
 
     def __init__(self, limited: RateLimited) -> None:
         wait_s = str(math.ceil(limited.retry_after_s or 1))
@@ -44,7 +44,7 @@ def _nobody_at(address: str) -> Principal:
 
 
 class Access:
-    """Decides by the `Authorization` header, before anything else of a request is looked at."""
+    """Identifies the caller by the `Authorization` header, before the body of a request is read."""
 
     def __init__(self, settings: GraphqlSettings, quotas: Quotas) -> None:
         self._quotas, self._trusted_proxies = quotas, settings.trusted_proxies
@@ -56,9 +56,9 @@ class Access:
 
     async def principal(self, incoming: Incoming) -> Principal:
         """
-        Return who calls; raise Unauthenticated or TooManyFailures, or Unavailable where nobody can say now.
+        Return the caller; raise Unauthenticated or TooManyFailures, or Unavailable if the credential cannot be checked.
 
-        Where access is off everybody is nobody, and counted by address.
+        With access off every caller is anonymous, and counted by address.
         """
         if self._off:
             return _nobody_at(client_address(incoming, self._trusted_proxies))

@@ -1,4 +1,4 @@
-"""Addresses of pictures: under which host, and with which signature where a key is set."""
+"""Addresses of pictures: their host and, if a signing key is set, their signature."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from incoming import Incoming
 
 PATH = "/images/"
 STEP_S = 900
-"""An address is signed until the end of the next quarter of an hour: for 15 to 30 minutes, and the same meanwhile."""
+"""A signature expires at the end of the next quarter of an hour, after 15 to 30 minutes; all of a quarter are equal."""
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 
 class Addresses:
-    """Without a key an address is good for as long as the picture is kept; with one it is signed, and soon lapses."""
+    """Without a key an address is valid as long as the picture is kept; with a key it is signed, and soon expires."""
 
     def __init__(self, signing_key: str, public_url: str, *, clock: Callable[[], float] = time.time) -> None:
         self._key, self._public_url, self._clock = signing_key.encode(), public_url, clock
@@ -28,7 +28,7 @@ class Addresses:
         return bool(self._key)
 
     def of(self, image_sha256: str, origin: str) -> str:
-        """Return the address of a picture for a caller who came by this origin."""
+        """Return the address of a picture for a caller who reached us at this origin."""
         address = f"{self._public_url or origin}{PATH}{image_sha256}.png"
         if not self.signed:
             return address
@@ -36,7 +36,7 @@ class Addresses:
         return f"{address}?exp={exp}&sig={self._signature(image_sha256, str(exp))}"
 
     def refusal(self, image_sha256: str, query: Mapping[str, str]) -> str:
-        """Return why this address may not be used, in one sentence; nothing if it may."""
+        """Return, in one sentence, why this address may not be used; an empty string if it may."""
         if not self.signed:
             return ""
         exp, sig = query.get("exp", ""), query.get("sig", "")
@@ -49,7 +49,7 @@ class Addresses:
 
 
 def origin(incoming: Incoming) -> str:
-    """Return scheme and host as the caller named them: told to that caller alone, in an answer nobody may store."""
+    """Return scheme and host as the caller named them: only this caller gets them, in an uncached answer."""
     host = incoming.header(b"host") or ""
     scheme = (incoming.header(b"x-forwarded-proto") or "").partition(",")[0].strip() or incoming.scheme
     return f"{scheme}://{host}" if scheme in ("http", "https") and _HOST.fullmatch(host) else ""

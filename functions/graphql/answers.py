@@ -1,4 +1,4 @@
-"""Answers: what `submit` and `watch` say, in the words of the contract."""
+"""Answers: translates the results of `submit` and `watch` into the fields of the contract."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Words = dict[str, Any]
 
 
 def result(digest: str, drawing: Drawing, outcome: str, *, with_image: bool = True) -> Words:
-    """Return the words of a drawing, its image in bytes; one that is here though nobody asked for it stays unasked."""
+    """Return the fields of a drawing, its image as bytes; an image that was not selected is kept as `unasked`."""
     return {
         "named": (digest, drawing.image_sha256),
         "unasked": b"" if with_image else drawing.image,
@@ -37,7 +37,7 @@ def result(digest: str, drawing: Drawing, outcome: str, *, with_image: bool = Tr
 
 
 def data_url(result: Words) -> str:
-    """Return the picture in its address; nothing where it is not at hand."""
+    """Return the picture as a data URL; an empty string if the image has not been read."""
     image = result["imageBase64"] or result["unasked"]
     return f"data:image/png;base64,{pybase64.b64encode_as_string(image)}" if image else ""
 
@@ -72,7 +72,7 @@ def status(request_id: str, seen: Seen, max_attempts: int) -> Words:
 
 
 def failure(job: JobState, code: Code) -> Words:
-    """Return the problem of a job that is done for; `code` is its own, or that of a drawing that is gone."""
+    """Return the problem of a failed job; `code` is the job's own, or the one for a result that is gone."""
     own = job.code == code
     message = job.message if own and job.message else code.sentence
     wait_s = max(job.retry_at_ms - job.now_ms, 0) / 1000 if own and job.retry_at_ms else None

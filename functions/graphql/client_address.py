@@ -1,4 +1,4 @@
-"""Where a request comes from, as far as that can be known: what a caller writes into a header itself never counts."""
+"""Finds the address that a request comes from; header entries that the caller wrote itself never count."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from ipaddress import IPv6Address, ip_address
 from incoming import Incoming
 
 IPV6_PREFIX_BITS = 64
-"""What one subscriber gets at least: addresses below it are as many as a caller wants."""
+"""The smallest network that a subscriber gets: within it a caller can use as many addresses as it likes."""
 
 
 def client_address(incoming: Incoming, trusted_proxies: int) -> str:
     """
-    Return the address of the client, or of the network that is its own; empty where none can be read.
+    Return the IPv4 address or the IPv6 network of the client; an empty string if none can be read.
 
-    Each proxy appends to X-Forwarded-For from whom it was called, so the last entry is what Google's front end saw,
-    and with a load balancer in front (which appends two: the client and itself) the one before it. Everything to the
-    left of that is the caller's invention. Without the header it is the peer.
+    Each proxy appends the address of its caller to X-Forwarded-For. So the client is the last entry, which Google's
+    front end appends; behind a load balancer (which appends two: the client and itself) it is the entry before the
+    last. Everything to the left of it is the caller's invention. Without the header the client is the peer.
     """
     forwarded = incoming.header(b"x-forwarded-for")
     entries = [entry.strip() for entry in forwarded.split(",")] if forwarded else []
@@ -27,7 +27,7 @@ def client_address(incoming: Incoming, trusted_proxies: int) -> str:
     return _network(incoming.peer)
 
 
-@functools.lru_cache(maxsize=10_000)  # reading an address is 4 µs, and the same client comes again
+@functools.lru_cache(maxsize=10_000)  # parsing an address takes 4 µs, and the same client comes again
 def _network(text: str) -> str:
     try:
         address = ip_address(text)

@@ -1,4 +1,4 @@
-"""Coerces variables, and says what does not fit by path and type: never by value, which may be a whole sketch."""
+"""Coerces variables. Errors name the path and the type of a misfit, never its value, which may be a whole sketch."""
 
 from __future__ import annotations
 
@@ -36,33 +36,33 @@ _NONE = VariableValues({}, {})
 def coerce(
     schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
 ) -> VariableValues | list[GraphQLFormattedError]:
-    """Answer the variables as their types have them, or at least one error; what was sent is forgotten."""
+    """Return the coerced variables, and drop those that were sent; or return at least one error."""
     coerced: VariableValues | list[GraphQLError] = _NONE
     if definitions := operation.variable_definitions:
         coerced = get_variable_values(schema, definitions, variables, max_errors=1, hide_suggestions=True)
     if isinstance(coerced, list):
         return _errors(schema, operation, variables)
-    # The coerced copy alone stays: a resolver that drops the sketch from its input has dropped it for good.
+    # Only the coerced copy stays: a resolver that drops the sketch from its input thereby frees its memory.
     coerced.sources.clear()
     variables.clear()
     return coerced
 
 
 def misfit(place: str, type_: GraphQLInputType, found: str) -> str:
-    """Say that something else was found at a place, of a variable or of an argument, than belongs there."""
+    """Return the sentence for a value of the wrong type at a place in a variable or an argument."""
     named = type_.of_type if is_non_null_type(type_) else type_
     allowed = f" ({', '.join(named.values)})" if isinstance(named, GraphQLEnumType) else ""
     return f"{place} has to be of type '{type_}'{allowed}, found {found}."
 
 
 def stranger(place: str, type_: GraphQLNamedInputType, name: str) -> str:
-    """Say that a field was found that the type of its object does not have."""
+    """Return the sentence for a field that the type of its object does not define."""
     known = f" '{name}'" if name.isidentifier() and len(name) <= MAX_NAME_CHARACTERS else ""
     return f"{place} has a field{known} that type '{type_}' does not define."
 
 
 def kind(value: Any) -> str:
-    """Say what a value of JSON is, without it."""
+    """Name the JSON type of a value."""
     match value:
         case None:
             return "null"
@@ -82,7 +82,7 @@ def kind(value: Any) -> str:
 def _errors(
     schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
 ) -> list[GraphQLFormattedError]:
-    """Say what graphql-core has refused, without its values."""
+    """Return errors for what graphql-core refused, without the values."""
     errors: list[GraphQLFormattedError] = []
     for definition in operation.variable_definitions or ():
         name = definition.variable.name.value
@@ -119,7 +119,7 @@ def _misfits(value: Any, declared: GraphQLInputType, path: str) -> Iterator[str]
 def _is_leaf(value: Any, type_: GraphQLScalarType | GraphQLEnumType) -> bool:
     try:
         return type_.coerce_input_value(value) is not Undefined
-    except Exception:  # whatever a scalar raises, its text repeats the value
+    except Exception:  # whatever a scalar raises: its text repeats the value
         return False
 
 

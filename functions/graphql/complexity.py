@@ -95,7 +95,7 @@ class _Walk:
                 raise GraphQLError(f"The document has more than {MAX_ALIASES} aliases.", selection)
 
     def enter(self, selection: SelectionNode, scope: Scope) -> Scope | None:
-        """Answer the selection set below, if there is one that is not being visited already."""
+        """Return the selection set below, if there is one that is not being visited already."""
         if isinstance(selection, FieldNode):
             return self.enter_field(selection, scope)
         if isinstance(selection, InlineFragmentNode):

@@ -17,7 +17,7 @@ class Cors:
         self._origins = frozenset(origins) - {"null"}
 
     def headers(self, origin: str | None) -> dict[str, str]:
-        """Answer what every response to this origin carries."""
+        """Return the headers of every response to this origin."""
         if not self._origins:
             return {}
         if origin not in self._origins:
@@ -29,7 +29,7 @@ class Cors:
         }
 
     def preflight_headers(self, origin: str | None, methods: str = METHODS) -> dict[str, str]:
-        """Answer what the response to a preflight request of this origin carries."""
+        """Return the headers of the response to a preflight request of this origin."""
         if origin not in self._origins:
             return self.headers(origin)
         return {

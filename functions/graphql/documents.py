@@ -1,4 +1,4 @@
-"""Turns the text of a GraphQL document into one that may be executed, and remembers it by that text."""
+"""Parses and checks GraphQL documents, and caches the result by the document's text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_ERRORS = 10
 MAX_CACHED = 32
 
 _IN_VARIABLES = "Send images in variables, not in the document."
-# Comments first, so that a quote in one opens no string. Possessive, and open at the end: linear on any text.
+# Comments first, so that a quote in a comment opens no string. Possessive, with an optional end: linear on any text.
 _LITERAL = re.compile(r'#[^\r\n]*+|"""(?:[^"\\]|\\(?:""")?|"(?!""))*+(?:""")?|"(?:[^"\\\r\n]|\\[^\r\n])*+"?')
 _STRING_TOKEN = re.compile(r"\b(String|BlockString) '.*'", re.DOTALL)
 
@@ -44,7 +44,7 @@ class Operation:
         self._plan: Plan | None = None
 
     def plan(self, variables: VariableValues) -> Plan:
-        """Answer its plan: always the same one, unless a @skip or @include has to be asked."""
+        """Return its plan: always the same one, unless a @skip or @include has to be evaluated."""
         if self._plan is None or self._conditional:
             self._plan = self._planner.plan(self.node, variables)
         return self._plan
@@ -58,14 +58,14 @@ class Document:
         self._only = next(iter(operations.values())) if len(operations) == 1 else None
 
     def operation(self, name: str | None) -> Operation | None:
-        """Answer the operation of this name; without a name, the only one."""
+        """Return the operation of this name; without a name, the only one."""
         return self._only if name is None and self._only else self._operations.get(name)
 
 
 class Documents:
     """The documents of this process.
 
-    Hidden from clients are suggestions ("Did you mean …"), and the contents of string literals in errors.
+    Errors show clients no suggestions ("Did you mean …") and no contents of string literals.
     """
 
     def __init__(self, schema: GraphQLSchema, *, introspection: bool) -> None:
@@ -79,8 +79,8 @@ class Documents:
         self._cached = functools.lru_cache(maxsize=MAX_CACHED)(self._check)
 
     def load(self, text: str) -> Document | list[GraphQLFormattedError]:
-        """Answer the document, or why it is refused."""
-        # A text that is too long is not worth its hash.
+        """Return the document, or the errors for which it is refused."""
+        # Before the lookup: a text that is too long is not worth hashing.
         if len(text) > MAX_DOCUMENT_BYTES:
             return [_too_long()]
         return self._cached(text)

@@ -34,9 +34,9 @@ Outcome = Pieces | AsyncGenerator[bytes] | list[GraphQLFormattedError]
 class Endpoint:
     """The GraphQL endpoint of this process.
 
-    `principal` answers who calls, before a body is read, or raises Refused or Unavailable; `context` makes the
-    context value of one operation, `on_fault` logs an unexpected exception and answers its trace id. What is put
-    into the request's `answer_headers` while it runs goes out with the answer.
+    `principal` returns the caller before a body is read, or raises Refused or Unavailable; `context` makes the
+    context value of one operation; `on_fault` logs an unexpected exception and returns its trace id. Headers that are
+    put into the request's `answer_headers` during the operation are sent with the answer.
     A GraphQLError with `extensions["code"]`, raised by a resolver, reaches the client as it is.
     """
 
@@ -58,7 +58,7 @@ class Endpoint:
         self._readers = Readers()
 
     async def __call__(self, incoming: Incoming) -> Response:
-        """Answer any request: a fault of the client's is a 4xx or a GraphQL error, none of ours is shown."""
+        """Answer any request: a client's mistake is a 4xx or a GraphQL error; a fault of ours shows no details."""
         incoming.answer_headers |= self._cors.headers(incoming.header(b"origin"))
         try:
             return await self._answer(incoming)
@@ -68,7 +68,7 @@ class Endpoint:
             return Response(status_code=400)  # nobody is there to read it
         except Unavailable as unavailable:
             return self.unavailable(incoming, unavailable)
-        except Exception as error:  # the framework would log the request's texts with it
+        except Exception as error:  # the framework would log it, with texts of the request
             body = orjson.dumps({"errors": [internal_error(self._on_fault(error))]})
             return _response(incoming, 500, (body,), JSON)
 
@@ -87,7 +87,7 @@ class Endpoint:
         if incoming.method not in ("GET", "POST"):
             raise Refused(405, "The endpoint answers GET and POST.", {"allow": METHODS})
         if incoming.method == "POST" and incoming.header(b"upgrade"):
-            # The server has taken the body for the other protocol's: it would be read as the next request.
+            # The server takes the body for data of the other protocol: it would be read as the next request.
             raise Refused(400, "The endpoint speaks HTTP/1.1: ask for no upgrade.", {"connection": "close"})
         principal = await self._principal(incoming)
         media_type = answer_type(incoming.header(b"accept"))
@@ -107,7 +107,7 @@ class Endpoint:
         return _response(incoming, status, (orjson.dumps({"errors": outcome}),), media_type)
 
     async def _run(self, incoming: Incoming, principal: Principal, parameters: Parameters, *, streams: bool) -> Outcome:
-        """Answer the body of an operation that was executed, or the bodies of a subscription, or why it is neither."""
+        """Return the body of an executed operation, the bodies of a subscription, or the errors of a refused one."""
         document = self._documents.load(parameters.query)
         if not isinstance(document, Document):
             return document

@@ -1,4 +1,4 @@
-"""Executes a planned operation (spec, 6): no picture outlives its answer, no fault shows its text."""
+"""Executes a planned operation (spec, 6): no picture outlives its answer, and no client sees the text of a fault."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Path = tuple[str | int, ...]
 
 
 class Info(NamedTuple):
-    """What a resolver is told: whose operation it works for, and what is asked of its field."""
+    """What a resolver is given: the schema, the context of the operation, and what is selected below its field."""
 
     schema: GraphQLSchema
     context: Any
@@ -43,7 +43,7 @@ class Info(NamedTuple):
 async def execute(
     schema: GraphQLSchema, operation: Operation, variables: dict[str, Any], context: Any, on_fault: OnFault
 ) -> Pieces | list[GraphQLFormattedError]:
-    """Answer the response as JSON, or the errors of variables that do not fit: then nothing was executed."""
+    """Return the response as JSON, or the errors of variables that do not fit: then nothing was executed."""
     begun = _begun(schema, operation, variables, context, on_fault)
     if isinstance(begun, list):
         return begun
@@ -54,9 +54,9 @@ async def execute(
 def subscribe(
     schema: GraphQLSchema, operation: Operation, variables: dict[str, Any], context: Any, on_fault: OnFault
 ) -> AsyncGenerator[bytes] | list[GraphQLFormattedError]:
-    """Answer a response as JSON for each event, or the errors of variables that do not fit; nothing is begun yet.
+    """Return a response as JSON for each event, or the errors of variables that do not fit; nothing is begun yet.
 
-    An error of the source is the last response; Stopping is not one of its errors and is passed on.
+    An error of the source becomes the last response, except for Stopping, which is passed on.
     """
     begun = _begun(schema, operation, variables, context, on_fault)
     return begun if isinstance(begun, list) else _responses(*begun)
@@ -70,7 +70,7 @@ def _begun(
         return coerced
     try:
         plan = operation.plan(coerced)
-    except GraphQLError as error:  # the condition of a directive is a variable with a default that is sent as null
+    except GraphQLError as error:  # a directive's condition is a variable that has a default and was sent as null
         return [presented(error, on_fault)]
     return _Execution(schema, context, coerced, on_fault), plan
 
@@ -96,7 +96,7 @@ class _Execution:
         self._errors: list[GraphQLError] = []
 
     async def response(self, plan: Plan, source: Any = None) -> Pieces:
-        """Answer the data and the errors of all root fields."""
+        """Return the data and the errors of all root fields."""
         data: dict[str, Any] | None
         try:
             data = await self._root(plan, source)
@@ -111,7 +111,7 @@ class _Execution:
             self._release()
 
     def source(self, field: Planned) -> AsyncGenerator[Any]:
-        """Answer the events of a subscription; raise GraphQLError."""
+        """Return the events of a subscription; raise GraphQLError."""
         try:
             assert field.definition.subscribe is not None  # noqa: S101 - every subscription here has one
             source: AsyncGenerator[Any] = self._called(field.definition.subscribe, field, None)
@@ -120,14 +120,14 @@ class _Execution:
         return source
 
     def last(self, error: Exception) -> bytes:
-        """Answer what a client is told of an error of the source itself."""
+        """Return the last response of a subscription whose source has failed."""
         located = error if isinstance(error, GraphQLError) else GraphQLError("", original_error=error)
         told = orjson.dumps({"errors": [presented(located, self._on_fault)]})
-        error.__traceback__ = None  # it leads back to whoever holds it
+        error.__traceback__ = None  # it leads back to the frames that hold the error
         return told
 
     async def _root(self, plan: Plan, source: Any) -> dict[str, Any]:
-        """Resolve the root fields: those of a query at once, and a mutation has only one."""
+        """Resolve the root fields: those of a query concurrently; a mutation has only one."""
         if len(plan) == 1:
             [field] = plan
             return {field.key: await self._awaited(field, source, ())}
@@ -138,7 +138,7 @@ class _Execution:
         return {field.key: answer for field, answer in zip(plan, answers, strict=True)}
 
     async def _settled(self, field: Planned, source: Any) -> Any:
-        """Answer the error as a value: a task that fails holds its frames, and so a picture, for longer."""
+        """Return an error as a value: a task that fails holds its frames, and so a picture, for longer."""
         try:
             return await self._awaited(field, source, ())
         except GraphQLError as error:
@@ -204,7 +204,7 @@ class _Execution:
         if isinstance(type_, GraphQLObjectType):
             return self._object(field.below, value, path)
         if type(value) is bytes and type_ is GraphQLString:
-            return value  # a picture: base64 as late as it can be, in `splicing`
+            return value  # a picture: `splicing` encodes it, as late as possible
         return type_.coerce_output_value(value)  # type: ignore[union-attr]
 
     def _list(self, field: Planned, type_: GraphQLOutputType, values: Iterable[Any], path: Path) -> list[Any]:
@@ -224,7 +224,7 @@ class _Execution:
         return answer
 
     def _fail(self, field: Planned, error: Exception, path: Path) -> None:
-        """Take down why there is no answer; where there has to be one, raise it, so that there is none around it."""
+        """Record the error of a field that becomes null; raise that of a non-null field, so that its parent does."""
         located = located_error(error, field.nodes, [*path, field.key])
         if isinstance(field.type, GraphQLNonNull):
             raise located from None

@@ -19,17 +19,17 @@ ALGORITHMS = frozenset({"RS256", "ES256"})
 FETCH_S = 3.0
 MAX_BYTES = 256 * 1024
 FRESH_S = 10 * 60.0
-"""Older keys are fetched anew, and used meanwhile."""
+"""Older keys are fetched again in the background, and used meanwhile."""
 STALE_S = 60 * 60.0
-"""Even older ones only if the key server does not answer: an idle instance must not trust a key withdrawn long ago."""
+"""Keys even older are used only if the fetch fails: an idle instance must not trust a key withdrawn long ago."""
 AGAIN_S = 60.0
-"""How often fetches may begin: nobody can have us call the key server by making up key ids."""
+"""The least time between two fetches: made-up key ids must not make us call the key server each time."""
 FIRST_AGAIN_S = 5.0
-"""The same while there are no keys at all."""
+"""The same, while there are no keys at all."""
 
 
 class KeySet:
-    """A JSON Web Key Set (RFC 7517), of which keys for signing by a listed algorithm count."""
+    """A JSON Web Key Set (RFC 7517); only its signing keys for one of ALGORITHMS are used."""
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._url, self._clock = url, clock
@@ -39,7 +39,7 @@ class KeySet:
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, kid: Any) -> PyJWK | None:
-        """Return the key with this id, None if the issuer has none; raise Unavailable where that cannot be said."""
+        """Return the key with this id, None if the issuer has none; raise Unavailable if the fetch for it failed."""
         if not isinstance(kid, str):
             return None
         age_s = self._clock() - self._fetched_s
@@ -52,7 +52,7 @@ class KeySet:
         return self._keys.get(kid)
 
     async def _fetch_once(self) -> None:
-        """Wait for the one fetch that is under way, if there may be one; whoever gives up waiting does not end it."""
+        """Begin a fetch if one is due, and wait for the one under way; a caller who gives up does not cancel it."""
         self._begin()
         if self._fetching:
             await asyncio.shield(self._fetching)
@@ -62,13 +62,13 @@ class KeySet:
         if (self._fetching and not self._fetching.done()) or now_s < self._next_s:
             return
         self._next_s = now_s + (AGAIN_S if self._keys else FIRST_AGAIN_S)
-        self._fetching = asyncio.create_task(self._fetch(), context=Context())  # of no request
+        self._fetching = asyncio.create_task(self._fetch(), context=Context())  # belongs to no request
 
     async def _fetch(self) -> None:
         try:
             async with asyncio.timeout(FETCH_S):
                 keys = _usable(await _body(self._url))
-        except Exception as error:  # whatever a key server can do; the texts may repeat it
+        except Exception as error:  # a key server can cause any of them, and its answer may be in their texts
             self._failed = True
             logs.warning("access.no_key_set", kind=type(error).__name__)
         else:
@@ -76,7 +76,7 @@ class KeySet:
 
 
 async def _body(url: str) -> bytes:
-    """Return what the key server says, up to MAX_BYTES; no redirect is followed."""
+    """Return the answer of the key server, without following redirects; raise ValueError beyond MAX_BYTES."""
     async with await asyncio.to_thread(_client) as client, client.stream("GET", url) as response:
         if response.status_code != 200:
             raise ValueError("no key set")
@@ -89,21 +89,21 @@ async def _body(url: str) -> bytes:
 
 
 def _client() -> Any:
-    """Return an HTTP client; in a thread, as loading it and its certificates takes a tenth of a second."""
+    """Return an HTTP client; called in a thread, as loading it and its certificates takes a tenth of a second."""
     import httpx2
 
     return httpx2.AsyncClient(timeout=FETCH_S, trust_env=False)
 
 
 def _usable(body: bytes) -> dict[str, PyJWK]:
-    """Return the keys by their id; raise where there is none."""
+    """Return the usable keys by their id; raise if there is none."""
     import jwt
 
     keys = {}
     for each in orjson.loads(body)["keys"]:
         try:
             key = jwt.PyJWK(each)
-        except Exception:  # noqa: S112 - whatever an odd key is to PyJWT, the others are good
+        except Exception:  # noqa: S112 - whatever PyJWT raises for an odd key, the others are good
             continue
         if isinstance(key.key_id, str) and key.algorithm_name in ALGORITHMS and key.public_key_use in (None, "sig"):
             keys[key.key_id] = key

@@ -1,4 +1,4 @@
-"""What is done for a client alone ends when the client leaves."""
+"""Ends work that is done for one client alone when that client leaves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Done = TypeVar("Done")
 
 
 async def until_gone(doing: Coroutine[Any, Any, Done], receive: Receive) -> Done | None:
-    """Return what comes of it, or nothing once the client has left, whose body has been read."""
+    """Return the result of `doing`, or None if the client leaves first; its body must have been read before."""
     both = asyncio.create_task(doing), asyncio.create_task(_gone(receive))
     try:
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""The answer to a body that is too large: the rest is thrown away for a while, so that the client reads it."""
+"""The answer to a body that is too large: discards the rest for a while, so that the client reads the answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LINGER_BYTES = 24 * 1024 * 1024
 
 
 class LingeringResponse(Response):
-    """Is sent whole at once; its connection is closed when the rest has come, or is too much or too slow."""
+    """Is sent whole at once; closes the connection when the rest of the body has come, or is too large or too slow."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -30,6 +30,6 @@ async def _thrown_away(receive: Receive) -> None:
     left_bytes = LINGER_BYTES
     while left_bytes > 0:
         message = await receive()
-        if not message.get("more_body"):  # nor is there, when the client has left
+        if not message.get("more_body"):  # the end of the body, or the client has left
             return
         left_bytes -= len(message["body"])

@@ -1,4 +1,4 @@
-"""Judges the literals of a document, and says of one that does not fit what `coercion` says of a variable."""
+"""Validates the literals of a document, and describes a misfit as `coercion` does for a variable."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _KINDS = {
 
 
 class ValuesOfCorrectType(ValuesOfCorrectTypeRule):
-    """Names place and type, where the rule of graphql-core repeats the literal."""
+    """Names place and type in an error, where the rule of graphql-core repeats the literal."""
 
     _place = ""
 
@@ -56,7 +56,7 @@ class ValuesOfCorrectType(ValuesOfCorrectTypeRule):
     def _tell(self, whole: ValueNode, whole_type: GraphQLInputType, error: GraphQLError, path: list[str | int]) -> None:
         node, type_ = (error.nodes or [whole])[0], _type_at(path, whole_type)
         place = self._place + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-        # A list that did not fit is a copy, which stands nowhere.
+        # The node of a list that does not fit is a copy without a location.
         at = node if node.loc else whole
         for sentence in _sentences(node, type_, place):
             self.report_error(GraphQLError(sentence, at))
@@ -77,7 +77,7 @@ def _sentences(node: Node, type_: Any, place: str) -> list[str]:
 
 
 def _type_at(path: list[str | int], type_: Any) -> Any:
-    """Answer the type of what is at a path below a value of this type."""
+    """Return the type of what is at a path below a value of this type."""
     for step in path:
         in_list = isinstance(step, int)
         type_ = get_nullable_type(type_).of_type if in_list else get_named_type(type_).fields[step].type

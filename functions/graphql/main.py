@@ -6,7 +6,7 @@ import functools
 import gc
 import os
 
-gc.disable()  # nothing that is imported below is garbage, and looking for it is a quarter of the cold start
+gc.disable()  # the imports below leave no garbage, and looking for it takes a quarter of the cold start
 
 import functions_framework.aio
 from access import Access
@@ -29,9 +29,9 @@ try:
 except BadSettings as bad:
     raise SystemExit(str(bad)) from None
 
-gc.freeze()  # and it will never be: the server forks after this, and the collector need not walk it again
+gc.freeze()  # what is loaded now stays: the server forks after this, and the collector need not walk it again
 gc.enable()
-gc.set_threshold(4_000)  # a status request takes a tenth less CPU than at 700; at 10,000 an instance 16 MiB more
+gc.set_threshold(4_000)  # a status request takes a tenth less CPU than at 700; at 10,000 an instance takes 16 MiB more
 
 
 @functools.cache
@@ -68,7 +68,7 @@ def endpoint() -> Endpoint:
 
 @functions_framework.aio.http
 async def graphql(request: Request) -> Response:
-    """Answer the first request, and those that come beside it; all later ones are led past the framework."""
+    """Answer the first request, and those concurrent with it; all later ones bypass the framework."""
     lead_past(request.app, _answer)
     return await _answer(request.scope, request.receive)
 

@@ -11,9 +11,9 @@ EVENT_STREAM = "text/event-stream"
 
 @functools.lru_cache(maxsize=64)
 def answer_type(accept: str | None) -> str | None:
-    """Answer JSON, GRAPHQL_RESPONSE or EVENT_STREAM, whichever is preferred, or None if none is acceptable.
+    """Return JSON, GRAPHQL_RESPONSE or EVENT_STREAM, whichever is preferred, or None if none is acceptable.
 
-    At equal quality the first that the header lists wins; a wildcard, like no header, means JSON, where it can.
+    At equal quality the first one in the header wins; a wildcard that includes JSON, like no header, means JSON.
     """
     if accept is None or not accept.strip():
         return JSON

@@ -15,13 +15,13 @@ from starlette.datastructures import QueryParams
 MAX_BODY_BYTES = 12 * 1024 * 1024
 MAX_MARKS = 300_000
 """
-Commas, brackets and braces of a body: as many as the longest SVG may hold, and some. Without a bound the values that
-they part took 40 times the bytes of the body.
+The most commas, brackets and braces in a body: a few more than the longest SVG may hold. Without a bound the values
+that they separate took 40 times the bytes of the body.
 """
 
 
 class Parameters(NamedTuple):
-    """What GraphQL over HTTP calls a request. `extensions` are checked, and have no use here."""
+    """What GraphQL over HTTP calls a request. `extensions` are checked, but not used."""
 
     query: str
     variables: dict[str, Any]
@@ -58,7 +58,7 @@ def from_query_string(incoming: Incoming) -> Parameters:
 
 
 async def _body(incoming: Incoming) -> bytes:
-    """Return the body; one that says that it is too large is refused before it comes."""
+    """Return the body; refuse one with too large a Content-Length before it comes."""
     announced = incoming.header(b"content-length") or ""
     if not (announced.isdecimal() and int(announced) > MAX_BODY_BYTES):
         body = await incoming.body(MAX_BODY_BYTES)
@@ -68,7 +68,7 @@ async def _body(incoming: Incoming) -> bytes:
 
 
 def _is_crowded(text: bytes) -> bool:
-    """Whether it has too many marks; `count` looks at each byte, and takes fifteen times as long for a picture."""
+    """Whether a body has too many marks; `count` looks at each byte and takes fifteen times as long for a picture."""
     marks = 0
     for mark in b",[{":
         at = text.find(mark)
@@ -93,7 +93,7 @@ def _checked(given: dict[str, Any]) -> Parameters:
         raise _misfit("extensions", "an object", extensions)
     if query is None and extensions and "persistedQuery" in extensions:
         told = "Persisted queries are not supported: send the document in the parameter 'query'."
-        raise Refused(400, told, code="PERSISTED_QUERY_NOT_SUPPORTED")  # the code at which clients send it
+        raise Refused(400, told, code="PERSISTED_QUERY_NOT_SUPPORTED")  # at this code clients send the document
     if not isinstance(query, str):
         raise _misfit("query", "a string", given.get("query", Undefined))
     if variables is not None and not isinstance(variables, dict):

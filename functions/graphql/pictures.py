@@ -20,7 +20,7 @@ NOT_HERE = "No such picture is kept here, or no longer; ask for imageUrl again."
 
 
 class Pictures:
-    """Answers `GET /images/<SHA-256 of the picture>.png`; a browser that has the picture is told so without a look."""
+    """Answers `GET /images/<SHA-256 of the picture>.png`; 304, without a read, for a browser that has the picture."""
 
     def __init__(self, images: Images, addresses: Addresses, cors_origins: Sequence[str]) -> None:
         self._images, self._addresses, self._cors = images, addresses, Cors(cors_origins)
@@ -36,7 +36,7 @@ class Pictures:
         image_sha256 = path.removeprefix(PATH).removesuffix(".png")
         if path != f"{PATH}{image_sha256}.png" or not is_image_hash(image_sha256):
             return _refused(404, NOT_HERE)
-        if incoming.method == "OPTIONS":  # a preflight, which a field like `traceparent` costs
+        if incoming.method == "OPTIONS":  # a preflight, which a field like `traceparent` causes
             granted = self._cors.preflight_headers(incoming.header(b"origin"), METHODS)
             return Response(status_code=204, headers={**_COMMON, "allow": METHODS, **granted})
         if incoming.method not in ("GET", "HEAD"):

@@ -33,11 +33,11 @@ _AS_IT_IS: dict[GraphQLOutputType, type] = {GraphQLString: str, GraphQLBoolean: 
 @dataclass(frozen=True, slots=True, eq=False)
 class Planned:
     """
-    One field of an answer, and what is asked below it.
+    One field of an answer, and what is selected below it.
 
-    `fixed`: its answer, where that is always the same: that of `__typename`, as no type here is abstract.
-    `plain`: the Python type of values that need no more than to be put into the answer. `awaits_below`: whether an
-    answer below it has to be awaited; its own may have to be where it is a root field, or below one of those.
+    `fixed`: its answer, if that is always the same: only for `__typename`, as no type here is abstract.
+    `plain`: the Python type whose values go into the answer as they are. `awaits_below`: whether a field below it has
+    to be awaited. Only root fields, and fields directly below one with `awaits_below`, are awaited themselves.
     """
 
     key: str
@@ -52,7 +52,7 @@ class Planned:
 
     @property
     def awaits(self) -> bool:
-        """Whether its answer has to be awaited, or one below it."""
+        """Whether this field, or one below it, has to be awaited."""
         return self.awaits_below or inspect.iscoroutinefunction(self.definition.resolve)
 
     @property
@@ -60,7 +60,7 @@ class Planned:
         return self.definition.type
 
     def selects(self, *path: str) -> bool:
-        """Whether `path` below this field is asked for; what a @skip or @include leaves out is not."""
+        """Whether the operation selects `path` below this field, after @skip and @include."""
         level: Plan = (self,)
         for name in path:
             level = tuple(below for each in level for below in each.below if below.name == name)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 LONGEST_WAIT_S = 60
 
 _PREFERENCE = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*+"?)++')
-"""A comma inside a quoted string parts nothing (RFC 9110, 5.6.4). Possessive: no header takes long to read."""
+"""A comma inside a quoted string separates nothing (RFC 9110, 5.6.4). Possessive: no header takes long to match."""
 _WAIT = re.compile(r"wait\s*=\s*\"?([0-9]+)\"?")
 
 
@@ -20,11 +20,11 @@ class Preferences(NamedTuple):
 
 
 def preferences(prefer: str | None) -> Preferences:
-    """Read the header; what it asks for beyond the longest wait is no mistake, but a preference."""
+    """Read the header; a wait beyond LONGEST_WAIT_S is not an error, and becomes LONGEST_WAIT_S."""
     if prefer is None:
         return Preferences()
     parts = _PREFERENCE.findall(prefer)
     prefers = [part.partition(";")[0].strip().lower() for part in parts]  # their parameters mean nothing
     waits = [wait.group(1) for wait in map(_WAIT.fullmatch, prefers) if wait]
-    wait_s = int(waits[0].lstrip("0")[:3] or 0) if waits else 0  # the first digits say that it is too many
+    wait_s = int(waits[0].lstrip("0")[:3] or 0) if waits else 0  # three digits show that it is too long
     return Preferences("respond-async" in prefers, min(wait_s, LONGEST_WAIT_S))

@@ -1,4 +1,4 @@
-"""The header fields that tell a caller how it stands (draft-ietf-httpapi-ratelimit-headers-11, RFC 9110 10.2.3)."""
+"""The header fields that tell a caller its quota (draft-ietf-httpapi-ratelimit-headers-11, RFC 9110 10.2.3)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ POLICY = "requests"
 
 
 def fields(quota: Quota | None, failure: SketchError | None = None) -> dict[str, str]:
-    """Return what an answer says of its caller's quota, and when a refused one may come again."""
+    """Return the fields that state the caller's quota and, after a refusal, when to try again."""
     told = {}
     if quota:
         told["ratelimit-policy"] = f'"{POLICY}";q={quota.limit};w={WINDOW_S}'

@@ -1,4 +1,4 @@
-"""How long a request's body may take: until it is here, it takes up the room of all others."""
+"""Limits how long the body of a request may take: until it is complete, it takes up room that others need."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from parameters import Parameters, from_body
 from refusal import Refused
 
 BODY_S = 30.0
-"""For a body to come whole, or a quarter more. A sketch of 1 MB needs 0.4 Mbit/s."""
+"""The time for a whole body, enforced up to a quarter late. A sketch of 1 MB needs 0.4 Mbit/s."""
 
 
 class Readers:
-    """The tasks that read a body now. One timer looks after all: one for each would be 6 % of a small request."""
+    """The tasks that read a body now. One timer watches them all: one for each would be 6 % of a small request."""
 
     def __init__(self) -> None:
         self._since_s: dict[asyncio.Task[Any], float] = {}
         self._looks = False
 
     async def parameters(self, incoming: Incoming) -> Parameters:
-        """Read a POST request as `from_body` does; raise Refused for one that takes too long, too."""
+        """Read a POST request as `from_body` does; also raise Refused if its body takes too long."""
         task = asyncio.current_task()
         assert task  # noqa: S101 - a coroutine that runs on a loop runs in one
         self._since_s[task] = time.monotonic()
@@ -31,7 +31,7 @@ class Readers:
         try:
             return await from_body(incoming)
         except asyncio.CancelledError:
-            if task in self._since_s or task.uncancel():  # by somebody else
+            if task in self._since_s or task.uncancel():  # cancelled by somebody else
                 raise
             told = f"The body was not here after {BODY_S:.0f} s."
             raise Refused(408, told, {"connection": "close"}) from None

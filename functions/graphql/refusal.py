@@ -1,4 +1,4 @@
-"""A refusal: a request is answered by a status of HTTP, and nothing of it is executed."""
+"""A refusal: the request is answered with an HTTP error status, and nothing of it is executed."""
 
 from __future__ import annotations
 

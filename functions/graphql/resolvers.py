@@ -1,4 +1,4 @@
-"""Resolvers: GraphQL's words become a call of `submit` or `watch`, and its answers GraphQL's words again."""
+"""Resolvers: translate GraphQL input into calls of `submit` and `watch`, and their results into GraphQL."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ MAX_CLIENT_MUTATION_ID_CHARS = 256
 
 
 class Context(NamedTuple):
-    """Which request an operation came with, and who asks."""
+    """The request that an operation came with, and its caller."""
 
     incoming: Incoming
     principal: Principal
 
 
 def on_fault(error: Exception) -> str:
-    """Log a fault of ours by its kind alone: its text may hold what a client sent."""
+    """Log a fault of ours by kind and place, as its text may hold what a client sent; return the trace id."""
     logs.error("request.fault", kind=type(error).__name__, at=logs.place(error))
     return logs.trace_id()
 
@@ -47,7 +47,7 @@ def bound_schema(
     submit: Submit, watch: Watch, quotas: Quotas, images: Images, addresses: Addresses, settings: Settings
 ) -> GraphQLSchema:
     """Return the contract of `schema.graphql` with its resolvers."""
-    # Whether it is valid is for the tests to say: at the first request that would be a third of its time.
+    # The tests check that the schema is valid: here the check would be a third of the time of the first request.
     contract = (Path(__file__).parent / "schema.graphql").read_text("utf-8")
     schema = build_schema(contract, assume_valid=True, no_location=True)
 
@@ -114,7 +114,7 @@ def _owner(info: Info) -> str:
 
 
 def _wanted(info: Info) -> dict[str, bool]:
-    """Return what of a drawing has to leave Redis: a job is not `done` without one, but `error`."""
+    """Return what to read of a drawing; `status` depends on it: a job whose drawing is gone is `error`, not `done`."""
     with_drawing = any(map(info.field.selects, ("result", "status", "error", "problem")))
     return {"with_image": info.field.selects("result", "imageBase64"), "with_drawing": with_drawing}
 
@@ -127,7 +127,7 @@ def _unavailable(error: Unavailable | RateLimited) -> GraphQLError:
 
 
 async def _improve(submit: Submit, watch: Watch, info: Info, input: Words, settings: Settings, charge: Charge) -> Words:
-    charge.check()  # before anything is decoded for who is refused anyhow
+    charge.check()  # first, so that nothing is decoded for a caller who is refused anyway
     if (chars := len(input.get("clientMutationId") or "")) > MAX_CLIENT_MUTATION_ID_CHARS:
         raise BadSketch(f"clientMutationId has {chars} characters; at most {MAX_CLIENT_MUTATION_ID_CHARS} are allowed.")
     incoming = _context(info).incoming
@@ -165,11 +165,11 @@ def _wait_s(seconds: int | None, preferred: Preferences, later: bool) -> int:
 
 
 async def _waited(watch: Watch, info: Info, request_id: str, wait_s: float) -> Words:
-    """Return what became of a job within so much time; nothing if that cannot be said."""
+    """Return the result or the problem of a job that settles within `wait_s`; otherwise nothing."""
     with_image = info.field.selects("result", "imageBase64")
     with_drawing = any(map(info.field.selects, ("result", "errors", "problem")))
     waiting = watch.settled(request_id, _owner(info), within_s=wait_s, with_image=with_image, with_drawing=with_drawing)
-    seen = await until_gone(waiting, _context(info).incoming.receive)  # others wait for the place
+    seen = await until_gone(waiting, _context(info).incoming.receive)  # others need its place
     if seen is None or seen.job is None:
         return {}
     if seen.code:

@@ -1,4 +1,4 @@
-"""Server-sent events: the answers to one operation, as the distinct connections mode of `graphql-sse` has them."""
+"""Server-sent events: the answers to one operation, in the distinct connections mode of `graphql-sse`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 PING_S = 12.0
 PIECE_BYTES = 16 * 1024
 PIECE_S = 5.0
-"""A reader who does not take so much in that time is let go."""
+"""A client that does not take a piece in that time is dropped."""
 HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
     "cache-control": "no-cache, no-transform",
@@ -29,10 +29,10 @@ COMPLETE = b"event: complete\ndata:\n\n"
 
 class EventStream(Response):
     """
-    A `next` for each body (JSON, so without line breaks), then `complete`; comments keep the line open meanwhile.
+    A `next` for each body (JSON, so without line breaks), then `complete`; comments keep the connection open meanwhile.
 
-    A stream that ends without `complete`, because this instance is stopping, has its client come again. Nothing is
-    held before the first byte is asked for; whoever goes, or does not read, frees everything.
+    A stream that ends without `complete`, because this instance is stopping, makes its client connect again. Nothing
+    is held before the stream is sent; when a client leaves, or does not read, everything is freed.
     """
 
     def __init__(self, bodies: AsyncGenerator[bytes], headers: Mapping[str, str]) -> None:
@@ -41,7 +41,7 @@ class EventStream(Response):
         self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Tell until there is nothing more to tell, or nobody to tell it to."""
+        """Send the stream to its end, or until the client leaves."""
         await until_gone(self._tell(send), receive)
 
     async def _tell(self, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""JSON Web Tokens of one issuer: checked as RFC 8725 asks, by PyJWT, which is loaded for the first of them."""
+"""JSON Web Tokens of one issuer: checked as RFC 8725 asks, by PyJWT, which is loaded at the first token."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 LEEWAY_S = 60
 MAX_SUBJECT_CHARS = 255  # OpenID Connect's own bound
 REMEMBERED = 1000
-"""So many tokens are not checked again while they last: a signature costs a fifth of a cached answer."""
+"""How many checked tokens are kept until they expire: checking a signature costs a fifth of a cached answer."""
 _OPTIONS = {"require": ["exp", "iss", "aud", "sub"], "enforce_minimum_key_length": True}
 
 
 class BadCredential(Exception):
-    """A credential that is not taken; `reason` is a word of ours or the name of PyJWT's exception."""
+    """A credential that is not accepted; `reason` is a word of ours or the name of PyJWT's exception."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -36,7 +36,7 @@ class _Checked(NamedTuple):
 
 
 class Tokens:
-    """Checks tokens. Their `kid` chooses among keys that are here, and is never a path or an address."""
+    """Checks tokens. A token's `kid` only selects one of the issuer's keys; it is never a path or an address."""
 
     def __init__(self, issuer: str, audience: str, keys: KeySet, *, clock: Callable[[], float] = time.time) -> None:
         self._issuer, self._audience, self._keys, self._clock = issuer, audience, keys, clock
@@ -44,10 +44,10 @@ class Tokens:
         self._checked: dict[bytes, _Checked] = {}
 
     async def subject(self, token: str) -> str:
-        """Return whom a token speaks for; raise BadCredential, or Unavailable where no key can be had."""
+        """Return the subject of a token; raise BadCredential, or Unavailable if its key cannot be fetched."""
         digest = hashlib.sha256(token.encode()).digest()
         known = self._checked.get(digest)
-        # It must not have ended since, and the issuer must still publish its key: fetched anew, it is another object.
+        # It must not have expired since, and its key must be the same object: keys that are fetched again are new ones.
         if known and self._clock() < known.ends_s and await self._keys.find(known.key.key_id) is known.key:
             return known.subject
         checked = await self._check(token)
@@ -58,7 +58,7 @@ class Tokens:
 
     async def _check(self, token: str) -> _Checked:
         if self._jwt is None:
-            self._jwt = await asyncio.to_thread(importlib.import_module, "jwt")  # on the loop it would block it
+            self._jwt = await asyncio.to_thread(importlib.import_module, "jwt")  # on the event loop it would block
         try:
             header = self._jwt.get_unverified_header(token)
             alg = header.get("alg")

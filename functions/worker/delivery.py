@@ -21,13 +21,13 @@ from starlette.responses import Response
 ACKNOWLEDGED, REDELIVER = 204, 503
 MAX_BODY_BYTES = 16 * 1024 * 1024
 BODY_S = 30.0
-"""For a body to come whole: until then it takes up room that others need."""
+"""The time for a whole body: until it is complete, it takes up room that others need."""
 MAX_DEAD_LETTER_BYTES = 7_500_000
-"""What fits into a message of 10 MB in base64."""
+"""What fits, as base64, into a message of 10 MB."""
 
 
 class Envelope(NamedTuple):
-    """What Pub/Sub wraps around a message. `attempt`: its delivery attempt, 0 where it does not say."""
+    """What Pub/Sub wraps around a message. `attempt`: its delivery attempt, 0 if the envelope names none."""
 
     data: bytes
     attributes: dict[str, str]
@@ -36,7 +36,7 @@ class Envelope(NamedTuple):
 
 
 class Deliveries:
-    """Takes deliveries until the process ends; no exception leaves it."""
+    """Handles deliveries until the process ends; raises nothing."""
 
     def __init__(self, work: Work, jobs: Jobs, publisher: Publisher, settings: Settings) -> None:
         self._work, self._jobs, self._publisher = work, jobs, publisher
@@ -69,7 +69,7 @@ class Deliveries:
             return REDELIVER
         except Malformed as malformed:
             return await self._malformed(envelope, malformed)
-        # A job may wait for minutes. Only its sketch is held meanwhile: 1.2 MiB instead of 3.7 with one of 1 MB.
+        # A job may wait for minutes. Only its sketch is held meanwhile: for one of 1 MB 1.2 MiB instead of 3.7.
         envelope = envelope._replace(data=b"")
         outcome, code = await self._work(job)
         match outcome:
@@ -118,7 +118,7 @@ class Deliveries:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body, or nothing of one that is larger than any message can be; who does not send it has left."""
+    """Return the body, empty if larger than any message can be; raise ClientDisconnect if it does not come in time."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_S):

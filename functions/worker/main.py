@@ -6,7 +6,7 @@ import functools
 import gc
 import os
 
-gc.disable()  # nothing that is imported below is garbage, and looking for it is a quarter of the cold start
+gc.disable()  # the imports below leave no garbage, and looking for it takes a quarter of the cold start
 
 import functions_framework.aio
 from delivery import Deliveries
@@ -23,13 +23,13 @@ try:
 except BadSettings as bad:
     raise SystemExit(str(bad)) from None
 
-gc.freeze()  # and it will never be: the server forks after this, and the collector need not walk it again
+gc.freeze()  # what is loaded now stays: the server forks after this, and the collector need not walk it again
 gc.enable()
 
 
 @functools.cache
 def parts() -> wiring.Parts:
-    """Connections of this instance: made at the first delivery, shared by all later ones. A job can wait for Redis."""
+    """Connections of this instance: made at the first delivery, shared by all later ones. Without Redis, jobs wait."""
     return wiring.parts(SETTINGS, calls_without_redis_per_minute=0)
 
 
@@ -40,7 +40,7 @@ def deliveries() -> Deliveries:
 
 @functions_framework.aio.http
 async def worker(request: Request) -> Response:
-    """Answer the first request, and those that come beside it; all later ones are led past the framework."""
+    """Answer the first request, and those concurrent with it; all later ones bypass the framework."""
     lead_past(request.app, _answer)
     return await _answer(request.scope, request.receive)
 
