@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 _POLL_S = 0.02
-_OVERHEAD_BYTES = 512  # what a message costs beside its data
+_OVERHEAD_BYTES = 512  # what a message takes besides its data
 
 
 class Refusal(Exception):
@@ -67,7 +67,7 @@ class Subscription:
         self.turn = itertools.cycle(self.endpoints)
 
     def backoff_s(self, attempt: int) -> float:
-        """Doubling from the shortest to the longest."""
+        """The pause after an attempt: it doubles from the shortest to the longest."""
         return min(self.max_backoff_s, self.min_backoff_s * 2.0 ** min(attempt - 1, 32))
 
     def exhausted(self, delivery: Delivery) -> bool:
@@ -75,14 +75,14 @@ class Subscription:
 
 
 Push = Callable[[Subscription, Delivery], Awaitable[list[bool]]]
-"""Makes one attempt, and says of each push in it whether it was acknowledged."""
+"""Makes one delivery attempt, and returns for each push in it whether it was acknowledged."""
 
 
 class Broker:
     """Everything that is published and not yet acknowledged."""
 
     def __init__(self, push: Push, max_bytes: int) -> None:
-        """Beyond `max_bytes` unacknowledged, nothing more is accepted."""
+        """With more than `max_bytes` unacknowledged, nothing is accepted."""
         self.topics: set[str] = set()
         self.subscriptions: dict[str, Subscription] = {}
         self.counts: Counter[str] = Counter()
@@ -92,7 +92,7 @@ class Broker:
         self._ids = itertools.count(time.time_ns() // 1000)
 
     def publish(self, topic: str, bodies: Sequence[tuple[str, Mapping[str, str]]]) -> tuple[list[str], list[Delivery]]:
-        """Accept messages, given as data and attributes, all or none: their ids, and what is being pushed.
+        """Accept all messages, given as data and attributes, or none; return their ids, and what is being pushed.
 
         Raises Refusal when too much is kept already.
         """
@@ -112,9 +112,9 @@ class Broker:
             self._settle(subscription, delivery)
 
     async def pull(self, subscription: Subscription, most: int, wait_s: float) -> list[Delivery]:
-        """Hand out what is due, waiting for the first; it is due again after the ack deadline."""
+        """Hand out what is due, waiting `wait_s` for the first; each is due again after the ack deadline."""
         end_s = time.monotonic() + wait_s
-        while not (due := self._due(subscription)) and time.monotonic() < end_s:  # noqa: ASYNC110 -- dues fall by time
+        while not (due := self._due(subscription)) and time.monotonic() < end_s:  # noqa: ASYNC110 -- they fall due by time
             await asyncio.sleep(_POLL_S)
         for delivery in due[:most]:
             delivery.attempt += 1
@@ -130,7 +130,7 @@ class Broker:
             self.counts["acked"] += 1
 
     def postpone(self, subscription: Subscription, ack_ids: Sequence[str], seconds: float) -> None:
-        """Hand out again after so many seconds; 0 hands back."""
+        """Hand out deliveries again after so many seconds; 0 hands them back at once."""
         for delivery in [d for d in subscription.deliveries if d.ack_id in ack_ids]:
             delivery.due_s = time.monotonic() + seconds
 
@@ -176,7 +176,7 @@ class Broker:
         return sorted(kept, key=lambda d: int(d.message.id))
 
     def _bury(self, subscription: Subscription, delivery: Delivery) -> bool:
-        """Move it to the dead-letter topic; false, so that it is tried again, when that is not there."""
+        """Move a delivery to the dead-letter topic; false if there is no such topic: the delivery is tried again."""
         topic = subscription.dead_letter_topic
         if topic is None or topic not in self.topics:
             return False
@@ -190,7 +190,7 @@ class Broker:
             f"{prefix}TopicPublishTime": delivery.message.published_at,
         }
         self._settle(subscription, delivery)
-        # Past the bound, if need be: a dead letter is not lost for want of room.
+        # Even beyond `max_bytes`: a dead letter is not lost for lack of room.
         self._hand_out(topic, Message(str(next(self._ids)), _now(), delivery.message.data, attributes))
         self.counts["dead_lettered"] += 1
         return True

@@ -27,7 +27,7 @@ class Faults(Generic[AnyFault]):
     """The faults still to come, first in, first out; each counts down from `times`."""
 
     def __init__(self, model: type[AnyFault]) -> None:
-        """`model` is the stand-in's own `Fault`."""
+        """`model` is the stand-in's own subclass of `Fault`."""
         self._lists: TypeAdapter[list[AnyFault]] = TypeAdapter(list[model])  # type: ignore[valid-type]
         self._left: deque[AnyFault] = deque()
 

@@ -1,4 +1,4 @@
-"""Reduce a picture to a paper colour and at most a handful of flat colours, one label a pixel."""
+"""Reduce a picture to a paper colour and at most a handful of flat colours, one label per pixel."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,14 +7,14 @@ from PIL import Image, ImageFilter
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int32]
 
-PAPER_WITHIN = 40.0  # distances in RGB, of 441 from black to white
+PAPER_WITHIN = 40.0  # distances in RGB, where black and white are 441 apart
 SAME_COLOUR_WITHIN = 80.0
 PEAK_WITHIN = 14.0
 SMALLEST_SHARE = 0.0015
 
 
 def flattened(picture: Image.Image, most_colours: int) -> tuple[Floats, Labels]:
-    """The colours of an RGB picture, what stands out most first; for each pixel 0, or 1 + its colour."""
+    """The colours of an RGB picture, farthest from the paper first; and per pixel 0 for paper, or 1 + its colour."""
     pixels = np.asarray(picture, dtype=float)
     paper = _paper(pixels)
     contrast = np.sqrt(((pixels - paper) ** 2).sum(axis=2))
@@ -48,7 +48,7 @@ def _bins(pixels: Floats, step: int) -> NDArray[np.int64]:
 
 
 def _colours(pixels: Floats, most: int) -> Floats:
-    """The commonest colours that are clearly not one another."""
+    """The commonest colours that clearly differ from each other."""
     if not len(pixels):
         return np.zeros((0, 3))
     _, member, counts = np.unique(_bins(pixels, 24), return_inverse=True, return_counts=True)
@@ -63,7 +63,7 @@ def _colours(pixels: Floats, most: int) -> Floats:
             break
     colours = np.array(chosen)
     nearest = _nearest(means, colours)
-    # The median bin of each colour: a mean would be greyed by stray blends.
+    # The commonest bin of each colour: a mean would be greyed by stray blends.
     for number in range(len(colours)):
         mine = np.flatnonzero(nearest == number)
         colours[number] = means[mine[counts[mine].argmax()]]

@@ -1,7 +1,7 @@
 """The Gemini API on the laptop: generateContent with its real wire format, answered by an offline clean-up.
 
 `python -m emulator.gemini --port N` listens on 127.0.0.1. Beside the API: `GET` and `DELETE /calls`, `/faults`
-(see faults.py), and `POST /release`, which lets go the calls that a `hold` fault keeps waiting.
+(see faults.py), and `POST /release`, which releases the calls that a `hold` fault keeps waiting.
 """
 
 import argparse
@@ -55,7 +55,7 @@ class Gemini:
         return Response(status_code=204)
 
     async def _describe(self, request: Request) -> Response:
-        """Answer what is known of a model: no call, so it is not counted."""
+        """Answer with the description of a model; nothing is generated, so it is not counted as a call."""
         asked = wire.MODEL_PATH.fullmatch(request.url.path)
         try:
             if asked is None:

@@ -33,11 +33,11 @@ STATUS_WORDS = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-IMAGE_TOKENS = 1120  # a 1K picture costs as many output tokens
+IMAGE_TOKENS = 1120  # output tokens that a 1K picture costs
 
 
 class GeminiFault(Fault):
-    """What can go wrong with a call: most as the real service does it, `hold` until `POST /release`."""
+    """What can go wrong with a call, mostly as in the real service; `hold` lasts until `POST /release`."""
 
     kind: Literal["slow", "status", "refuse", "no_image", "jpeg", "webp", "garbage", "hang", "hold"]
     status: Literal[400, 401, 403, 404, 408, 409, 429, 499, 500, 501, 502, 503, 504] = 503
@@ -73,7 +73,7 @@ class ApiError(Exception):
 
 
 def authorize(headers: Mapping[str, str], vertex: bool) -> None:
-    """A key, or on Vertex's paths a bearer token, must be there; what it says does not matter."""
+    """A key, or on Vertex's paths a bearer token, must be there; its value does not matter."""
     if headers.get("x-goog-api-key"):
         return
     if not vertex:
@@ -121,7 +121,7 @@ def content(redrawn: Redrawn, picture: bytes, model: str) -> dict[str, Any]:
 
 
 def described(model: str, vertex: bool) -> Response:
-    """What a GET of a model answers (reference pages "models.get" and "publishers.models.get"); nobody pays for it."""
+    """The answer to a GET of a model (reference pages "models.get" and "publishers.models.get"); it is not billed."""
     if vertex:
         words = {"name": f"publishers/google/models/{model}", "versionId": "001"}
         return JSONResponse({**words, "openSourceCategory": "PROPRIETARY", "launchStage": "GA"})
@@ -133,7 +133,7 @@ def described(model: str, vertex: bool) -> Response:
 
 
 def _trailer(model: str, output_tokens: int) -> dict[str, Any]:
-    """What ends every answer."""
+    """The last fields of every answer."""
     usage = {
         "promptTokenCount": 258,
         "candidatesTokenCount": output_tokens,
@@ -143,7 +143,7 @@ def _trailer(model: str, output_tokens: int) -> dict[str, Any]:
 
 
 def refusal(fault: GeminiFault, model: str) -> Response:
-    """No picture, and why: the prompt was blocked, or the finish reason of a candidate without content."""
+    """An answer without a picture: the prompt was blocked, or a candidate without content has a finish reason."""
     if fault.blocked:
         return JSONResponse({"promptFeedback": {"blockReason": fault.reason}, **_trailer(model, 0)})
     return JSONResponse({"candidates": [{"finishReason": fault.reason, "index": 0}], **_trailer(model, 0)})

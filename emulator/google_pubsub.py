@@ -1,4 +1,4 @@
-"""Google's own Pub/Sub emulator in the stand-in's place: found in the Google Cloud SDK, or where the shell says."""
+"""Google's own Pub/Sub emulator instead of the stand-in: in the Google Cloud SDK, or where the shell names it."""
 
 import shutil
 from collections.abc import Mapping

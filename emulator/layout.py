@@ -15,10 +15,10 @@ from emulator.parts import ROOT, CannotStart, Part
 
 _HOST = "127.0.0.1"
 _MACHINE = ("PATH", "HOME", "LANG", "VIRTUAL_ENV")
-# Nobody is hindered on a laptop, unless calls are billed: then the functions' own ceilings hold.
+# Nobody is limited on a laptop, unless calls are billed: then the functions' own ceilings apply.
 _LIMITS = ("REQUESTS_PER_MINUTE", "CONCURRENT_JOBS")
 _CEILINGS = ("DAILY_CALLS", "DAILY_DOLLARS", "PRINCIPAL_DAILY_CALLS", "PRINCIPAL_DAILY_DOLLARS")
-# What the shell may set under its own name: settings of the functions that say nothing of where the parts are.
+# Settings of the functions that the shell may set under the same name; none of them says where a part is.
 _SETTINGS = (
     *("GEMINI_MODEL", "GEMINI_TIMEOUT_S", "SYNC_DEADLINE_S", "WORK_DEADLINE_S", "PUBLISH_TIMEOUT_S"),
     *("LEASE_MS", "HEARTBEAT_MS", "MAX_ATTEMPTS", "JOB_MAX_AGE_S", "MAX_PNG_BYTES", "MAX_IN_FLIGHT"),
@@ -34,7 +34,7 @@ _ARCHIVE = (
     "GOOGLE_APPLICATION_CREDENTIALS",
 )
 _REAL_GEMINI = ("GEMINI_API_KEY", "GEMINI_MODE", "GEMINI_PROJECT", "GEMINI_LOCATION")
-_FUNCTIONS, _STAND_INS, _STORE = range(3)  # in which order they are ended
+_FUNCTIONS, _STAND_INS, _STORE = range(3)  # the order in which they are ended
 
 Shell = Mapping[str, str]
 Placed = tuple[Part, dict[str, str]]
@@ -42,9 +42,9 @@ Placed = tuple[Part, dict[str, str]]
 
 
 def layout(shell: Shell) -> list[Part]:
-    """All parts, in the order in which they are told.
+    """All parts, in the order in which they are printed.
 
-    Raises CannotStart for what can be known before anything runs.
+    Raises CannotStart for every mistake that is visible before anything runs.
     """
     port, instances = _number(shell, "PORT", 8080, 65534), _number(shell, "INSTANCES", 1, 9)
     if not _free(port):
@@ -89,7 +89,7 @@ def _foreign_redis(url: str) -> Part:
         host = ""
     if not _names_a_host(host) or parts.scheme not in ("redis", "rediss"):
         raise CannotStart("REDIS_URL must look like redis://host:6379/0 or rediss://host:6379/0")
-    # Told without user and query: either may hold the password.
+    # Shown without user and query: either may hold the password.
     address = f"{parts.scheme}://{host}:{port}{parts.path}"
     return Part("redis", address, functools.partial(probe.accepts_connections, host, port))
 
@@ -101,7 +101,7 @@ def _pubsub(shell: Shell, ports: Iterator[int], workers: Sequence[str]) -> Place
 
 
 def _broker(shell: Shell, ports: Iterator[int], workers: Sequence[str]) -> Part:
-    """Google's emulator that runs already, or is started here, or else the stand-in."""
+    """Google's emulator, running already or to be started here, or else the stand-in."""
     if running := shell.get("PUBSUB_EMULATOR_HOST"):
         host, _, port = running.rpartition(":")
         if not (_names_a_host(host) and port.isascii() and port.isdigit() and int(port) < 65536):
@@ -170,7 +170,7 @@ def _pad(url: str, graphql: str, shell: Shell) -> Part:
 
 
 def _names_a_host(text: str) -> bool:
-    """Whether it could be the name or the address of one."""
+    """Whether the text could be the name or the address of a host."""
     try:
         return bool(text.encode("idna")) and not re.search(r"[\s/?#@]", text)
     except UnicodeError:  # a part of it is empty or too long
@@ -182,7 +182,7 @@ async def _always() -> bool:
 
 
 def _machine(shell: Shell, *more: str) -> dict[str, str]:
-    """What any program of this machine needs, and nothing else of the shell's."""
+    """The variables of the shell that any program needs, and no others."""
     needed = {name: shell[name] for name in shell if name in (*_MACHINE, *more) or name.startswith("PYTHON")}
     return {**needed, "PYTHONUNBUFFERED": "1"}
 
@@ -195,7 +195,7 @@ def _number(shell: Shell, name: str, default: int, most: int) -> int:
 
 
 def _callers(shell: Shell, pad: int) -> str:
-    """The origins that the shell names, or those of the usual development servers, and the sketch pad's anyhow."""
+    """The origins that the shell names, or else those of the usual development servers; and always the sketch pad's."""
     return f"{shell.get('CORS_ORIGINS') or _origins(3000, 5173)},{_origins(pad)}"
 
 
@@ -217,7 +217,7 @@ def _free_ports(first: int) -> Iterator[int]:
 
 
 def _free(port: int) -> bool:
-    """Whether nobody listens on it. Raises CannotStart where this user may not."""
+    """Whether nobody listens on a port. Raises CannotStart if this user may not listen there."""
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do
         try:

@@ -27,14 +27,14 @@ def die_with_parent() -> Callable[[], None] | None:
 
     def tie() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died between the fork and the line above
+        if os.getppid() != parent:  # the parent died between the fork and the line above
             os._exit(1)
 
     return tie
 
 
 class Guard:
-    """Kills the process groups it was last told of when this process ends, and removes a folder."""
+    """When this process ends, kills the process groups it was last told of, and removes a folder."""
 
     def __init__(self, process: Process, pipe: int) -> None:
         self._process = process
@@ -42,7 +42,7 @@ class Guard:
 
     @classmethod
     async def start(cls, folder: str) -> "Guard":
-        """Start it in a session of its own, out of reach of the terminal's signals; `folder` is removed in the end."""
+        """Start a guard in a session of its own, where no signal of the terminal reaches it; it removes `folder`."""
         reading, writing = os.pipe()
         process = await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", _GUARD, "guard", folder),
@@ -61,6 +61,6 @@ class Guard:
             os.write(self._pipe, (" ".join(f"-{group}" for group in groups) + "\n").encode())
 
     async def dismiss(self) -> None:
-        """Let it go; what it was last told of is killed, and the folder removed."""
+        """End the guard; it kills the groups that it was last told of, and removes the folder."""
         os.close(self._pipe)
         await self._process.wait()

@@ -1,4 +1,4 @@
-"""Everything on a laptop: the parts are told, run, and ended with this process."""
+"""Everything on a laptop: prints the parts, runs them, and ends them with this process."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ async def _parent_gone() -> None:
 
 
 def main() -> int:
-    """Answer the exit status: 1, after one sentence, when something cannot start."""
+    """Return the exit status: 1, after one sentence, when something cannot start."""
     try:
         parts = layout(os.environ)
         for part in parts:

@@ -21,10 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 _POLL_S = 0.05
 _START_S = 30.0
-_ELSEWHERE_S = 5.0  # for what runs already, or nearly so
+_ELSEWHERE_S = 5.0  # for a part that runs already, or almost
 _GRACE_S = 10.0  # what Cloud Run leaves an instance after SIGTERM
 _PAUSES_S = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0)
-_STEADY_S = 10.0  # one that lived as long as this starts again without a pause
+_STEADY_S = 10.0  # a part that ran for as long as this starts again without a pause
 _LINE_BYTES = 2**20
 _READ_S = 1.0
 
@@ -52,7 +52,7 @@ class Part:
 
 
 def tell(line: str, stream: TextIO = sys.stdout) -> None:
-    """Tell the person at the terminal, if still there; a disk that is full is no reason to stop."""
+    """Tell the person at the terminal; that nobody is there, or that the disk is full, is no reason to stop."""
     with suppress(OSError):
         print(line, file=stream, flush=True)
 
@@ -65,14 +65,14 @@ class Keeper:
         self.ready = asyncio.Event()
         self.process: Process | None = None
         self.group: int | None = None
-        """The process group, as long as anything of it may run."""
+        """The process group, as long as any process of it may run."""
         self._folder = folder
         self._changed = changed
         self._lines: deque[str] = deque(maxlen=200)
         self._reading: asyncio.Task[None] | None = None
 
     async def keep(self) -> None:
-        """Start it, then start it again each time it ends. Raises CannotStart for the first start only."""
+        """Start the part, and start it again each time it ends. Raises CannotStart for the first start only."""
         await self._start()
         self.ready.set()
         if not self.part.quiet:
@@ -94,7 +94,7 @@ class Keeper:
                 await self._start()
 
     async def end(self) -> None:
-        """Ask it to end; after the grace period, or when cancelled, kill what is left of its group."""
+        """Ask the part to end; after the grace period, or when cancelled, kill what is left of its group."""
         if self.process is None:
             return
         try:
@@ -127,7 +127,7 @@ class Keeper:
     async def _spawn(self) -> None:
         self._lines.clear()
         self._folder.mkdir(exist_ok=True)
-        reading, writing = os.pipe()  # our own: with asyncio's, `wait` also waits for every heir of the pipe
+        reading, writing = os.pipe()  # our own: with asyncio's, `wait` also waits for all processes that inherit it
         try:
             self.process = await asyncio.create_subprocess_exec(
                 *self.part.command,
@@ -135,8 +135,8 @@ class Keeper:
                 stdout=writing,
                 stderr=writing,
                 cwd=ROOT,
-                # gunicorn has a socket there for its operators, else one in $HOME for all: they pulled it away from
-                # each other, and from the gunicorn that somebody runs besides.
+                # gunicorn puts its control socket into this folder. By default there is one in $HOME for all: the
+                # parts took it from each other, and from any other gunicorn of this user.
                 env={**self.part.environment, "XDG_RUNTIME_DIR": str(self._folder)},
                 start_new_session=True,  # so that Ctrl-C reaches the emulator alone, which ends all in order
                 preexec_fn=die_with_parent(),
@@ -199,7 +199,7 @@ class Keeper:
 
 
 async def run(parts: Sequence[Part], announce: Callable[[], None]) -> None:
-    """Run all parts until cancelled, `announce` once all answer.
+    """Run all parts until cancelled; call `announce` once all answer.
 
     Raises CannotStart when one does not come up. When this returns, no process and no file is left.
     """

@@ -7,9 +7,9 @@ _TIMEOUT_S = 5.0
 
 
 async def request(method: str, address: str, path: str, body: object = None) -> int:
-    """Send it to `http://host:port` and answer the status.
+    """Send a request to `http://host:port` and return the status.
 
-    Raises OSError when nobody answers properly. By hand, since importing an HTTP client takes 0.1 s.
+    Raises OSError when nobody answers properly. Done by hand, since importing an HTTP client takes 0.1 s.
     """
     host, _, port = address.removeprefix("http://").rpartition(":")
     payload = b"" if body is None else json.dumps(body).encode()

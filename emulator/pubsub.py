@@ -1,6 +1,6 @@
-"""A stand-in for Pub/Sub: its REST in front of a broker in memory, `python -m emulator.pubsub --port N`.
+"""A stand-in for Pub/Sub: its REST API in front of a broker in memory, `python -m emulator.pubsub --port N`.
 
-It speaks what the real service and Google's emulator speak, with three liberties: `pushEndpoint` may name
+It speaks what the real service and Google's emulator speak, with three additions: `pushEndpoint` may name
 several endpoints, separated by commas, which get the pushes in turn (the load balancer's work in the cloud);
 `ackDeadlineSeconds` may be below 10; and `GET /stats` and `/faults` (see push.py) are for tests.
 """
@@ -26,7 +26,7 @@ _PULL_WAIT_S = 1.0
 
 
 class Rest:
-    """Answers Google's requests."""
+    """Answers the requests of Pub/Sub's REST API."""
 
     def __init__(self, max_bytes: int, min_backoff_s: float) -> None:
         self.faults = Faults(PubsubFault)
@@ -102,7 +102,7 @@ class Rest:
         return JSONResponse({})
 
     async def up(self, _: Request) -> Response:
-        """Answer as Google's emulator does when somebody looks whether it is there."""
+        """Answer as Google's emulator does when it is asked whether it is there."""
         return PlainTextResponse("Ok\n")
 
     async def stats(self, _: Request) -> Response:

@@ -18,7 +18,7 @@ _MOST_BACKOFF_S = 600.0
 
 
 def refuse(message: str) -> Refusal:
-    """The refusal of a request that no repetition makes right."""
+    """The refusal of an invalid request, which would be refused again."""
     return Refusal(400, "INVALID_ARGUMENT", message)
 
 
@@ -76,7 +76,7 @@ def _message(message: object) -> tuple[str, dict[str, str]]:
 
 
 def subscription(name: str, body: Mapping[str, Any], min_backoff_s: float) -> Subscription:
-    """A subscription as asked for; `min_backoff_s` holds where it brings no retry policy."""
+    """The subscription that is asked for; `min_backoff_s` applies if it has no retry policy."""
     endpoint = _object(body, "pushConfig").get("pushEndpoint") or ""
     endpoints = [part.strip() for part in str(endpoint).split(",")] if endpoint else []
     if not all(re.match(r"https?://[^/]", part) for part in endpoints):
@@ -108,7 +108,7 @@ def subscription(name: str, body: Mapping[str, Any], min_backoff_s: float) -> Su
 
 
 def ack_ids(body: Mapping[str, Any]) -> list[str]:
-    """The ids of what was pulled."""
+    """The ack ids that a request names."""
     found = body.get("ackIds")
     if not isinstance(found, list) or not found:
         raise refuse("No ack ids specified.")

@@ -43,7 +43,7 @@ class Pusher:
         self._client = httpx2.AsyncClient(trust_env=False, timeout=None, limits=limits)
 
     async def push(self, subscription: Subscription, delivery: Delivery) -> list[bool]:
-        """Make one attempt, with the next scripted fault; whether each push in it was acknowledged."""
+        """Make one attempt, with the next scripted fault; return whether each push in it was acknowledged."""
         fault = self._faults.take("duplicate", "reorder", "delay")
         kind = fault.kind if fault else None
         if fault and kind == "delay":

@@ -56,7 +56,7 @@ class _Sheet:
 
 
 def redraw(png: bytes) -> Redrawn:
-    """The same drawing as an illustration, 1024 px on the long side, 16 at least. Raises OSError for what is no PNG."""
+    """The same drawing as an illustration, 1024 px on the long side, at least 16 on the other. OSError if it is no PNG."""
     colours, labels = flattened(_on_white(png), MOST_COLOURS)
     scale = LONG_SIDE_PX / max(labels.shape)
     height, width = (max(SHORTEST_SIDE_PX, round(side * scale)) for side in labels.shape)
@@ -137,7 +137,7 @@ def _without_slits(mask: Mask, width_px: float) -> Mask:
 
 
 def _draw_blobs(sheet: _Sheet, blobs: Mask, colour: str) -> str:
-    """Put ink spots down, the round ones as ellipses, and return the SVG of those."""
+    """Draw the ink spots, the round ones as ellipses, and return the SVG of the ellipses."""
     numbers, count = regions(blobs)
     ovals = []
     for number in range(1, count + 1):
@@ -182,7 +182,7 @@ def _spread_shapes(shapes: Labels, radius_px: int, ground: Mask) -> Labels:
 
 
 def _draw_leftovers(sheet: _Sheet, masks: list[Mask], palette: list[str], ink_px: float) -> None:
-    """Coloured marks outside every outline: slips of the marker go, lines are smoothed, shapes stay shapes."""
+    """Draw coloured marks outside every outline: slips are dropped, lines are smoothed, shapes stay shapes."""
     for number, mask in enumerate(masks[1:], start=2):
         filled = sheet.shapes > 0
         parts, count = regions(mask & ~filled)

@@ -32,7 +32,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
     ]
 )
 HEADERS = {
-    "Cache-Control": "no-cache",  # names carry no version: keep, but ask whether it is still the one
+    "Cache-Control": "no-cache",  # file names carry no version: browsers keep a file, but revalidate it
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -42,7 +42,7 @@ HEADERS = {
 
 
 class WithHeaders:
-    """The headers above on every answer that does not say otherwise itself."""
+    """Adds the headers above to every answer that does not set them itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -16,7 +16,7 @@ Points = NDArray[np.float64]
 STEP_PX = 2.0
 CORNER_DEGREES = 42
 MOST_LINES = 200
-LONGEST_PATH_PX = 12_000  # what winds on for longer is a texture
+LONGEST_PATH_PX = 12_000  # a longer path is a texture
 MOST_TERMS = 9
 
 
@@ -70,7 +70,7 @@ def _smooth(path: Path, closed: bool, width_px: float) -> Line:
 
 
 def _pieces(points: Points, corners: list[int], width_px: float) -> list[Points]:
-    """Curves from corner to corner; a corner goes when one curve through it needs no more terms than two."""
+    """Curves from corner to corner; a corner is dropped if one curve through it needs no more terms than two curves."""
     parts = []
     for a, b in pairwise([0, *corners, len(points) - 1]):
         parts += _divided(points[a : b + 1], width_px)
@@ -123,13 +123,13 @@ def _closed_up(points: Points, width_px: float) -> tuple[Points, bool]:
 
 
 def _corners(points: Points, closed: bool, width_px: float) -> list[int]:
-    """Where the path turns at once, seen over an arm on either side that a tremor cannot fill."""
+    """Where the path turns sharply, seen over an arm on either side that is longer than any tremor."""
     arm = max(4, round(2.4 * width_px / STEP_PX))
     if len(points) < 3 * arm:
         return []
     ring = points[:-1] if closed else points
     turn = _turns(ring, arm, closed)
-    # A round bend turns half as much over half the arm; a corner turns as much.
+    # Over half the arm, a round bend turns half as much, and a corner just as much.
     turn[_turns(ring, arm // 2, closed) < 0.5 * turn] = 0
     if not closed:
         turn[: arm // 2], turn[-(arm // 2) :] = 0, 0
@@ -184,7 +184,7 @@ def _polynomials(count: int) -> tuple[Points, Points]:
 
 
 def _steadied(points: Points, sigma: float) -> Points:
-    """A long winding path with its tremor averaged out. The second round gives bends back what the first took."""
+    """A long winding path with its tremor averaged out. The second round gives bends back what the first took off."""
     reach = min(round(3 * sigma), len(points) - 1)
     bell = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
 

