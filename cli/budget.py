@@ -18,9 +18,9 @@ from cli.report import Report
 
 def show(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
     """
-    Say what this UTC day has cost so far, beside the ceilings that this environment names; the functions' may differ.
+    Say what this UTC day has cost so far, and the ceilings set in this environment; those of the functions may differ.
 
-    Raises Failure where that cannot be read.
+    Raises Failure if Redis cannot be read.
     """
     settings = read(environment, "REDIS_URL")
     try:

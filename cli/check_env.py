@@ -1,4 +1,4 @@
-"""Whether the functions could run with the settings of this environment: each one listed, then what they name asked."""
+"""Checks whether the functions could run in this environment: lists the settings, and asks the services they name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONGEST_VALUE = 60
 
 
 def check(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
-    """List the settings, ask what they name, and raise Failure if the functions could not run."""
+    """List the settings, ask the services that they name, and raise Failure if the functions could not run."""
     rows = settings(environment)
     report.knows(settings=rows)
     for row in rows:

@@ -47,7 +47,7 @@ class Order:
 
 
 def on_endpoint(url: str, key: str, command: Callable[[Report, Endpoint], Exit]) -> Callable[[Report], Exit]:
-    """Return the command with a connection; run, it raises Failure where address or key cannot be one."""
+    """Return the command bound to an endpoint; when it runs, it raises Failure for an impossible address or key."""
 
     def run(report: Report) -> Exit:
         if not (key.isascii() and key.isprintable()):
@@ -59,7 +59,7 @@ def on_endpoint(url: str, key: str, command: Callable[[Report, Endpoint], Exit])
 
 
 def improve(report: Report, endpoint: Endpoint, order: Order) -> Exit:
-    """Have a sketch drawn while the endpoint keeps the line open."""
+    """Have a sketch drawn while the request waits for it."""
     sketch = order.input(background=False)
     report.if_interrupted = BEGUN
     with Progress(report.console) as progress:
@@ -111,7 +111,7 @@ def status(report: Report, endpoint: Endpoint, request_id: str, output: Path | N
 
 
 def _utf8(text: str, what: str) -> str:
-    """Return an argument; raise Failure if it holds bytes that are no UTF-8, as which alone it could be sent."""
+    """Return an argument; raise Failure if it holds bytes that are not UTF-8, and so cannot be sent."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -120,7 +120,7 @@ def _utf8(text: str, what: str) -> str:
 
 
 def _names(report: Report, request_id: str) -> None:
-    """From now on the job can be found again."""
+    """Make the request id part of every report from now on, so that the job can be found again."""
     report.knows(requestId=request_id)
     report.if_interrupted = (
         f"Interrupted; job {request_id} goes on, and `python -m cli status {request_id} --watch` follows it."

@@ -1,4 +1,4 @@
-"""Dead letters, for operators: which jobs were given up, and have them done again or forgotten."""
+"""Dead letters, for operators: shows which jobs were given up, and has them done again or forgotten."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Answer = TypeVar("_Answer")
 
 
 def list_(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
-    """List the letters, the oldest first, each once however often it came."""
+    """List the letters, the oldest first; a letter with several copies is listed once."""
     settings = read(environment, "DEAD_LETTER_TOPIC")
 
     async def summaries() -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ def list_(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
 
 
 def show(report: Report, identity: str, environment: Mapping[str, str] = os.environ) -> Exit:
-    """Tell everything of a letter that is not the sketch."""
+    """Show everything about a letter, except for the sketch."""
     settings = read(environment, "DEAD_LETTER_TOPIC")
 
     async def described() -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ def show(report: Report, identity: str, environment: Mapping[str, str] = os.envi
 def replay(
     report: Report, identities: Sequence[str], code: str | None, environment: Mapping[str, str] = os.environ
 ) -> Exit:
-    """Have jobs done again: those named, or where none is all of this code, or all."""
+    """Have jobs done again: those named; if none is named, those of this code, or all."""
     settings = read(environment, "DEAD_LETTER_TOPIC", "PUBSUB_TOPIC", "REDIS_URL")
     missing = set(identities)
 
@@ -100,12 +100,12 @@ def drop(report: Report, identities: Sequence[str], environment: Mapping[str, st
 
 
 def _retained(settings: Settings) -> Retained:
-    """The subscription has the topic's name, in Terraform and on the laptop."""
+    """Return the letters of the subscription, which has the topic's name in Terraform and on the laptop."""
     return Retained(settings.pubsub_url, settings.dead_letter_topic.replace("/topics/", "/subscriptions/"))
 
 
 async def _once(retained: Retained) -> AsyncIterator[Letter]:
-    """Yield one of each letter's copies."""
+    """Yield one copy of each letter."""
     seen = set()
     async for letter in retained.letters():
         if letter.key not in seen:

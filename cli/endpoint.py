@@ -22,7 +22,7 @@ Answered = TypeVar("Answered", bound=BaseModel)
 
 
 class DocumentRefused(Failure):
-    """The endpoint's schema does not know what was asked for."""
+    """The endpoint's schema does not know the fields that were asked for."""
 
 
 class _Extensions(BaseModel):
@@ -41,7 +41,7 @@ class _Answer(BaseModel):
 
 
 class Endpoint:
-    """One address, asked by POST; with a key it is sent as a bearer token."""
+    """One address, asked by POST; a key is sent as a bearer token."""
 
     def __init__(self, url: str, key: str = "") -> None:
         self.name = shown(url)
@@ -66,7 +66,7 @@ class Endpoint:
     def ask(
         self, query: str, variables: Mapping[str, Any], kind: type[Answered], *, within_s: float = QUICK_S
     ) -> Answered:
-        """Send an operation of one field and return that; raise Failure."""
+        """Send an operation that has one field and return that field; raise Failure."""
         with self.open(query, variables, "application/json", within_s) as response:
             response.read()
             return self.parse(response.content, kind, response)
@@ -75,7 +75,7 @@ class Endpoint:
     def open(
         self, query: str, variables: Mapping[str, Any], accept: str, silence_s: float
     ) -> Iterator[httpx2.Response]:
-        """The response as it begins; whatever breaks until its end becomes a Failure."""
+        """Yield the response once it begins; a connection that breaks before its end becomes a Failure."""
         timeout = httpx2.Timeout(silence_s, connect=CONNECT_S)
         body = {"query": query, "variables": variables}
         try:
@@ -83,7 +83,7 @@ class Endpoint:
                 "POST", self._url, json=body, headers={"accept": accept}, timeout=timeout
             ) as response:
                 yield response
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, UnicodeError):  # the last one: no name of a host
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, UnicodeError):  # the last one: an impossible host name
             raise Failure(Exit.NO_ENDPOINT, f"Nothing answers at {self.name}; is it running?") from None
         except httpx2.TimeoutException:
             raise Failure(Exit.TRY_AGAIN, f"{self.name} did not answer within {silence_s:.0f} s.") from None
@@ -121,7 +121,7 @@ class Endpoint:
 
 
 def _client(url: str, headers: Mapping[str, str]) -> httpx2.Client:
-    """Connections to it, by the environment's proxy and certificates; raise Failure where those cannot be used."""
+    """Return a client that uses the environment's proxy and certificates; raise Failure if those are unusable."""
     address = httpx2.URL(url)
     # A proxy would look for the endpoint on its own machine.
     here = address.scheme == "http" and address.host in ("127.0.0.1", "::1", "localhost")
@@ -135,7 +135,7 @@ def _client(url: str, headers: Mapping[str, str]) -> httpx2.Client:
 
 
 def failed(job: Job) -> Failure:
-    """What a job that ended without a drawing means to the one who follows it."""
+    """The Failure for a job that ended without a drawing."""
     if job.status == "not_found":
         return Failure(Exit.UNKNOWN_ID, f"No job {plain(job.request_id)} is known, or no longer.")
     return _of_problem(job, job.error or "The job failed without a reason.")
@@ -149,7 +149,7 @@ def _of_problem(told: Payload | Job, message: str) -> Failure:
 
 
 def shown(url: str) -> str:
-    """The address without user, password and query; raise Failure if it is none."""
+    """The address without user, password and query; raise Failure if it is not an HTTP address."""
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL:

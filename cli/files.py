@@ -10,7 +10,7 @@ from pathlib import Path
 from cli.failure import Exit, Failure
 
 MAX_FILE_BYTES = 20 * 1024 * 1024
-"""As base64 not much more would fit into a request, which may be 32 MB; the service says what it takes itself."""
+"""As base64 not much more would fit into a request, which may be 32 MB; the service has a limit of its own."""
 
 PREFIX = ".drawing-"
 """Begins the names of files that are not yet whole."""
@@ -77,7 +77,7 @@ def _target(path: Path) -> Path:
 
 
 def _umask() -> int:
-    """Return what new files are not allowed; it can only be read by setting it."""
+    """Return the umask of this process; it can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""A job's states until it is settled: streamed where the endpoint can, asked for where it cannot."""
+"""A job's states until it is settled: streamed if the endpoint can stream, otherwise polled."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from cli.endpoint import DocumentRefused, Endpoint
 from cli.failure import Exit, Failure
 
 SILENCE_S = 20.0
-"""A stream says something every 12 s, if only that it is alive."""
+"""The longest silence of a stream: it sends something every 12 s, if only a ping."""
 MAX_FAILURES = 6
 LONGEST_PAUSE_S = 3.0
 EVENT_STREAM = "text/event-stream"
 
 
 class Follower:
-    """Follows one job; what the endpoint was found to lack is not asked for again."""
+    """Follows one job; a feature that the endpoint turned out to lack is not tried again."""
 
     def __init__(self, endpoint: Endpoint, request_id: str, *, pause: Callable[[float], None] = time.sleep) -> None:
         self._endpoint, self._variables, self._pause = endpoint, {"id": request_id}, pause
@@ -30,7 +30,7 @@ class Follower:
         """
         Yield each state up to a settled one; raise Failure when contact is lost for good.
 
-        A first question that finds no endpoint fails at once, unless the endpoint is `known` to be there.
+        A first request that finds no endpoint fails at once, unless the endpoint is `known` to be there.
         """
         failures = 0
         for turn in itertools.count():
@@ -56,7 +56,7 @@ class Follower:
         return self._known_fields(self._ask)
 
     def _round(self) -> Iterator[Job]:
-        """What the stream tells for as long as it lasts, then what the endpoint says when asked."""
+        """Yield the states that a stream sends while it lasts, then the state that a query returns."""
         if self._streams:
             yield from self._stream()
         yield self.now()
@@ -74,7 +74,7 @@ class Follower:
             return ask()
 
     def _stream(self) -> Iterator[Job]:
-        """Yield what a stream tells. One that breaks just ends; where none gets through, none is tried again."""
+        """Yield what a stream sends. A stream that breaks just ends; after one that sent nothing, none is begun."""
         told = False
         try:
             for job in self._told():

@@ -10,7 +10,7 @@ from cli.failure import Exit, Failure
 
 
 def read(environment: Mapping[str, str], *needed: str) -> Settings:
-    """Return the settings; what the command has no use for may be absent. Raise Failure, naming all that is wrong."""
+    """Return the settings; only the `needed` ones must be there. Raise Failure, naming everything that is wrong."""
     given = {name: value for name, value in environment.items() if value}
     if missing := [name for name in needed if name not in given]:
         raise Failure(Exit.REFUSED, f"Settings that are missing: {', '.join(missing)}. Nothing was asked.")

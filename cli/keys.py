@@ -1,4 +1,4 @@
-"""Makes API keys: one line for whoever shall call, one for the operator's list."""
+"""Makes API keys: the key for the caller, and its entry for the operator's list."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cli.report import Report
 
 
 def make(report: Report, name: str, about: Mapping[str, Any]) -> Exit:
-    """Say a new key and its entry; raise Failure for a name, date or limit that no key can have."""
+    """Print a new key and its entry; raise Failure for a name, date or limit that no key can have."""
     try:
         key, entry = api_keys.new(name, **about)
     except ValueError as error:

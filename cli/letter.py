@@ -1,4 +1,4 @@
-"""One dead letter: a job that was given up, with why and when; of its sketch nothing is told but sizes."""
+"""One dead letter: a job that was given up, with why and when; of its sketch only sizes are shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cli.contract import plain
 
 SOURCE = "CloudPubSubDeadLetterSource"
 UNDELIVERED = "UNDELIVERED"
-"""The code of what Pub/Sub itself gave up: it names none."""
+"""The code of a letter that Pub/Sub itself gave up: Pub/Sub names none."""
 
 
 def _decoded(value: Any) -> bytes:
@@ -54,7 +54,7 @@ class Letter:
 
     @classmethod
     def of(cls, received: Received) -> Letter:
-        """Take what was received for a letter."""
+        """Make a letter of a received message."""
         message = received.message
         return cls(
             ack_id=received.ack_id,
@@ -66,7 +66,7 @@ class Letter:
 
     @property
     def id(self) -> str:
-        """The request id, or where none can be read the id of the message."""
+        """The request id, or the id of the message if no request id can be read."""
         request_id = self.attributes.get("request_id", "")
         return request_id if is_request_id(request_id) else self.message_id
 
@@ -84,7 +84,7 @@ class Letter:
         return self.attributes.get("code") or UNDELIVERED
 
     def named(self, identities: Collection[str]) -> set[str]:
-        """Return those of the ids that mean this letter."""
+        """Return those of the ids that name this letter."""
         return {self.id, self.message_id} & set(identities)
 
     def job(self) -> JobMessage | str:
@@ -97,7 +97,7 @@ class Letter:
             return str(malformed).removesuffix(".")
 
     def summary(self) -> dict[str, Any]:
-        """Return what a list tells of it."""
+        """Return what a list shows of this letter."""
         told = self.attributes.get
         return {
             "id": self.id,
@@ -124,5 +124,5 @@ class Letter:
 
 
 def _number(text: str) -> int | None:
-    """Return a whole number of a plausible size: anybody may have published a letter."""
+    """Return a whole number, or None if it is implausible: anybody may have published the letter."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 13 else None

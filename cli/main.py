@@ -49,7 +49,7 @@ Key = Annotated[
 ]
 Output = Annotated[Path | None, Option("--output", "-o", metavar="OUT.png", help="Where to save the drawing.")]
 UNWRITABLE = (errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC)
-"""What writing to standard output can end with; files and connections have sentences of their own."""
+"""Errors of writing to standard output; those of files and connections have sentences of their own."""
 LOCAL = "http://127.0.0.1:8080/graphql"
 
 
@@ -70,7 +70,7 @@ def improve(
 ) -> int:
     """Improve one sketch and save the drawing.
 
-    The endpoint is kept waiting for it, or with --background or --watch a background job makes it.
+    The request waits until it is drawn; with --background or --watch a background job draws it.
     """
     if output is None and (watch or not background):
         raise typer.BadParameter("name a file to save the drawing in", param_hint="--output")
@@ -112,14 +112,14 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _written(stream: TextIO | None) -> TextIO:
-    """Return a stream that takes any text; the command goes on without one that its caller has closed."""
+    """Return a stream that takes any text; for one that the caller has closed, one that discards it."""
     stream = stream or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     stream.reconfigure(errors="replace")  # type: ignore[attr-defined]
     return stream
 
 
 def _unwritten(error: OSError) -> int:
-    """Say so, and throw away what is left to be written: Python itself would fail with it at its end."""
+    """Report the error, and discard what is left to be written: Python's flush at exit would fail again."""
     with suppress(OSError):
         sys.stderr.write(f"The output cannot be written: {(error.strerror or 'unknown reason').lower()}.\n")
     for stream in (sys.stdout, sys.stderr):

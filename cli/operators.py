@@ -12,7 +12,7 @@ from cli.options import STATUSES, Json
 from cli.report import reported
 
 operators = typer.Typer()
-"""Joined to the other commands, without a name of its own."""
+"""Added to the other commands without a group name of its own."""
 
 letters = typer.Typer(
     help="See the jobs that were given up, and have them done again or forgotten; for operators.",
@@ -31,8 +31,8 @@ Letters = Annotated[list[str], Argument(metavar="ID", help="Request ids, or mess
 def budget(as_json: Json = False) -> int:
     """Say what calls have cost today, for operators.
 
-    Read from the Redis of this environment: calls and dollars since midnight UTC, all callers together, those in
-    progress at what is reserved for them.
+    Read from the Redis of this environment: calls and dollars since midnight UTC, all callers together. A call in
+    progress counts with what is reserved for it.
     """
     from cli.budget import show
 
@@ -79,7 +79,7 @@ def replay_letters(
 ) -> int:
     """Have jobs done again, with all their attempts and time, under their request ids.
 
-    What is done stays as it is. A letter is kept until its job has been handed over.
+    A job that is done stays as it is. A letter is kept until its job has been published again.
     """
     from cli import dead_letters
 

@@ -1,4 +1,4 @@
-"""Asks what the settings name whether it is there: Redis, the archive, the topics, Gemini; no question costs money."""
+"""Asks whether the services that the settings name are there: Redis, the archive, the topics, Gemini; costs nothing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 WITHIN_S = 15.0
 NO_CREDENTIALS = "no Google credentials here; `gcloud auth application-default login` makes them"
 WRITES_NOTHING = ("LPUSHX", "improve_sketch:nothing", "")
-"""A write, which Redis allows or refuses as one; the list that it would add to is not there."""
+"""Redis allows or refuses this like any write, but it changes nothing: the list that it would add to does not exist."""
 OTHER_GEMINI = "is not what answers at GEMINI_BASE_URL"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one question."""
+    """The outcome of one check."""
 
     name: str
     state: Literal["ok", "failed", "off"]
@@ -34,11 +34,11 @@ class Finding:
 
 
 class Wrong(Exception):
-    """Something answers, or does not, as it should not; the text says so in words of ours."""
+    """A service does not answer as it should; the text says so in words of ours."""
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
-    """Ask one after the other; each answer is there as soon as it has come."""
+    """Ask one service after the other; yield each finding as soon as it is known."""
     yield _found("Redis", _redis(settings.redis_url, settings.redis_ca_cert))
     if settings.results_url != settings.redis_url:
         yield _found("Redis of the results", _redis(settings.results_url, settings.redis_ca_cert))
@@ -67,12 +67,12 @@ def _found(name: str, question: Awaitable[str]) -> Finding:
         return Finding(name, "failed", str(wrong))
     except TimeoutError:
         return Finding(name, "failed", f"no answer within {WITHIN_S:.0f} s")
-    except Exception as error:  # one that cannot even be asked must not hide the others; its text may hold secrets
+    except Exception as error:  # a failing check must not hide the others; the error's text may hold secrets
         return Finding(name, "failed", f"cannot be asked: {type(error).__name__}")
 
 
 async def _redis(url: str, ca_cert: str) -> str:
-    """Connect as the functions do, read what the server says of itself, and see whether it takes writes."""
+    """Connect as the functions do, read what the server reports about itself, and check whether it takes writes."""
     from redis.exceptions import RedisError
     from rubydraw import store
     from rubydraw.round_trip import refusal
@@ -99,7 +99,7 @@ async def _redis(url: str, ca_cert: str) -> str:
 
 
 def _unfit(info: dict[str, str], refused: str) -> str:
-    """Return why the functions cannot work with a Redis that answers; `refused`: its word where it takes no write."""
+    """Return why the functions cannot use a Redis that answers; `refused`: its error word if it takes no write."""
     if info.get("cluster_enabled") == "1":
         return "is a node of a cluster; the functions need one Redis that has all keys"
     if info.get("role") == "slave":
@@ -110,7 +110,7 @@ def _unfit(info: dict[str, str], refused: str) -> str:
 
 
 async def _archive(url: str, endpoint: str) -> str:
-    """Read an object that cannot be there: nothing is written. A bucket that is not there cannot be listed either."""
+    """Read an object that cannot be there, so nothing is written; then list, which fails if the bucket is missing."""
     from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
     from rubydraw.archive import opened
 
@@ -161,12 +161,12 @@ async def _topic(topic: str, pubsub_url: str) -> str:
 
 
 def _topic_id(name: str) -> str:
-    """Return what stands behind the project, which may be named by id or by number."""
+    """Return the part of the name after the project, because the project may be named by id or by number."""
     return name.partition("/topics/")[2]
 
 
 def _name(answer: bytes) -> str:
-    """Return the name of what is described; none where it is no description."""
+    """Return the `name` in an answer; an empty string if the answer is not a JSON object."""
     with suppress(ValueError, AttributeError):
         return str(json.loads(answer).get("name"))
     return ""

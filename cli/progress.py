@@ -15,7 +15,7 @@ from cli.contract import Job
 
 
 class Progress:
-    """Shows what is known now, and how long it has taken; gone from a terminal when the command ends."""
+    """Shows what is known now, and how long it has taken; disappears from a terminal when the command ends."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -38,7 +38,7 @@ class Progress:
         return round((time.monotonic() - self._began_s) * 1000)
 
     def say(self, words: str) -> None:
-        """Show these words unless they are shown."""
+        """Show these words, unless they are shown already."""
         if words == self._said:
             return
         self._said = words
@@ -47,7 +47,7 @@ class Progress:
             self._console.print(Text(f"{words}  {self.took_ms / 1000:.1f} s"), soft_wrap=True)
 
     def show(self, job: Job) -> None:
-        """Show the state of a job, and how far it is where the endpoint knows how long such jobs take."""
+        """Show the state of a job, and its progress if the endpoint estimates how long such jobs take."""
         self.say(described(job))
         if job.eta_ms is not None:
             self._live.update(self._task, due_s=(self.took_ms + job.eta_ms) / 1000)
@@ -68,7 +68,7 @@ def described(job: Job) -> str:
 
 
 class _Bar(rich_progress.ProgressColumn):
-    """Fills up to the time at which such jobs are done; only moves to and fro when that is unknown or past."""
+    """Fills up until the estimated end of the job; only moves to and fro if that is unknown or past."""
 
     def render(self, task: rich_progress.Task) -> ProgressBar:
         due_s, now_s = task.fields["due_s"], task.elapsed or 0.0

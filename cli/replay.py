@@ -28,7 +28,7 @@ class Replay:
     """
     Replays one letter after the other.
 
-    Killed at any point it leaves the letter where it was, and the next replay of it makes up for what is missing.
+    If it is killed at any point, the letter stays where it was, and the next replay does what is missing.
     """
 
     def __init__(self, settings: Settings, retained: Retained, report: Report) -> None:
@@ -48,10 +48,10 @@ class Replay:
 
     async def __call__(self, letter: Letter) -> None:
         """
-        Replay a letter, unless its job was queued anew by this command.
+        Replay a letter, unless this command has queued its job already.
 
-        Then it is a copy or an older one, and acknowledged; or the job was given up again meanwhile, and it is kept:
-        else a job that fails at once would be replayed for ever.
+        Such a letter is a copy or older, and is acknowledged. But if the job was given up again meanwhile, its new
+        letter is kept: else a job that fails at once would be replayed for ever.
         """
         job = letter.job()
         if isinstance(job, str):
@@ -66,7 +66,7 @@ class Replay:
 
     @property
     def told(self) -> dict[str, list[str]]:
-        """The ids of the letters by what became of them."""
+        """The ids of the letters, grouped by what became of them."""
         return {kind: [each for each, became in self._became.items() if became == kind] for kind in WORDS}
 
     def trouble(self) -> Failure | None:
@@ -89,7 +89,7 @@ class Replay:
             self._report.say(Text(f"{letter.id:<36}  {WORDS[became]}"))
 
     async def _again(self, letter: Letter, job: JobMessage) -> str:
-        """Queue the job and hand it over; raise Failure, after which the letter is kept."""
+        """Queue the job and publish it; after a Failure the letter is kept."""
         try:
             status, job = await self._jobs.replay(job)
             if status == "queued":

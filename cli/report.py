@@ -52,19 +52,19 @@ class Report:
         )
 
     def state(self, job: Job) -> Exit:
-        """Say how a job stands that has not failed."""
+        """Show the state of a job that has not failed."""
         self.knows(**job.model_dump(by_alias=True))
         times = (("accepted", job.created_at), ("changed", job.updated_at), ("next attempt", job.retry_at))
         told = [Text(f"  {name} {when}") for name, when in times if when]
         return self.end(Text(f"{job.request_id}: {described(job)}"), *told)
 
     def say(self, *lines: Text) -> None:
-        """Write lines for a person; with JSON there is nobody to read them."""
+        """Write lines for a person; with JSON nothing is written."""
         for line in () if self.as_json else lines:
             self._out.print(line, soft_wrap=True)
 
     def end(self, *lines: Text) -> Exit:
-        """Write the lines, or instead of them what is known."""
+        """Write the lines; with JSON, write the object of all facts instead."""
         self.say(*lines)
         if self.as_json:
             self._out.print(Text(json.dumps({"exitStatus": Exit.OK} | self._facts)), soft_wrap=True)
@@ -103,12 +103,12 @@ class _Console(Console):
             self.on_broken_pipe()
 
     def on_broken_pipe(self) -> None:
-        """Go on: what was to be done is done, whoever still reads of it."""
+        """Go on without output: the command does its work even if nobody reads about it."""
         os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
 
 
 def _named(palette: list[str], *, patches: bool) -> list[Text]:
-    """The colours' names, each behind a patch of it where the terminal has colours."""
+    """The colours' names, each after a patch of the colour if the terminal has colours."""
     told = []
     for name in palette:
         if patches and _HEX.fullmatch(name):

@@ -20,14 +20,14 @@ from cli.letter import Letter, Received
 WITHIN_S = 30.0
 LETTERS_A_PULL = 20
 QUIET_PULLS, PAUSE_S = 3, 0.1
-"""A pull may bring nothing though something is there: only so many in a row are the end."""
+"""A pull may bring nothing though letters are left: only so many in a row mean the end."""
 MOST_LETTERS = 10_000
 HAND_BACK_AT_ONCE = 500
 NO_CREDENTIALS = "There are no Google credentials here; `gcloud auth application-default login` makes them."
 
 
 class _Done(BaseModel):
-    """An object in which nothing is of interest."""
+    """An answer whose content is not used."""
 
 
 class _Pulled(BaseModel):
@@ -41,8 +41,8 @@ class Retained:
     """
     Pulls letters, and on leaving hands back what was not acknowledged.
 
-    Pub/Sub cannot be browsed: what was pulled is out of everybody's sight until it is handed back, or until the
-    subscription's ack deadline, should this process be killed. Nothing but `acknowledge` removes a letter.
+    Pub/Sub cannot be browsed: a pulled letter is invisible to everybody else until it is handed back or, if this
+    process is killed, until the subscription's ack deadline. Nothing but `acknowledge` removes a letter.
     """
 
     def __init__(self, url: str, name: str) -> None:
