@@ -56,7 +56,7 @@ class _Sheet:
 
 
 def redraw(png: bytes) -> Redrawn:
-    """The same drawing as an illustration, 1024 px on the long side, at least 16 on the other. OSError if it is no PNG."""
+    """The same drawing as an illustration, 1024 px on the long side, at least 16 on the other; OSError if not a PNG."""
     colours, labels = flattened(_on_white(png), MOST_COLOURS)
     scale = LONG_SIDE_PX / max(labels.shape)
     height, width = (max(SHORTEST_SIDE_PX, round(side * scale)) for side in labels.shape)
