@@ -1,8 +1,8 @@
 """When sketches come, and which of them came before: a day's curve with bursts, repeats by a Zipf law.
 
 Assumed, not measured: most come in the evening (1.8 times the mean, 0.2 at night); one in ten belongs to a burst, a
-class of about 20 within 10 s; three in ten were sent before. How many sketches ago follows Zipf's law with exponent 1
-over a week, so that a double click is as likely as yesterday's and last week's together.
+class of about 20 within 10 s; three in ten were sent before. How many sketches ago that was follows Zipf's law with
+exponent 1 over a week, so that a double click is as likely as repeats of yesterday and of last week together.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Arrival:
 
 
 def arrivals(per_day: float, start_s: float, length_s: float, seed: int, *, longest_ago: int = 0) -> Iterator[Arrival]:
-    """Yield what comes from `start_s` of a day on, in order; at noon and midnight the rate is the mean."""
+    """Yield the arrivals from `start_s` of a day on, in order; at noon and midnight the rate is the mean."""
     chance = random.Random(seed)
     keys: list[int] = []
     longest_ago = longest_ago or max(round(per_day * KEPT_DAYS), 2)
@@ -44,7 +44,7 @@ def arrivals(per_day: float, start_s: float, length_s: float, seed: int, *, long
 
 
 def _times(mean_per_s: float, start_s: float, length_s: float, chance: random.Random) -> Iterator[float]:
-    """Draw from a Poisson process whose rate follows the day; one event in so many is a whole burst."""
+    """Draw from a Poisson process whose rate follows the day; some of its events are whole bursts."""
     events_per_s = mean_per_s * (1 - IN_BURSTS + IN_BURSTS / BURST_SIZE)
     burst_share = IN_BURSTS / BURST_SIZE / (1 - IN_BURSTS + IN_BURSTS / BURST_SIZE)
     fastest, at_s = events_per_s * (1 + SWING), 0.0

@@ -1,7 +1,7 @@
 """A Gemini that keeps every call waiting until it is told to answer them all, each with a picture of 1 MB.
 
-`python -m bench.barrier --port N`: nobody waits until `POST /hold`; `GET /waiting` says how many do, `POST /release`
-lets them go.
+`python -m bench.barrier --port N`: calls wait from `POST /hold` on; `GET /waiting` says how many do, `POST /release`
+answers them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 SIDE_PX = 1000
-"""A grey picture of so many pixels a side, whose noise cannot be compressed, has 1 MB."""
+"""A grey picture with sides of this length, of noise that cannot be compressed, has 1 MB."""
 
 
 def noise(seed: int, side_px: int = SIDE_PX) -> bytes:

@@ -24,12 +24,12 @@ _PROBE = b"GET /up HTTP/1.1\r\nhost: bench\r\n\r\n"
 
 
 def measure() -> dict[str, float]:
-    """Return for each kind of request how long, at the worst of some times, a neighbour's `/up` had to wait, in ms."""
+    """Return for each kind of request the longest wait of a neighbour's `/up` over several tries, in ms."""
     (service,) = contenders.contenders((SERVICE,))
     port, waited = free_port(), {}
     with world() as addresses, running(service.command(port), port, SERVER_CORE, {**addresses, **service.environment}):
         client = Connection(port)
-        client.ask(post(questions.improve("title")))  # what is imported once is no request's fault
+        client.ask(post(questions.improve("title")))  # imports happen once and must not count
         client.ask(post(questions.improve("title", variant=questions.NEVER_DRAWN, later=True)))
         with Neighbour(port) as neighbour:
             for name, bodies in _legal():
@@ -71,7 +71,7 @@ class Neighbour:
 
 
 def _legal() -> Iterator[tuple[str, list[bytes]]]:
-    """Yield requests at the limits, each time other ones, so that nothing is a hit."""
+    """Yield requests at the limits, all different, so that nothing is a hit."""
     largest = 5 * 1024 * 1024 - 64 * 1024
     seeds = range(9000, 9000 + TIMES)
     sketches = [base64.b64encode(png(largest, seed)).decode() for seed in seeds]

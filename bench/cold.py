@@ -1,7 +1,7 @@
-"""How long from the start of a process to its first answer, side by side with a hello world.
+"""How long it takes from the start of a process to its first answer, side by side with a hello world.
 
 Rounds are interleaved, each process alone and fresh, bytecode warm as the platform's build leaves it.
-`python -m bench.cold --imports` lists instead what the functions import, and for how long.
+`python -m bench.cold --imports` lists instead what the functions import, and how long that takes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SKETCH = (ROOT / "examples/house.png").read_bytes()
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A function, and the request to which it is to give its first answer."""
+    """A function, and the first request that it has to answer."""
 
     target: str
     source: Path

@@ -20,7 +20,7 @@ SCHEMA = ROOT / "functions/graphql/schema.graphql"
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`command` makes the command line that listens on a port; `environment` is beside the addresses that all get."""
+    """`command` makes the command line that listens on a port; `environment` is added to the addresses that all get."""
 
     name: str
     command: Callable[[int], list[str]]
@@ -28,7 +28,7 @@ class Contender:
 
 
 def contenders(names: tuple[str, ...]) -> list[Contender]:
-    """Return the contenders of these names, their environments made."""
+    """Return the contenders of these names, and set up their environments."""
     return [_MAKERS[name]() for name in names]
 
 

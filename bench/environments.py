@@ -42,7 +42,7 @@ def node(name: str) -> Path:
 
 
 def _made(name: str, pinned: bytes, make: Callable[[Path], None]) -> Path:
-    """Make a folder unless it was made whole, and from the same pins and Python."""
+    """Make a folder, unless it is complete and was made from the same pins and Python."""
     folder, stamp = BUILD / name, BUILD / f"{name}.sha256"
     digest = hashlib.sha256(pinned).hexdigest()
     if not (stamp.exists() and stamp.read_text() == digest):

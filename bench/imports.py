@@ -32,6 +32,6 @@ def of(target: str) -> dict[str, float]:
 
 
 def _package(module: str) -> str:
-    """Return `redis` for `redis.asyncio.client`; the standard library's modules stand for themselves together."""
+    """Return `redis` for `redis.asyncio.client`; all modules of the standard library count as one package."""
     top = module.partition(".")[0]
     return "standard library" if top in sys.stdlib_module_names else top

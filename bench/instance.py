@@ -1,4 +1,4 @@
-"""One function as the platform runs it, in a memory of that size, with what stands around it; and what it holds."""
+"""Runs one function as the platform does, in limited memory and with its surroundings, and measures its memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WAIT_S = 180.0
 
 
 class Instance:
-    """One function as the platform runs it, and what its processes hold."""
+    """One function as the platform runs it, and the memory of its processes."""
 
     def __init__(self, process: subprocess.Popen[bytes], url: str) -> None:
         self.url, self.peak = url, 0.0
@@ -34,7 +34,7 @@ class Instance:
         return self._process.poll() is None
 
     def pss(self, *, serving: bool = False) -> float:
-        """Return the MiB that its processes hold together, or the one that serves without the one that watches it."""
+        """Return the MiB that its processes hold together; with `serving`, without the one that watches the others."""
         total = 0.0
         for pid in (*(() if serving else (self._process.pid,)), *_children(self._process.pid)):
             with suppress(OSError):
@@ -79,7 +79,7 @@ def free_port() -> int:
 
 @contextmanager
 def limited(memory_mib: int) -> Iterator[list[str]]:
-    """Make a cgroup of this size; yield what starts a command in it, or nothing where we may not make one."""
+    """Make a cgroup of this size; yield the words that start a command in it, none if we may not make one."""
     group = CGROUPS / f"rubydraw-{os.getpid()}"
     try:
         group.mkdir()
@@ -95,7 +95,7 @@ def limited(memory_mib: int) -> Iterator[list[str]]:
 
 
 def machine() -> dict[str, str]:
-    """Return what any program needs of this machine's environment."""
+    """Return the environment variables that any program needs, and no others."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 

@@ -38,7 +38,7 @@ _WORKERS = {
 @dataclass(frozen=True, slots=True)
 class Jobs:
     """
-    Rates by name, round by round, and what pushes of this service took, eight at once and one by one.
+    Rates by name, round by round, and how long pushes to this service took: `pushed` eight at once, `alone` one by one.
 
     `calls_ms`: what a call of google-genai takes by itself, p50 by round.
     """

@@ -1,4 +1,4 @@
-"""The laptop's fleet under a known load, and the same arrivals simulated with the service times of that very fleet."""
+"""Runs the laptop's fleet under a known load, and simulates the same arrivals with that fleet's service times."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from bench.simulation import Deployment, Simulation, Times
 CALL_DELAY_S = 1.0
 PER_S, LENGTH_S, LONGEST_AGO = 3.0, 40.0, 60
 SERIAL, PAUSE_S = 20, 0.3
-"""How many requests tell a service time, and how far apart: back to back a hit takes half as long as one that comes at
-the load's own pace, for which nothing is in the processor's caches any more."""
+"""How many requests measure a service time, and how far apart: back to back, a hit takes half as long as at the pace of
+the load, when nothing is in the processor's caches any more."""
 WITHIN = 0.2
 IMPROVE = """mutation($input: ImproveSketchInput!) { improveSketch(input: $input) {
   requestId errors result { imageBase64 provenance { cache providerMs } } } }"""
@@ -55,7 +55,7 @@ class Laptop:
         return payload, took_s
 
     async def job(self, key: int) -> tuple[float, float]:
-        """Have a sketch improved in the background; return the seconds to its end by Redis' clock, and of its call."""
+        """Have a sketch improved in the background; return the seconds to its end by Redis' clock, and its call's."""
         request_id = (await self.improve(key, background=True))[0]["requestId"]
         async with asyncio.timeout(WAIT_S):
             while (job := (await self.status(request_id)))["status"] not in ("done", "error"):  # noqa: ASYNC110
@@ -94,9 +94,9 @@ async def laptop() -> AsyncIterator[Laptop]:
 
 
 async def service_times(laptop: Laptop) -> Times:
-    """Measure one request at a time, as far apart as the load's: medians of what each takes besides its call."""
+    """Measure one request at a time, at the pace of the load; return medians of what each takes besides its call."""
     fresh = iter(range(1_000_000, 2_000_000))
-    await asyncio.gather(laptop.improve(next(fresh)), laptop.job(next(fresh)))  # everything is imported
+    await asyncio.gather(laptop.improve(next(fresh)), laptop.job(next(fresh)))  # so that everything is imported
     misses = [await laptop.improve(next(fresh)) for _ in range(SERIAL)]
     calls_s = [payload["result"]["provenance"]["providerMs"] / 1000 for payload, _ in misses]
     hits = await apart(lambda: laptop.improve(1_000_000))
@@ -155,7 +155,7 @@ async def compare() -> int:
     async with laptop() as it:
         times = await service_times(it)
         print(f"service times: {times}\n{len(load)} sketches in {LENGTH_S:.0f} s")
-        await asyncio.gather(*(it.improve(key) for key in range(LONGEST_AGO)))  # what was sent before
+        await asyncio.gather(*(it.improve(key) for key in range(LONGEST_AGO)))  # the sketches that were sent before
         measured = await under_load(it, load)
     deployment = Deployment(kept=10_000, archive=False, max_instances=1)
     warm = [Arrival(each.at_s, each.key - LONGEST_AGO, each.background) for each in load]

@@ -1,9 +1,9 @@
 """What access and limits cost a cached answer, side by side: `python -m bench.limits_cost`.
 
-Three instances of the GraphQL function over one Valkey, each on the same core: open to everybody; the same with a
+Three instances of the GraphQL function over one Valkey, all on the same core: open to everybody; the same with a
 limit nobody reaches, counted by address; and with API keys and that limit. Rounds are interleaved, and all three are
-started anew several times; what counts is the CPU time that an instance takes for an answer, which its neighbours on
-the machine change least. Prints how many answers a core gives beside the open one: the median of the rounds' ratios.
+started anew several times. The measure is an instance's CPU time per answer, which other processes on the machine
+change least. Prints the answers per core relative to the open instance: the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ async def ask(port: int, sent: bytes, times: int) -> bytes:
 
 
 async def until_up(port: int, sent: bytes) -> bytes:
-    """Have the drawing made, or fetched, by an instance that is still starting."""
+    """Ask an instance that is still starting until it returns the drawing."""
     end_s = time.monotonic() + 60
     while True:
         try:
@@ -85,7 +85,7 @@ async def until_up(port: int, sent: bytes) -> bytes:
 
 
 async def enlarge(redis: int, image_bytes: int) -> None:
-    """Put a picture of the size that Gemini's have in the place of the stand-in's."""
+    """Replace the stand-in's picture by one as large as Gemini's are."""
     if not image_bytes:
         return
     async with Redis(port=redis) as client:
@@ -113,7 +113,7 @@ async def measure(starts: int, rounds: int, hits: int, sketch: Path, image_bytes
             "ACCESS": "off",
             "LOG_LEVEL": "WARNING",
         }
-        with instance(shared) as (port, _):  # has in memory what a call needs; no instance that is measured does
+        with instance(shared) as (port, _):  # it alone loads what a call needs; no measured instance does
             await until_up(port, sent)
             await enlarge(redis, image_bytes)
         for start in range(starts):  # no two processes are equally fast, whatever they run

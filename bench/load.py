@@ -1,4 +1,4 @@
-"""A closed loop over keep-alive connections, with as little work a request as can be: the server is to be the limit."""
+"""A closed loop over keep-alive connections, with minimal work per request: the server has to be the limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ANSWER_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one run measured; `busy` is the share of its time for which the load generator itself computed."""
+    """What one run measured; `busy` is the share of its time in which the load generator itself used the CPU."""
 
     answers_per_s: float
     latencies_ms: list[float]

@@ -21,7 +21,7 @@ from bench.world import world
 
 WARM_UP_S = 0.4
 LENGTHS_DIFFER_BYTES = 32
-"""By so much an answer may differ in length from the first of its run: by the digits of a duration."""
+"""By how much the length of an answer may differ from the first of its run: durations vary in their digits."""
 
 _CEILING_PATHS = {
     "cached hit, 1 MB picture": "?key=hit",
@@ -63,7 +63,7 @@ Results = dict[str, dict[str, Measured]]
 
 
 def paired(these: Iterable[float], those: Iterable[float]) -> float:
-    """Return the median of each round's ratio: what ran within seconds ran on a machine of the same mood."""
+    """Return the median of the rounds' ratios: within a round, seconds apart, the machine is equally fast for both."""
     return statistics.median(this / that for this, that in zip(these, those, strict=True))
 
 
@@ -83,13 +83,13 @@ def measure(contenders: list[Contender], cases: list[Case], *, rounds: int, run_
 
 
 class Runner:
-    """One contender that runs, its drawing kept and its job done."""
+    """One running contender, which has stored its drawing and finished its job."""
 
     def __init__(self, name: str, server: Server, request_id: str) -> None:
         self.name, self._server, self._request_id = name, server, request_id
 
     def asked(self, case: Case) -> tuple[str, Callable[[memoryview], bool]] | None:
-        """Return the path for a case and what judges its answers; None where a ceiling has nothing like it."""
+        """Return the path for a case and what checks its answers; None for a ceiling that has no such case."""
         if self.name not in CEILINGS:
             return "/graphql", _judge(case)
         if key := _CEILING_PATHS.get(case.name):
@@ -139,7 +139,7 @@ def _runner(contender: Contender, addresses: dict[str, str]) -> Iterator[Runner]
 
 
 def _judge(case: Case) -> Callable[[memoryview], bool]:
-    """Parse and judge the first answer of a run; of the others only the length, and that there is no error."""
+    """Parse and check the first answer of a run; check of the others only the length, and that there is no error."""
     length = _same_length()
     judged: list[bool] = []
 

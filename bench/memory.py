@@ -1,7 +1,7 @@
 """How many calls to Gemini one instance holds in how much memory: `python -m bench.memory`, five minutes.
 
 The real functions under functions-framework and the real SDK, on loopback; sketches and pictures of 1 MB. Gemini
-keeps every call waiting (bench/barrier.py), then answers all of them at once, which is the worst that can happen.
+keeps every call waiting (bench/barrier.py), then answers all of them at once, which is the worst case.
 Memory is the PSS of the function's processes together, read every 50 ms; where this machine lets us, a cgroup stops
 them at the size of the instance, as the platform does. `--write` puts the tables into docs/performance.md.
 """
@@ -78,13 +78,13 @@ def connections() -> httpx2.AsyncClient:
 
 
 async def calls(target: str, memory_mib: int, places: int) -> str:
-    """Send half as many again as there are places; measure while they wait, and while all are answered."""
+    """Send 1.5 times as many requests as there are places; measure while they wait, and while all are answered."""
     with surroundings() as (settings, gemini):
         await until(lambda: answers(f"{gemini}/waiting"))
         settings = settings | {"MAX_IN_FLIGHT": str(places)}
         async with instance(target, memory_mib, **settings) as it, connections() as http:
             client = Client(http, it, target)
-            await client.send(request(target, 0))  # the SDK is imported
+            await client.send(request(target, 0))  # so that the SDK is imported
             await http.post(f"{gemini}/hold")
             idle, sent = it.pss(), places * 3 // 2
             for seed in range(1, sent + 1):
@@ -131,7 +131,7 @@ async def waiting_jobs() -> str:
 
 
 async def followers() -> str:
-    """Ask for one and the same sketch many times at once: one call, and all wait for it."""
+    """Ask for the same sketch many times at once: there is one call, and all wait for it."""
     with surroundings() as (settings, gemini):
         await until(lambda: answers(f"{gemini}/waiting"))
         async with instance("graphql", 1024, **settings) as it, connections() as http:

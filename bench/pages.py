@@ -1,4 +1,4 @@
-"""What the measurements write into pages of docs/: each its own block between two marks, and nothing else there."""
+"""Writes measurements into pages of docs/: each into its own block between two marks, and nothing else there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def measured() -> str:
-    """Return when and on what this is measured."""
+    """Return the date and the machine of a measurement."""
     today = datetime.datetime.now(datetime.UTC).date()
     kind = f"{platform.system()} {platform.machine()}"
     return f"Measured on {today}, {kind}, {os.cpu_count()} cores, Python {platform.python_version()}"

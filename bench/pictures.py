@@ -8,7 +8,7 @@ import zlib
 
 
 def png(size_bytes: int, seed: int = 0) -> bytes:
-    """Return a PNG of about that many bytes (never fewer than a row of it takes)."""
+    """Return a PNG of about that many bytes (never fewer than one row takes)."""
     width_px = 16 if size_bytes < 64 * 1024 else 256  # a picture needs 16 a side, and may have 8192
     row_bytes = width_px * 3
     rows = max(size_bytes // (row_bytes + 1), 1)

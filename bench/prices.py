@@ -1,4 +1,4 @@
-"""What things cost, in US dollars, each with where the price comes from; docs/deploy.md uses the same ones."""
+"""Prices in US dollars, each with its source; docs/deploy.md uses the same ones."""
 
 from __future__ import annotations
 

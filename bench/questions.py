@@ -1,4 +1,4 @@
-"""The documents and bodies that every contender is asked with, and what an answer must hold."""
+"""The documents and bodies that are sent to every contender, and what an answer must hold."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SKETCH_BYTES, PICTURE_BYTES = 100 * 1024, 1024 * 1024
 SKETCH, PICTURE = png(SKETCH_BYTES, 1), png(PICTURE_BYTES, 2)
 SKETCH_BASE64, PICTURE_BASE64 = base64.b64encode(SKETCH).decode(), base64.b64encode(PICTURE).decode()
 NEVER_DRAWN = 7
-"""The variant that is enqueued: nobody works, so it is never a hit."""
+"""The variant that is enqueued: no worker runs, so it is never a hit."""
 
 _WORDS = "mimeType title style palette background notes provenance { cache model promptVersion createdAt providerMs }"
 _IMPROVE = "mutation($input: ImproveSketchInput!) { improveSketch(input: $input) { requestId errors result { %s } } }"
@@ -47,7 +47,7 @@ def status(selection: str, request_id: str) -> bytes:
 
 
 def cases() -> list[Case]:
-    """Return them in the order of the report."""
+    """Return the cases in the order of the report."""
     return [
         Case("cached hit, 1 MB picture", lambda _: _same(improve(WITH_PICTURE)), _drawn("HIT")),
         Case("cached hit, no picture", lambda _: _same(improve(WITHOUT_PICTURE)), _drawn("HIT", picture=False)),

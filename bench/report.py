@@ -94,7 +94,7 @@ def blocking(blocked_ms: dict[str, float]) -> str:
 
 
 def machine() -> str:
-    """Say when and on what this was measured, and how busy that was."""
+    """Say when and on what this was measured, and how busy the machine was."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     load = Path("/proc/loadavg").read_text().split()[0]

@@ -1,4 +1,4 @@
-"""docs/scale.md: what so many sketches a day ask of each part, what they cost, and which wall comes first."""
+"""docs/scale.md: what a number of sketches a day asks of each part, what it costs, and which limit comes first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.simulation import Deployment, Simulation, Times
 TIMES = Times(
     hit_s=0.0041, enqueue_s=0.0033, status_s=0.0005, miss_s=0.29, job_s=0.29, call_s=20.0, hand_over_s=0.05
 )  # fmt: skip
-"""CPU as bench/service_times.py measured it on 2026-11-24; the call, and what is waited for beside it, are assumed."""
+"""CPU as bench/service_times.py measured it on 2026-11-24; the time of a call and the other waits are assumed."""
 DRAWINGS_PER_GB = round(1 / DRAWING_GB)
 COMMANDS = {"hit": 1, "archived": 5, "coalesced": 3, "called": 5}
 """Round trips to Redis of one sketch, counted in the code; a background job has one more at most, a poll one."""
@@ -39,12 +39,12 @@ class Scale:
 
 
 SCALES = (Scale(1_000, 0, 7 * DAY_S, 1), Scale(100_000, 0, DAY_S, 10), Scale(10_000_000, 0.75 * DAY_S - 90, 180, 300))
-"""Of ten million the three busiest minutes; of the others whole days."""
+"""For ten million, the three busiest minutes are simulated; for the others, whole days."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a simulation tells of one scale; `peak` is the busiest minute's share of sketches over the mean's."""
+    """What a simulation tells of one scale; `peak_per_s` is the sketches a second in the busiest minute."""
 
     scale: Scale
     run: Simulation
@@ -60,7 +60,7 @@ class Load:
         return own + (len(self.run.waits_s["job"]) + self.run.polls) / self.sketches
 
     def redis_gb(self) -> float:
-        """Traffic of pictures with Redis for one sketch: each answer reads one, each call stores one."""
+        """GB of pictures that Redis transfers for one sketch: an answer reads one, a call or archive hit stores one."""
         return DRAWING_GB * (1 + self.share("called", "archived"))
 
     def published(self) -> float:
@@ -95,7 +95,7 @@ def load(scale: Scale, **changes: Any) -> Load:
 
 
 def walls(of: Load) -> list[tuple[float, str]]:
-    """Return need over limit for all that refuses or slows down, the worst first."""
+    """Return need over limit for everything that refuses or slows down requests, the worst first."""
     calls_per_minute = max(of.run.calls_per_minute.values())
     redis_gbit_s = of.peak_per_s * of.redis_gb() * 8
     most = max(of.run.graphql.most, of.run.worker.most)

@@ -1,4 +1,4 @@
-"""Processes of a measurement: pinned to a core, started until they answer, ended with their children."""
+"""Processes of a measurement: pinned to a core, ready once their port is open, ended with their children."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 def machine() -> dict[str, str]:
-    """What any program of this machine needs, and nothing else of the shell's."""
+    """The variables of the shell that any program needs, and no others."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
@@ -89,7 +89,7 @@ def running(
 @contextmanager
 def a_valkey() -> Iterator[Server]:
     port = free_port()
-    command = [*valkey.command(port), "--maxmemory", "4gb"]  # the pictures of all misses, and no hit is evicted
+    command = [*valkey.command(port), "--maxmemory", "4gb"]  # room for the pictures of all misses: no hit is evicted
     with running(command, port, LOAD_CORE, {}) as server:
         yield server
 

@@ -18,14 +18,14 @@ from bench.memory import Client, connections, request
 from emulator import topics
 
 SIDE_PX = 550
-"""A noisy sketch of so many pixels a side has 300 KB."""
+"""A noisy sketch with sides of this length has 300 KB."""
 MANY, FEW = 100, 30
 SUBMIT = "mutation($input: ImproveSketchInput!) { improveSketch(input: $input) { requestId } }"
 STATUS = '{ improveSketchStatus(requestId: "%s") { status etaMs } }'
 
 
 async def cost_s(it: Instance, count: int, ask: Callable[[int], Awaitable[object]]) -> float:
-    """Return the CPU seconds of one request, of so many after a first."""
+    """Return the mean CPU seconds of `count` requests; a first one before them does not count."""
     await ask(0)
     before = it.cpu_s()
     for number in range(1, count + 1):

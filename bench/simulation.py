@@ -14,7 +14,7 @@ from bench.arrivals import Arrival
 IDLE_S = 900.0
 """How long Cloud Run keeps an instance without requests, at most (documentation: Autoscaling)."""
 BACKLOG_S = 0.3
-"""With that much work before it on the CPU, a request has an instance of its own started: the platform's 60 %."""
+"""With this much work queued on the CPU, a request starts another instance; it stands for the platform's 60 %."""
 POLL_S = 2.0
 
 
@@ -62,7 +62,7 @@ class Instance:
 
 @dataclass(slots=True)
 class Fleet:
-    """The instances of one function, started as requests need them: at most half as many again at a time."""
+    """The instances of one function, started as requests need them: about half as many again at a time, at most."""
 
     places: int
     max_instances: int
@@ -75,7 +75,7 @@ class Fleet:
     requests: int = 0
 
     def enter(self, now_s: float) -> Instance:
-        """Find a place on the least busy of three instances, or have one more started where all three are busy."""
+        """Find a place on the least busy of three instances, or start one more if all three are busy."""
         seen = self.chance.sample(self.instances, min(3, len(self.instances)))
         free = [it for it in seen if it.requests < self.places]
         chosen = min(free or seen, key=lambda it: (it.ready_s, it.requests), default=None)
@@ -108,7 +108,7 @@ Then = Callable[[float], None]
 
 
 class Simulation:
-    """Runs arrivals through both functions; afterwards its counters tell what that took."""
+    """Runs arrivals through both functions; afterwards its counters hold the results."""
 
     def __init__(self, times: Times, deployment: Deployment, seed: int = 1) -> None:
         self.times, self.deployment = times, deployment
@@ -188,7 +188,7 @@ class Simulation:
             self._at(accepted_s + POLL_S, poll)
 
     def _improve(self, key: int, at: Instance, now_s: float, cpu_s: float, done: Then) -> str:
-        """Result, else archive, else flight, else Gemini; return the outcome, and call `done` in its time."""
+        """Result, else archive, else flight, else Gemini; return the outcome, and call `done` when it is answered."""
         if key in self._drawn:
             self._touch(key)
             outcome = "hit"

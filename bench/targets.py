@@ -1,4 +1,4 @@
-"""What the service is to reach, as ratios of one run, and what it did."""
+"""The targets of the service, mostly as ratios of one run, and what it reached."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TYPENAME, ENQUEUE_ALONE = "{ __typename }", "enqueue, one client"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A ratio that is to be at least, or at most, so much; `by_cpu` is that of the server's CPU per answer."""
+    """A ratio and its bound, the least or the most; `by_cpu` is the same ratio by the servers' CPU per answer."""
 
     what: str
     ratio: float

@@ -26,7 +26,7 @@ _SAID = {
 
 @contextmanager
 def world(picture_base64: str = PICTURE_BASE64) -> Iterator[dict[str, str]]:
-    """Yield the environment by which a contender finds it; Gemini always answers with this picture."""
+    """Yield the environment by which a contender finds these; Gemini always answers with this picture."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         valkey = stack.enter_context(a_valkey())

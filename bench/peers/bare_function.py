@@ -1,4 +1,4 @@
-"""The ceiling's handlers as a function under functions-framework: what is left once the platform's layers are paid."""
+"""The ceiling's handlers as a function under functions-framework: what is left after the cost of the platform."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ _began_s = 0.0
 
 
 def one_more(total: int) -> None:
-    """Count a job; the rate is that between the first and the last, so that no start-up is in it."""
+    """Count a job; the rate is measured from the first to the last, so that it includes no start-up."""
     global _count, _began_s
     with _lock:
         _count += 1

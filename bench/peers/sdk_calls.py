@@ -1,4 +1,4 @@
-"""Calls of google-genai as its documentation sets them up, one by one: what a job with it takes before it does more."""
+"""Calls of google-genai as its documentation sets them up, one by one: the least that a job with it can take."""
 
 from __future__ import annotations
 
