@@ -1,4 +1,4 @@
-"""Test groups that need more than Python, or minutes: named with --with, and skipped aloud where they are not."""
+"""Test groups that need more than Python, or minutes: chosen with --with; the others are skipped, and say so."""
 
 import pytest
 

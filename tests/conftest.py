@@ -34,7 +34,7 @@ def _no_ambient_settings() -> Iterator[None]:
 
 @pytest.fixture
 def logging_as_it_was() -> Iterator[None]:
-    """Logging is of the process: what a test starts, it ends."""
+    """Restore the logging of this process after a test that changes it."""
     root, ours = logging.getLogger(), {name: getattr(logs, name) for name in ("_out", "_least", "_project")}
     handlers, level = root.handlers[:], root.level
     yield
@@ -89,7 +89,7 @@ async def http() -> AsyncIterator[httpx2.AsyncClient]:
 
 @pytest.fixture
 async def gemini_stand_in(gemini_server: Server, http: httpx2.AsyncClient) -> AsyncIterator[GeminiStandIn]:
-    """The Gemini stand-in without faults or calls; what a test leaves waiting is let go."""
+    """The Gemini stand-in without faults or calls; calls that a test leaves waiting are released."""
     stand_in = GeminiStandIn(http, gemini_server.url)
     await stand_in.clear()
     yield stand_in

@@ -1,4 +1,4 @@
-"""A way to Redis that goes wrong at a chosen command, scripted as the stand-ins are, in front of whole processes."""
+"""A proxy in front of Redis that fails at a chosen command, scripted like the stand-ins; for whole processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MORE = {b"*": 1, b"~": 1, b">": 1, b"%": 2}
 @dataclass(frozen=True)
 class RedisFault:
     """
-    What goes wrong with the next command `at`: a command's name, one of our scripts', or none for any.
+    What goes wrong with the next command named `at`: a Redis command, one of our scripts, or empty for any.
 
     * `drop`: the connection closes, the command does not arrive
     * `lose`: the command is carried out, but the connection closes instead of an answer
@@ -38,8 +38,8 @@ class RedisFault:
     * `delay`: carried out after `seconds`
     * `swallow`: neither carried out nor answered; the connection stays open
     * `flush`: carried out on an emptied Redis
-    * `hold`: a barrier before it, until `release`
-    * `hold_answer`: a barrier after it
+    * `hold`: held before it is carried out, until `release`
+    * `hold_answer`: carried out, but its answer is held until `release`
     """
 
     kind: Literal["drop", "lose", "refuse", "delay", "swallow", "flush", "hold", "hold_answer"]
@@ -71,7 +71,7 @@ class RedisProxy:
         return list(self._faults)
 
     async def until_waiting(self, count: int = 1) -> None:
-        """Poll until so many commands are held back, or more: who waits for one sends it again."""
+        """Poll until so many commands are held back, or more: a client that times out sends its command again."""
         async with asyncio.timeout(WAIT_S):
             while self.waiting < count:
                 await asyncio.sleep(POLL_S)
@@ -151,7 +151,7 @@ class RedisProxy:
                 await asyncio.sleep(fault.seconds)
             case "hold":
                 await self._wait(self._released)
-                if client._eof:  # type: ignore[attr-defined]  # who was killed at the barrier has not sent it
+                if client._eof:  # type: ignore[attr-defined]  # a client killed meanwhile has not sent it
                     raise ConnectionResetError
             case "swallow":
                 while await client.read(65536):
@@ -163,7 +163,7 @@ class RedisProxy:
 
     async def _after(self, fault: RedisFault, answer: bytes) -> None:
         if answer.startswith(b"-NOSCRIPT"):
-            self._faults.appendleft(replace(fault, times=1))  # the script comes again, whole
+            self._faults.appendleft(replace(fault, times=1))  # the client sends the script again, in full
         elif fault.kind == "hold_answer":
             await self._wait(self._released)
         elif fault.kind == "lose":
@@ -177,7 +177,7 @@ class RedisProxy:
             self.waiting -= 1
 
     def _take(self, name: str) -> RedisFault | None:
-        """Use up once the first fault that waits for this command."""
+        """Return the first fault that waits for this command, used up once; None if there is none."""
         for place, fault in enumerate(self._faults):
             if fault.at in ("", name):
                 if fault.times > 1:
@@ -200,7 +200,7 @@ async def _whole(reader: asyncio.StreamReader) -> bytes:
 
 
 def _name(sent: bytes) -> str:
-    """Return what a command is called, or our script's name that it calls."""
+    """Return the name of a command, or of our script that it calls."""
     words = sent.split(b"\r\n", 5)
     name = words[2].decode().upper()
     if name == "EVALSHA":

@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WAIT_S = 30.0
 POLL_S = 0.02
 PORTS = 12
-"""As many as the emulator needs."""
+"""As many ports as the emulator needs."""
 
 # Waits at the end of a pipe, and kills a whole group once the tests are gone: gunicorn's worker is a grandchild.
 _GUARD = 'read -r group; cat; kill -s KILL -- "-$group"'
@@ -52,7 +52,7 @@ class Server:
         self.process.wait()
 
     def signal_instance(self, number: int) -> int:
-        """Send a signal to the process that serves a function's requests; its server starts another where it ends."""
+        """Send a signal to the process that serves a function's requests; if it ends, gunicorn starts another."""
         [instance] = children(self.process.pid)
         os.kill(instance, number)
         return instance
@@ -74,7 +74,7 @@ def free_port() -> int:
 
 
 def _candidates() -> Iterator[int]:
-    """Below those that the kernel gives to outgoing connections, and for each process of the tests others."""
+    """Ports below those that the kernel gives to outgoing connections, and different ones for each test process."""
     process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 11
     blocks = 2_000 // PORTS
     for block in itertools.count(random.randrange(blocks)):
@@ -85,7 +85,7 @@ _firsts = _candidates()
 
 
 def machine() -> dict[str, str]:
-    """What any program of this machine needs, and nothing else of the shell's."""
+    """The variables of the shell that any program needs, and no others."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "VIRTUAL_ENV") if name in os.environ}
     return {**kept, "PYTHONUNBUFFERED": "1"}
 
@@ -154,7 +154,7 @@ def a_stand_in(name: str, *options: str) -> Iterator[Server]:
 
 
 def function_command(name: str, port: int) -> list[str]:
-    """Start a function as the platform does."""
+    """The command that starts a function as the platform does."""
     return [
         str(Path(sys.executable).with_name("functions-framework")),
         *("--target", name, "--source", str(ROOT / "functions" / name / "main.py")),

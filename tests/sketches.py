@@ -33,7 +33,7 @@ def png(shade: int = 0) -> bytes:
 
 
 def hollow_png() -> bytes:
-    """Chunks that are in order around pixels that are not: we take it, and Gemini cannot."""
+    """Valid PNG chunks around invalid pixel data: we accept it, and Gemini cannot."""
     header, pixels = struct.pack(">IIBBBBB", 48, 32, 8, 2, 0, 0, 0), b"these are no deflated pixels"
     chunks = [(b"IHDR", header), (b"IDAT", pixels), (b"IEND", b"")]
     framed = [struct.pack(">I", len(body)) + name + body for name, body in chunks]

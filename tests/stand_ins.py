@@ -17,7 +17,7 @@ DEAD_LETTER_TOPIC = f"{PROJECT}/topics/dead-letters"
 
 
 class GeminiStandIn:
-    """Gemini's other side."""
+    """A client of the Gemini stand-in."""
 
     def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
         self._http, self.url = http, url
@@ -57,7 +57,7 @@ class GeminiStandIn:
 
 
 class PubsubStandIn:
-    """The broker's other sides: publisher, subscriber, and operator."""
+    """A client of the Pub/Sub stand-in: publisher, subscriber, and operator."""
 
     def __init__(self, http: httpx2.AsyncClient, url: str) -> None:
         self._http, self.url = http, url
@@ -80,7 +80,7 @@ class PubsubStandIn:
         (await self._http.delete(f"{self.url}/faults")).raise_for_status()
 
     async def push_to(self, address: str, **more: object) -> None:
-        """Have jobs pushed to a worker, quickly again where it does not acknowledge; with more of the subscription."""
+        """Have jobs pushed to a worker, with quick retries; `more` are further fields of the subscription."""
         retry = {"minimumBackoff": "0.1s", "maximumBackoff": "0.5s"}
         body = {"topic": TOPIC, "pushConfig": {"pushEndpoint": address}, "retryPolicy": retry, **more}
         await self._put(f"{_subscription(TOPIC)}-push", body)
