@@ -1,4 +1,4 @@
-/** The endpoint: one GraphQL request, and everything that can go wrong as one kind of sentence. */
+/** The endpoint: sends one GraphQL request, and turns everything that can go wrong into a `Problem`. */
 
 export const PROBLEM = "problem { code message retryable retryAfterSeconds }";
 const DRAWING = "result { imageUrl title palette notes provenance { cache model } }";
@@ -7,7 +7,7 @@ const IMPROVE = `mutation Improve($input: ImproveSketchInput!) {
 const DRAWING_OF = `query Drawing($id: String!) {
   improveSketchStatus(requestId: $id) { error ${PROBLEM} ${DRAWING} } }`;
 
-/** What a person is told, and whether asking again can help. `refused` marks a document the schema lacks. */
+/** What the user is told, and whether a retry can help. `refused`: the endpoint's schema lacks what was asked for. */
 export class Problem extends Error {
   constructor({ message, retryable = false, retryAfterSeconds = null, refused = false }) {
     super(message);
@@ -22,14 +22,14 @@ const SENTENCES = {
   413: "The sketch is larger than the endpoint accepts.",
 };
 
-/** What was refused before GraphQL ran. */
+/** The problem of a request that was refused before GraphQL ran. */
 function problemOfStatus({ status, headers }, answer) {
   if (SENTENCES[status]) return new Problem({ message: SENTENCES[status] });
   const message = answer?.errors?.[0]?.message ?? `The endpoint failed to answer (status ${status}).`;
   return new Problem({ message, retryable: true, retryAfterSeconds: Number(headers.get("retry-after")) || null });
 }
 
-/** Errors without `data` and code were found before anything ran: the document itself is not taken. */
+/** Errors without `data` and code were found before anything ran: the document itself is refused. */
 export function problemOfErrors({ errors: [{ message, extensions = {} }], data }) {
   const { code, retryable = true, retryAfterSeconds } = extensions;
   return new Problem({ message, retryable, retryAfterSeconds, refused: data === undefined && !code });
@@ -69,7 +69,7 @@ export class Api {
     throw failureOf(payload, payload?.errors?.[0]);
   }
 
-  /** What a browser has looked at, it keeps. */
+  /** The picture at an `imageUrl`, which the browser caches. */
   async picture(url, signal) {
     const response = await fetch(url, { signal }).catch(() => null);
     if (response?.ok) return response.blob();

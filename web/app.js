@@ -97,7 +97,7 @@ $("retry").onclick = () => {
   run(panel.shown);
 };
 
-/** What was under way in the background goes on; what was asked for directly died with the page that asked. */
+/** Background jobs that were under way go on; a direct request ended with the page that sent it. */
 for (const record of (await history.all()).reverse()) {
   if (isPending(record) && !record.requestId) {
     const problem = { message: "The page was closed before the answer came.", retryable: true };

@@ -75,7 +75,7 @@ export class Pad extends EventTarget {
     this.#redraw();
   }
 
-  /** Shows a stroke that is still being drawn, by whom or whatever. */
+  /** Shows a stroke that is still being drawn, by a user or by the example. */
   preview(live) {
     this.live = live;
     this.dispatchEvent(new Event("change"));
@@ -165,7 +165,7 @@ export class Pad extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  /** At most one repaint a frame: the settled marks as one picture, the live stroke and the cursor on top. */
+  /** Repaints at most once a frame: the settled marks as one picture, the live stroke and the cursor on top. */
   #show() {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;

@@ -1,4 +1,4 @@
-/** The earlier sketches of this browser, in IndexedDB; none where a browser grants no such thing. */
+/** The earlier sketches of this browser, in IndexedDB; none if the browser refuses IndexedDB. */
 
 const MAX_KEPT = 40;
 

@@ -1,4 +1,4 @@
-/** One record a sketch: sends it, follows it until it is settled, and tells whoever listens of each change. */
+/** One record per sketch: sends it, follows it until it is settled, and dispatches an event at each change. */
 
 import { failureOf, Problem } from "./api.js";
 import { base64Of } from "./pictures.js";
@@ -6,7 +6,7 @@ import { watch } from "./watch.js";
 
 export const isPending = ({ state }) => ["sending", "queued", "running"].includes(state);
 
-/** A sketch on its way, "now" or "later": the PNG, its strokes if it has nothing else, and what is asked for. */
+/** A sketch under way, sent with mode "now" or "later": the PNG, its strokes if it has only those, and the hints. */
 export function newRecord({ mode, original, svg, strokes, hints }, variant = 0) {
   const id = crypto.randomUUID();
   return { id, mode, original, svg, strokes, hints, variant, startedAt: Date.now(), state: "sending" };
@@ -74,7 +74,7 @@ export class Jobs extends EventTarget {
   }
 }
 
-/** What can be stored. Anything but a `Problem` is a fault of this page, told on the console. */
+/** An error in a form that can be stored. Anything but a `Problem` is a fault of this page, and logged. */
 function plain(error) {
   const known = error instanceof Problem;
   if (!known) console.error(error);

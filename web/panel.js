@@ -61,7 +61,7 @@ export class Panel {
     if (record?.state === "error") this.#cool(record.problem);
   }
 
-  /** A bar only where the endpoint said how long it takes; else the time that has passed, and no guess. */
+  /** Fills the bar if the endpoint has estimated the time; else shows the time that has passed, and no guess. */
   #wait(record) {
     const { startedAt, heardAt, etaMs } = record;
     $("doing").textContent = doing(record);
@@ -107,7 +107,7 @@ function origin({ provenance, tookMs, variant }) {
   return `${source} · ${duration(tookMs)} · ${provenance.model}${variant ? ` · variant ${variant}` : ""}`;
 }
 
-/** The colour goes through the style object, which takes colours only; its name is text. */
+/** The colour is set through the style object, which accepts only colours; its name is text. */
 function swatch(colour) {
   const item = document.createElement("li");
   const patch = document.createElement("i");

@@ -1,4 +1,4 @@
-/** Pictures between the shapes they come in: files, canvases, blobs and base64. */
+/** Converts pictures between files, canvases, blobs and base64. */
 
 /** Where a picture of this size lies, whole and centred, on a sheet: x, y, width, height. */
 export function contain(picture, sheet) {
@@ -7,7 +7,7 @@ export function contain(picture, sheet) {
   return [(sheet.width - width) / 2, (sheet.height - height) / 2, width, height];
 }
 
-/** What `paint` draws, on white, as a PNG. White, since ink on nothing is black on black to many readers. */
+/** What `paint` draws, on white, as a PNG. White, because many programs show transparency as black. */
 export function pngOf({ width, height }, paint) {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d");

@@ -1,4 +1,4 @@
-/** Where the endpoint is and which key it gets: what the page came with, or what the user set. */
+/** The address of the endpoint and the key for it: the defaults of the page, or what the user has set. */
 
 import { Api } from "./api.js";
 
@@ -13,7 +13,7 @@ export class Settings {
     $("settings").onclose = () => $("settings").returnValue === "save" && this.#save();
   }
 
-  /** The endpoint that the server of this page names; else the one beside the page. */
+  /** Loads the endpoint that the server of this page names; else takes `/graphql` on the same host. */
   async load() {
     const response = await fetch("config.json").catch(() => null);
     this.#served = response?.ok ? (await response.json()).endpoint : new URL("/graphql", location).href;
@@ -31,7 +31,7 @@ export class Settings {
     $("endpoint").value = endpoint;
     $("key").value = key;
     $("verdict").textContent = "";
-    $("settings").returnValue = ""; // Escape would leave the last one
+    $("settings").returnValue = ""; // Escape would leave the last value
     $("settings").showModal();
   }
 

@@ -1,4 +1,4 @@
-/** Server-sent events read from a fetch response: the reader that EventSource is not, since it only does GET. */
+/** Server-sent events read from a fetch response, because EventSource can only send GET. */
 
 /** Yields {event, data} for each event. Ends with the stream; throws when it stays silent for too long. */
 export async function* eventsOf(response, { silence_ms = 40_000 } = {}) {
@@ -17,7 +17,7 @@ export async function* eventsOf(response, { silence_ms = 40_000 } = {}) {
   }
 }
 
-/** One block of lines as an event; null for a comment, which only keeps the line open. */
+/** One block of lines as an event; null for a comment, which only keeps the connection open. */
 function eventOf(block) {
   const found = { event: "message", data: [] };
   for (const line of block.split("\n")) {

@@ -1,4 +1,4 @@
-/** The strip of earlier sketches: a picture, a name, and how those stand that are not done. */
+/** The strip of earlier sketches: a picture, a name, and the state of those that are not done. */
 
 import { isPending } from "./jobs.js";
 import { doing } from "./panel.js";

@@ -8,7 +8,7 @@ const round = (n) => Math.round(n * 10) / 10;
 const text = ([x, y]) => `${round(x)} ${round(y)}`;
 const middle = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
 
-/** A point is [x, y], and [x, y, pressure] from a pen that feels it. Halves keep neighbours in one piece. */
+/** A point is [x, y], or [x, y, pressure] from a pen that measures it. Steps of 1/2 keep neighbours in one piece. */
 function widthAt(point, width) {
   return point[2] === undefined ? width : Math.max(1, Math.round(width * (0.4 + 1.2 * point[2]) * 2) / 2);
 }

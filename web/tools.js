@@ -27,7 +27,7 @@ export function wireTools({ pad, load, improve }) {
   reflect(pad);
 }
 
-/** Made like the eraser, the one pen that is in the page already. */
+/** A copy of the eraser, the one pen that the page already contains, for this colour. */
 function penOf([name, colour], index) {
   const label = $("pens").lastElementChild.cloneNode(true);
   const [input, patch] = [label.firstChild, document.createElement("i")];

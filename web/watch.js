@@ -1,4 +1,4 @@
-/** A job's states until it is settled: streamed where the endpoint can, asked for where it cannot. */
+/** A job's states until it is settled: streamed if the endpoint can stream, otherwise polled. */
 
 import { answerOf, PROBLEM, Problem, problemOfErrors } from "./api.js";
 import { eventsOf, within } from "./stream.js";
@@ -9,10 +9,10 @@ const SETTLED = new Set(["done", "error", "not_found"]);
 const NO_STREAM = new Set([400, 405, 406, 415]);
 const FIRST_STATE_MS = 5_000;
 const MAX_FAILURES = 8;
-const MAX_STREAMS = 3; // over HTTP/1.1 a browser keeps six connections, and others want some
+const MAX_STREAMS = 3; // over HTTP/1.1 a browser has six connections to a host, and other requests need some
 let streaming = 0;
 
-/** What an endpoint was found to lack, for the session: "streams", or the "newer fields". */
+/** What an endpoint turned out to lack, remembered for the session: "streams", or the "newer fields". */
 const lacks = (api, what) => sessionStorage.getItem(`no ${what} at ${api.endpoint}`) !== null;
 const noteLack = (api, what) => sessionStorage.setItem(`no ${what} at ${api.endpoint}`, "");
 
@@ -50,7 +50,7 @@ export async function* watch(api, id, signal) {
   }
 }
 
-/** What the stream tells for as long as it lasts, then what the endpoint says when asked. */
+/** Yields the states that a stream sends while it lasts, then the state that a query returns. */
 async function* states(api, id, signal) {
   if (!lacks(api, "streams") && streaming < MAX_STREAMS) {
     streaming++;
@@ -64,7 +64,7 @@ async function* states(api, id, signal) {
   yield answer.improveSketchStatus;
 }
 
-/** A stream that breaks off just ends: whoever reads it asks for the state, and then comes back. */
+/** Yields the states of a stream. A stream that breaks off just ends: the caller queries the state, and tries again. */
 async function* streamed(api, id, signal) {
   const opened = await withFields(api, (fields) => open(api, operation("subscription", fields), id, signal));
   if (!opened) return noteLack(api, "streams");
@@ -75,7 +75,7 @@ async function* streamed(api, id, signal) {
   }
 }
 
-/** The states of a stream once its first one is there; null where there is no stream, or none gets through. */
+/** The states of a stream once its first one is there; null if there is no stream, or nothing gets through. */
 async function open(api, query, id, signal) {
   const response = await api.send(query, { id }, { accept: "text/event-stream, application/json;q=0.1", signal });
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
