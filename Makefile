@@ -1,6 +1,6 @@
 # Every command of the project; `make help` lists them.
 PYTHON ?= python3
-# Not what a shell exports under this name: `clean` removes it. The command line may still name another.
+# A VENV of the shell's environment is ignored, because `clean` removes this folder. The command line may name another.
 VENV := .venv
 WITH ?=
 FILE ?= examples/house.png
@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.1
 PACKAGES := shared/rubydraw emulator infra docs bench cli
 
 .DEFAULT_GOAL := help
-# With it `python -m` does not find what lies here.
+# With this variable set, `python -m` does not find the packages of this folder.
 unexport PYTHONSAFEPATH
 .PHONY: help run improve test check format docs bench bench-quick soak bundle plan deploy destroy lock clean
 
@@ -27,24 +27,24 @@ improve: $(VENV)/ready ## improve one sketch on a running endpoint: FILE=sketch.
 test: $(VENV)/ready ## run the tests; WITH="node browser terraform bundle google_pubsub chaos" adds groups that need more
 	@$(BIN)/python -m pytest -n $(or $(JOBS),3) --dist loadfile --with="$(WITH)" $(ARGS)
 
-check: $(VENV)/ready ## lint, formatting, types, and whether the generated pages are in step
+check: $(VENV)/ready ## check lint, formatting, types, and that the generated pages are up to date
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && $(BIN)/python docs/generate.py --check
 	@$(BIN)/mypy $(PACKAGES)
 	@for each in graphql worker; do $(BIN)/mypy functions/$$each || exit 1; done
 
-format: $(VENV)/ready ## put the code into the form that `make check` asks for
+format: $(VENV)/ready ## format the code as `make check` asks for
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 docs: $(VENV)/ready ## write the generated pages anew
 	@$(BIN)/python docs/generate.py
 
-bench: $(VENV)/ready ## measure beside ceilings and peers, a quarter of an hour, into docs/performance.md: ROUNDS=7
+bench: $(VENV)/ready ## measure this service beside ceilings and peers for a quarter of an hour, into docs/performance.md: ROUNDS=7
 	@$(BIN)/python -m bench --rounds $(or $(ROUNDS),7)
 
-bench-quick: $(VENV)/ready ## the same within three minutes: fewer rounds and peers, tables printed only
+bench-quick: $(VENV)/ready ## the same within three minutes: fewer rounds and peers; only print the tables
 	@$(BIN)/python -m bench --quick
 
-soak: $(VENV)/ready ## load and trouble for minutes, and an account of it: MINUTES=10 ARGS="--seed 2 --flush"
+soak: $(VENV)/ready ## run a whole fleet under load and faults, and account for every job: MINUTES=10 ARGS="--seed 2 --flush"
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(ARGS)
 
 bundle: ## pack both functions into reproducible zips
@@ -56,7 +56,7 @@ plan: bundle ## show what a deploy would change
 deploy: bundle ## deploy to Google Cloud: infra/terraform/terraform.tfvars
 	@$(TERRAFORM) init -input=false && $(TERRAFORM) apply $(ARGS)
 
-destroy: ## take the deployment away again
+destroy: ## take the deployment down again
 	@$(TERRAFORM) init -input=false && $(TERRAFORM) destroy $(ARGS)
 
 lock: $(VENV)/ready ## compile the hashed requirements from pyproject.toml
@@ -64,7 +64,7 @@ lock: $(VENV)/ready ## compile the hashed requirements from pyproject.toml
 	@$(COMPILE) --extra graphql -o functions/graphql/requirements.txt && $(COMPILE) -o functions/worker/requirements.txt
 	@$(COMPILE) --extra graphql --group dev -o requirements-dev.txt
 
-clean: ## remove what the commands above have made
+clean: ## remove what the commands above made
 	@rm -rf "$(VENV)" build infra/terraform/build infra/terraform/.terraform* .mypy_cache .ruff_cache .hypothesis tests/node/node_modules tests/browser/node_modules
 
 $(VENV)/ready: requirements-dev.txt pyproject.toml

@@ -20,7 +20,7 @@ FUNCTION_FILES = ("*.py", "*.graphql", "requirements.txt")
 PACKAGE = "rubydraw"
 PACKAGE_FILES = ("*.py", "lua/*.lua", "py.typed")
 
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can tell
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 REGULAR_FILE = 0o100644 << 16
 UNIX = 3
 
@@ -36,7 +36,7 @@ def write(function: str, out_dir: Path) -> Path:
     """Write one function's zip and return its path."""
     out_dir.mkdir(parents=True, exist_ok=True)
     target = out_dir / f"{function}.zip"
-    # Stored, not deflated: each zlib compresses to other bytes, and the sources are small.
+    # Stored, not deflated: versions of zlib compress to different bytes, and the sources are small.
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as bundle:
         for name, path in contents(function).items():
             entry = zipfile.ZipInfo(name, EPOCH)
@@ -46,7 +46,7 @@ def write(function: str, out_dir: Path) -> Path:
 
 
 def _matching(folder: Path, patterns: tuple[str, ...]) -> dict[str, Path]:
-    """The files by their names, without the hidden ones that editors and macOS leave beside them."""
+    """Return the files by their names, without the hidden ones that editors and macOS leave beside them."""
     paths = [path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith(".")]
     return {path.relative_to(folder).as_posix(): path for path in paths}
 

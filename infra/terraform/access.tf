@@ -23,7 +23,7 @@ resource "google_cloud_run_v2_service_iam_member" "worker_invoker" {
   }
 }
 
-# Models are nobody's resource, so this grant is on the project; the role holds the one permission it takes.
+# A model is not a resource of the project, so this grant is on the project; the role holds the one permission needed.
 resource "google_project_iam_custom_role" "gemini_caller" {
   count = var.gemini.mode == "vertex" ? 1 : 0
 

@@ -1,7 +1,7 @@
-# By whom and by what an operator is woken. docs/operations.md says what to do about each event.
+# Which events wake an operator, and by e-mail to whom. docs/operations.md says what to do about each event.
 
 locals {
-  # Cloud Run's own log has each 503 as an ERROR, and by one the worker asks for redelivery.
+  # Cloud Run's own log is left out: it has each 503 as an ERROR, and the worker answers 503 to ask for redelivery.
   alerts = {
     budget        = "jsonPayload.message=\"budget.exceeded\" AND jsonPayload.of=\"all\""
     errors        = "severity>=ERROR AND NOT logName:\"run.googleapis.com%2Frequests\""
@@ -10,7 +10,7 @@ locals {
     redis         = "jsonPayload.message=(${join(" OR ", [for event in local.redis_events : "\"${event}\""])})"
   }
 
-  # Without a cache each instance logs that it is lost, and each drawing that it is not saved.
+  # Without a cache every instance logs results.lost, and every drawing result.not_saved.
   redis_events = concat(["gemini.asked_without_redis", "job.not_recorded", "redis.lost"], var.cache_enabled ? ["result.not_saved", "results.lost"] : [])
 
   is_ours = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for name, _ in local.functions : "\"${var.name}-${name}\""])})"
@@ -53,7 +53,7 @@ resource "google_monitoring_alert_policy" "event" {
   }
 }
 
-# Jobs that nobody takes write no line: the worker does not start, say.
+# Jobs that nobody takes write no log line, for example if the worker does not start.
 resource "google_monitoring_alert_policy" "waiting_jobs" {
   count = length(var.alert_emails) == 0 ? 0 : 1
 

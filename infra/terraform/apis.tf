@@ -1,4 +1,4 @@
-# The services of the project that everything else stands on.
+# The Google Cloud services that everything else needs.
 
 locals {
   apis = concat(
@@ -27,7 +27,7 @@ resource "google_project_service" "this" {
   disable_on_destroy = false # something else in the project may use it
 }
 
-# "Enabled" is true some seconds before every front end of the service agrees.
+# A service counts as enabled some seconds before each of its front ends knows it.
 resource "time_sleep" "apis" {
   create_duration = "60s"
   triggers        = { for api, service in google_project_service.this : api => service.service }

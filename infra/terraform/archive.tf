@@ -26,7 +26,7 @@ resource "google_storage_bucket" "archive" {
   depends_on = [time_sleep.apis]
 }
 
-# To replace an object is to delete the old one; without list, an object that is not there reads as forbidden.
+# Replacing an object needs the permission to delete it; without list, a missing object reads as forbidden.
 resource "google_project_iam_custom_role" "archive_keeper" {
   count = var.archive == null ? 0 : 1
 

@@ -5,7 +5,7 @@ locals {
     for function in keys(local.functions) : function => "${path.module}/${var.bundle_dir}/${function}.zip"
   }
 
-  # From a resource, whose attributes stay: a data source would be read anew, and unknown, whenever an API is added.
+  # From a resource, whose attributes stay known: a data source would be unknown in a plan that adds an API.
   project_number = google_storage_bucket.bundles.project_number
 }
 

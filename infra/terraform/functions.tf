@@ -1,7 +1,7 @@
-# The two functions, from one map: what differs between them stands in it, what does not stands below.
+# The two functions, from one map: the map holds what differs between them, the resource below what does not.
 
-# Of an instance's memory the process takes 110 MiB, and a call at most 3.65 with sketch and picture of 1 MB: measured
-# are 2.7 when all are answered at once (docs/performance.md), and the rest is for larger pictures.
+# Of an instance's memory the process takes 110 MiB, and a call with sketch and picture of 1 MB at most 3.65: 2.7 were
+# measured when all are answered at once (docs/performance.md), and the rest is for larger pictures.
 
 locals {
   functions = {
@@ -15,7 +15,7 @@ locals {
     worker = {
       description      = "Takes one job from Pub/Sub and redraws its sketch."
       ingress_settings = "ALLOW_INTERNAL_ONLY" # Pub/Sub of this project counts as internal
-      timeout_s        = 240                   # a delivery has 180 s, and then some to settle its job
+      timeout_s        = 240                   # a delivery has 180 s, and some more to settle its job
       max_in_flight    = min(1000, floor((var.worker.memory_mb - 110) / 3.65))
       size             = var.worker
     }

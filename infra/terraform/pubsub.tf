@@ -1,4 +1,4 @@
-# The way of a job: topic, push subscription, worker; and the topic of those that were given up.
+# The path of a job: topic, push subscription, worker; and the topic of the jobs that were given up.
 
 locals {
   # Pub/Sub's own account, which pushes with our token and forwards dead letters.

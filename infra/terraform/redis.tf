@@ -20,7 +20,7 @@ locals {
     },
   )
 
-  # Memorystore's certificate names the address where clients no longer look for it (the common name). The chain
+  # Memorystore's certificate has the address in its common name, where clients no longer look for it. The chain
   # is still checked, up to an authority that signs for this one instance.
   redis_urls = {
     for key, redis in google_redis_instance.this :

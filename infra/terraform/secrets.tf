@@ -1,7 +1,7 @@
-# What the functions may know and the state may not: write-only arguments never reach it.
+# What the functions may know and the Terraform state may not: write-only arguments never reach the state.
 
 locals {
-  # Setting of the functions, and how its secret's name ends.
+  # A setting of the functions, and the end of its secret's name.
   secrets = merge(
     { REDIS_URL = "redis-url" },
     var.results_redis == null ? {} : { CACHE_REDIS_URL = "cache-redis-url" },
@@ -12,7 +12,7 @@ locals {
   # The worker is called by Pub/Sub alone, which Google's IAM lets in.
   secrets_of = { graphql = keys(local.secrets), worker = setsubtract(keys(local.secrets), ["API_KEYS", "IMAGE_SIGNING_KEY"]) }
 
-  # Setting, and the instance whose address it is.
+  # A setting, and the instance whose address it holds.
   redis_settings = merge({ REDIS_URL = "state" }, var.results_redis == null ? {} : { CACHE_REDIS_URL = "results" })
 
   secret_versions = merge(
@@ -76,12 +76,12 @@ resource "google_secret_manager_secret_version" "api_keys" {
   }
 }
 
-# Made up once, by whoever applies, and known to the functions alone. A new one makes addresses of pictures lapse at once.
+# Made up once, by whoever applies, and known to the functions alone. A new one ends addresses of pictures at once.
 resource "google_secret_manager_secret_version" "image_signing_key" {
   count = var.access.mode == "off" ? 0 : 1
 
   secret                 = google_secret_manager_secret.this["IMAGE_SIGNING_KEY"].id
-  secret_data_wo         = "${uuid()}${uuid()}" # 244 random bits; another one each time, of which only the first is written
+  secret_data_wo         = "${uuid()}${uuid()}" # 244 random bits; new ones each time, of which only the first are written
   secret_data_wo_version = "1"
 
   lifecycle {
