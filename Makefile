@@ -38,13 +38,13 @@ format: $(VENV)/ready ## format the code as `make check` asks for
 docs: $(VENV)/ready ## write the generated pages anew
 	@$(BIN)/python docs/generate.py
 
-bench: $(VENV)/ready ## measure this service beside ceilings and peers for a quarter of an hour, into docs/performance.md: ROUNDS=7
+bench: $(VENV)/ready ## compare with ceilings and peers for a quarter of an hour, into docs/performance.md: ROUNDS=7
 	@$(BIN)/python -m bench --rounds $(or $(ROUNDS),7)
 
 bench-quick: $(VENV)/ready ## the same within three minutes: fewer rounds and peers; only print the tables
 	@$(BIN)/python -m bench --quick
 
-soak: $(VENV)/ready ## run a whole fleet under load and faults, and account for every job: MINUTES=10 ARGS="--seed 2 --flush"
+soak: $(VENV)/ready ## run a fleet under load and faults, and account for every job: MINUTES=10 ARGS="--seed 2 --flush"
 	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(ARGS)
 
 bundle: ## pack both functions into reproducible zips
