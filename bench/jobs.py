@@ -92,7 +92,7 @@ def _push(jobs: Jobs, run_s: float) -> None:
 
 
 def _drawings(redis_url: str) -> int:
-    """Return how many there are: each job has a sketch of its own, and one that failed is answered with 204 too."""
+    """Return how many drawings are stored: each job has its own sketch, and a failed job is answered with 204, too."""
     return sum(1 for _ in redis.Redis.from_url(redis_url).scan_iter(keys.result("*"), count=10_000))
 
 

@@ -34,7 +34,7 @@ class Order:
     follow: bool
 
     def input(self, *, background: bool) -> dict[str, Any]:
-        """Read the files; raise Failure for what the command line can see to be wrong."""
+        """Read the files; raise Failure for mistakes that can be seen before anything is sent."""
         if self.output:
             files.check_target(self.output, source=self.sketch)
         return {

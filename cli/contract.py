@@ -27,7 +27,7 @@ def watching(kind: Literal["query", "subscription"], *, with_estimates: bool) ->
 
 
 def plain(text: str) -> str:
-    """The text without anything that a terminal would obey or that reverses its direction."""
+    """The text without characters that control a terminal or reverse the direction of text."""
     kept = (" " if character.isspace() else character for character in text)
     return "".join(character for character in kept if not unicodedata.category(character).startswith("C"))
 

@@ -52,7 +52,7 @@ class Follower:
             self._pause(wait_s)
 
     def now(self) -> Job:
-        """The state as it is."""
+        """Return the current state."""
         return self._known_fields(self._ask)
 
     def _round(self) -> Iterator[Job]:
@@ -74,7 +74,7 @@ class Follower:
             return ask()
 
     def _stream(self) -> Iterator[Job]:
-        """Yield what a stream sends. A stream that breaks just ends; after one that sent nothing, none is begun."""
+        """Yield what a stream sends. A stream that breaks just ends; if it sent nothing, no other is opened."""
         told = False
         try:
             for job in self._told():

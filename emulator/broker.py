@@ -112,7 +112,7 @@ class Broker:
             self._settle(subscription, delivery)
 
     async def pull(self, subscription: Subscription, most: int, wait_s: float) -> list[Delivery]:
-        """Hand out what is due, waiting `wait_s` for the first; each is due again after the ack deadline."""
+        """Hand out what is due, waiting up to `wait_s` for the first; each is due again after the ack deadline."""
         end_s = time.monotonic() + wait_s
         while not (due := self._due(subscription)) and time.monotonic() < end_s:  # noqa: ASYNC110 -- due by time alone
             await asyncio.sleep(_POLL_S)

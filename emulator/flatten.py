@@ -14,7 +14,7 @@ SMALLEST_SHARE = 0.0015
 
 
 def flattened(picture: Image.Image, most_colours: int) -> tuple[Floats, Labels]:
-    """The colours of an RGB picture, farthest from the paper first; and per pixel 0 for paper, or 1 + its colour."""
+    """The colours of an RGB picture, farthest from the paper first; per pixel 0 for paper or 1 + its colour's index."""
     pixels = np.asarray(picture, dtype=float)
     paper = _paper(pixels)
     contrast = np.sqrt(((pixels - paper) ** 2).sum(axis=2))

@@ -86,7 +86,7 @@ def authorize(headers: Mapping[str, str], vertex: bool) -> None:
 
 
 def sketch(body: bytes) -> bytes:
-    """The first picture in the request, in either spelling and either base64 alphabet. Raises ApiError."""
+    """The first picture in the request, as `inlineData` or `inline_data`, in any base64 alphabet. Raises ApiError."""
     try:
         for content in orjson.loads(body)["contents"]:
             for part in content["parts"]:
@@ -101,7 +101,7 @@ def sketch(body: bytes) -> bytes:
 
 
 def encoded(png: bytes, kind: str) -> bytes:
-    """The picture in the format that the fault asks for; JPEG has no transparency, so it lies on white."""
+    """The picture in the format that the fault asks for; JPEG and WebP on white, as JPEG has no transparency."""
     if kind not in ("jpeg", "webp"):
         return png
     out = io.BytesIO()

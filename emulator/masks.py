@@ -50,7 +50,7 @@ def ellipse(mask: Mask) -> tuple[float, float, float, float, float]:
 
 
 def regions(mask: Mask) -> tuple[Labels, int]:
-    """Number the four-connected parts of a mask from 1; 0 lies outside. Also says how many there are."""
+    """Number the four-connected parts of a mask from 1; 0 lies outside. Also returns how many there are."""
     height, width = mask.shape
     edges = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
     rows, starts = np.nonzero(edges == 1)

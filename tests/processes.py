@@ -1,4 +1,4 @@
-"""Processes by their family, on machines with and without `ps`."""
+"""Lists processes with their parents, on machines with and without `ps`."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class RedisFault:
 
 
 class RedisProxy:
-    """Takes commands one by one, on a thread of its own; to be scripted from any other."""
+    """Takes commands one by one, on a thread of its own; any other thread can script it."""
 
     def __init__(self, redis_port: int) -> None:
         self._redis_port = redis_port
@@ -119,7 +119,7 @@ class RedisProxy:
             while True:
                 sent = await _whole(reader)
                 name = _name(sent)
-                if name == "SUBSCRIBE":  # from here on both sides speak as they like
+                if name == "SUBSCRIBE":  # from here on both sides send at any time
                     server.write(sent)
                     await asyncio.gather(_pump(reader, server), _pump(server_reader, writer))
                     break

@@ -6,7 +6,7 @@ import { watch } from "./watch.js";
 
 export const isPending = ({ state }) => ["sending", "queued", "running"].includes(state);
 
-/** A sketch under way, sent with mode "now" or "later": the PNG, its strokes if it has only those, and the hints. */
+/** A sketch under way, sent with mode "now" or "later": the PNG, its strokes if it has only those, hints, variant. */
 export function newRecord({ mode, original, svg, strokes, hints }, variant = 0) {
   const id = crypto.randomUUID();
   return { id, mode, original, svg, strokes, hints, variant, startedAt: Date.now(), state: "sending" };

@@ -20,7 +20,7 @@ from graphql import (
 MAX_DEPTH = 8
 MAX_ALIASES = 15
 MAX_REPEATS = 16  # of one field at one place, fragments followed: 800 equal fields take a second to compare
-MAX_SELECTIONS = 3_000  # fragments followed: the tools' introspection query has 400, at its deepest 1,600
+MAX_SELECTIONS = 3_000  # fragments followed: the introspection query of the usual tools has 400, at its deepest 1,600
 
 
 class Field:

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: one request in, one response or stream out, as `graphql-http` and `graphql-sse` ask."""
+"""GraphQL over HTTP: one request in, one response or stream out, as `graphql-http` and `graphql-sse` require."""
 
 from __future__ import annotations
 

@@ -224,7 +224,7 @@ class _Execution:
         return answer
 
     def _fail(self, field: Planned, error: Exception, path: Path) -> None:
-        """Record the error of a field that becomes null; raise that of a non-null field, so that its parent does."""
+        """Record the error of a field that becomes null; raise that of a non-null one: then its parent becomes null."""
         located = located_error(error, field.nodes, [*path, field.key])
         if isinstance(field.type, GraphQLNonNull):
             raise located from None

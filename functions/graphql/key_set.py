@@ -21,7 +21,7 @@ MAX_BYTES = 256 * 1024
 FRESH_S = 10 * 60.0
 """Older keys are fetched again in the background, and used meanwhile."""
 STALE_S = 60 * 60.0
-"""Keys even older are used only if the fetch fails: an idle instance must not trust a key withdrawn long ago."""
+"""Keys older than this are used only if the fetch fails: an idle instance must not trust one withdrawn long ago."""
 AGAIN_S = 60.0
 """The least time between two fetches: made-up key ids must not make us call the key server each time."""
 FIRST_AGAIN_S = 5.0
@@ -39,7 +39,7 @@ class KeySet:
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, kid: Any) -> PyJWK | None:
-        """Return the key with this id, None if the issuer has none; raise Unavailable if the fetch for it failed."""
+        """Return the key with this id, None if the issuer has none; raise Unavailable if the last fetch failed."""
         if not isinstance(kid, str):
             return None
         age_s = self._clock() - self._fetched_s
@@ -76,7 +76,7 @@ class KeySet:
 
 
 async def _body(url: str) -> bytes:
-    """Return the answer of the key server, without following redirects; raise ValueError beyond MAX_BYTES."""
+    """Return the key server's answer; raise ValueError unless it is a 200 of at most MAX_BYTES; follow no redirect."""
     async with await asyncio.to_thread(_client) as client, client.stream("GET", url) as response:
         if response.status_code != 200:
             raise ValueError("no key set")

@@ -13,7 +13,7 @@ EVENT_STREAM = "text/event-stream"
 def answer_type(accept: str | None) -> str | None:
     """Return JSON, GRAPHQL_RESPONSE or EVENT_STREAM, whichever is preferred, or None if none is acceptable.
 
-    At equal quality the first one in the header wins; a wildcard that includes JSON, like no header, means JSON.
+    At equal quality the first one in the header wins. A wildcard means JSON if it allows JSON; so does no header.
     """
     if accept is None or not accept.strip():
         return JSON

@@ -24,7 +24,7 @@ def preferences(prefer: str | None) -> Preferences:
     if prefer is None:
         return Preferences()
     parts = _PREFERENCE.findall(prefer)
-    prefers = [part.partition(";")[0].strip().lower() for part in parts]  # their parameters mean nothing
+    prefers = [part.partition(";")[0].strip().lower() for part in parts]  # parameters are ignored
     waits = [wait.group(1) for wait in map(_WAIT.fullmatch, prefers) if wait]
     wait_s = int(waits[0].lstrip("0")[:3] or 0) if waits else 0  # three digits show that it is too long
     return Preferences("respond-async" in prefers, min(wait_s, LONGEST_WAIT_S))

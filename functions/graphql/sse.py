@@ -32,7 +32,7 @@ class EventStream(Response):
     A `next` for each body (JSON, so without line breaks), then `complete`; comments keep the connection open meanwhile.
 
     A stream that ends without `complete`, because this instance is stopping, makes its client connect again. Nothing
-    is held before the stream is sent; when a client leaves, or does not read, everything is freed.
+    is held before the stream begins; when a client leaves, or does not read, everything is freed.
     """
 
     def __init__(self, bodies: AsyncGenerator[bytes], headers: Mapping[str, str]) -> None:

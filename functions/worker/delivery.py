@@ -69,7 +69,7 @@ class Deliveries:
             return REDELIVER
         except Malformed as malformed:
             return await self._malformed(envelope, malformed)
-        # A job may wait for minutes. Only its sketch is held meanwhile: for one of 1 MB 1.2 MiB instead of 3.7.
+        # A job may wait for minutes. Only its sketch is held meanwhile: for one of 1 MB, 1.2 MiB instead of 3.7.
         envelope = envelope._replace(data=b"")
         outcome, code = await self._work(job)
         match outcome:

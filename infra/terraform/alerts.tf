@@ -1,4 +1,4 @@
-# Which events wake an operator, and by e-mail to whom. docs/operations.md says what to do about each event.
+# Which events alert an operator, and at which addresses. docs/operations.md says what to do about each event.
 
 locals {
   # Cloud Run's own log is left out: it has each 503 as an ERROR, and the worker answers 503 to ask for redelivery.

@@ -76,12 +76,12 @@ resource "google_secret_manager_secret_version" "api_keys" {
   }
 }
 
-# Made up once, by whoever applies, and known to the functions alone. A new one ends addresses of pictures at once.
+# Made up once, by whoever applies, and known to the functions alone. A new one invalidates picture addresses at once.
 resource "google_secret_manager_secret_version" "image_signing_key" {
   count = var.access.mode == "off" ? 0 : 1
 
   secret                 = google_secret_manager_secret.this["IMAGE_SIGNING_KEY"].id
-  secret_data_wo         = "${uuid()}${uuid()}" # 244 random bits; new ones each time, of which only the first are written
+  secret_data_wo         = "${uuid()}${uuid()}" # 244 random bits; new ones each time, but only the first are written
   secret_data_wo_version = "1"
 
   lifecycle {
