@@ -33,7 +33,7 @@ check: $(VENV)/ready ## check lint, formatting, types, and that the generated pa
 	@for each in graphql worker; do $(BIN)/mypy functions/$$each || exit 1; done
 
 format: $(VENV)/ready ## format the code as `make check` asks for
-	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+	@$(BIN)/ruff check --fix-only --quiet . && $(BIN)/ruff format --quiet .
 
 docs: $(VENV)/ready ## write the generated pages anew
 	@$(BIN)/python docs/generate.py

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
@@ -154,6 +155,7 @@ def limits() -> dict[str, str]:
         "svg": _bytes(sketch.MAX_SVG_BYTES),
         "hints": f"{sketch.MAX_HINTS_CHARS:,}",
         "variant": str(sketch.MAX_VARIANT),
+        "caller_settings": str(len(fields(GraphqlSettings)) - len(fields(Settings))),
         "key_chars": str(MAX_CHARS),
         "mutation_id_chars": str(resolvers.MAX_CLIENT_MUTATION_ID_CHARS),
         "wait_s": str(resolvers.LONGEST_WAIT_S),
@@ -176,6 +178,8 @@ def page() -> str:
         if "{{" + name + "}}" not in text:
             raise KeyError(f"the template does not show {name}")
         text = text.replace("{{" + name + "}}", value)
+    if unknown := re.findall(r"\{\{\w+\}\}", text):
+        raise KeyError(f"the template names what limits() does not have: {', '.join(unknown)}")
     return text
 
 
@@ -202,6 +206,10 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str | None]]) -> str:
 
 def main(arguments: list[str]) -> str | None:
     """Write the page, or with `--check` return what is wrong with it."""
+    if strangers := EVENTS.keys() ^ {event for event, _, _ in logged()}:
+        return f"EVENTS in docs/generate.py has to explain what is logged and no more: {', '.join(sorted(strangers))}."
+    if untold := [field.name.upper() for field in fields(GraphqlSettings) if not field.metadata["description"]]:
+        return f"Settings without a description: {', '.join(untold)}."
     text = page()
     if arguments != ["--check"]:
         PAGE.write_text(text, "utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import orjson
 import pytest
@@ -48,6 +48,7 @@ def test_what_is_written_is_read(svg: str, hints: str, variant: int) -> None:
 
 def test_the_data_is_one_line_of_json_and_the_raw_png() -> None:
     """The form that other revisions rely on."""
+    assert all(getattr(job().sketch, field.name) for field in fields(Sketch)), "a field of Sketch is left out here"
     line, _, rest = job().data().partition(b"\n")
     assert (orjson.loads(line), rest) == (HEAD, PNG)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,7 @@ def sketch(svg: str = "", hints: str = "", variant: int = 0) -> Sketch:
 def test_a_change_of_words_has_a_new_version() -> None:
     """The version is part of the digest: whoever changes the prompt changes it, and this table."""
     one = sketch("<svg/>", "a cat", 2)
+    assert all(getattr(one, field.name) for field in fields(Sketch)), "a field of Sketch is left out here"
     mark = one.content_hash[:6].hex()
     said = prompt.SYSTEM + prompt.user_text(one).replace(mark, "") + prompt.user_text(sketch())
     assert {prompt.PROMPT_VERSION: hashlib.sha256(said.encode()).hexdigest()} == KNOWN

@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from graphql import GraphQLEnumType, build_schema
+from graphql import GraphQLEnumType, GraphQLInputField, GraphQLInputObjectType, build_schema
 from rubydraw.errors import Code
 from rubydraw.graphql_settings import GraphqlSettings
 
@@ -87,3 +87,53 @@ def test_links_lead_somewhere() -> None:
     links = re.findall(r"\]\(([^)#]+)\)", generate.PAGE.read_text("utf-8"))
     assert [] == [link for link in links if not (generate.PAGE.parent / link).exists()]
     assert links
+
+
+def test_the_schema_has_the_same_limits() -> None:
+    """What the contract says of its input is what the code allows."""
+    limits = generate.limits()
+    described = {name: field.description or "" for name, field in input_fields().items()}
+    said = {
+        "pngBase64": f"at most {limits['png']}",
+        "svg": f"at most {limits['svg']}",
+        "hints": f"at most {limits['hints']} characters",
+        "idempotencyKey": f"At most {limits['key_chars']} visible",
+        "waitSeconds": f"0 to {limits['wait_s']}",
+    }
+    assert [] == [name for name, limit in said.items() if limit not in described[name]]
+
+
+def test_each_field_of_the_input_is_read() -> None:
+    """One that no resolver names would be taken, and mean nothing."""
+    resolvers = (SCHEMA.parent / "resolvers.py").read_text("utf-8")
+    assert [] == [name for name in input_fields() if f'"{name}"' not in resolvers]
+
+
+def test_each_setting_is_read() -> None:
+    """One that no code names would be set by an operator, and change nothing."""
+    code = "".join(path.read_text("utf-8") for folder in generate.SOURCES for path in folder.glob("*.py"))
+    assert [] == [
+        field.name
+        for field in fields(GraphqlSettings)
+        if not re.search(rf"(?i:\.{field.name})\b|\"{field.name}\"", code)
+    ]
+
+
+def input_fields() -> dict[str, GraphQLInputField]:
+    kind = build_schema(SCHEMA.read_text("utf-8")).type_map["ImproveSketchInput"]
+    assert isinstance(kind, GraphQLInputObjectType)
+    return dict(kind.fields)
+
+
+@pytest.mark.parametrize("page", ["archive.md", "operations.md"])
+def test_each_event_that_a_page_names_is_logged(page: str) -> None:
+    """Whoever is woken looks for that name, and for the fields that a command asks for."""
+    text, logged = (
+        (generate.PAGE.parent / page).read_text("utf-8"),
+        {event: told for event, _, told in generate.logged()},
+    )
+    kinds = "|".join(sorted({event.partition(".")[0] for event in logged}))
+    named = set(re.findall(rf"[`\"]((?:{kinds})\.(?!py\b)[a-z_]+)[`\"]", text))
+    assert set() == named - logged.keys()
+    asked = set(re.findall(r"jsonPayload\.(\w+)", text)) - {"message"}
+    assert set() == asked - {field for told in logged.values() for field in told}

@@ -7,6 +7,7 @@ import hashlib
 import time
 import unicodedata
 import weakref
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -222,6 +223,9 @@ def test_null_means_the_default() -> None:
 def test_every_field_counts_in_the_digest() -> None:
     """Picture, svg, hints, variant, model and prompt version each change it."""
     one = sketch(svg="s", hints="h", variant=1)
+    assert {field.name for field in fields(Sketch)} == {"png", "svg", "hints", "variant", "content_hash"}, (
+        "one below each"
+    )
     others = [
         digest(one),
         digest(sketch(base64.b64encode(png(shade=254)).decode(), "s", "h", 1)),
