@@ -74,7 +74,7 @@ def bound_schema(
 
     async def statuses(_: Any, info: Info, requestId: str) -> AsyncGenerator[Words]:  # noqa: N803
         try:
-            await quotas.charge(_context(info).principal).enter()
+            await quotas.charge(_context(info).principal).pay_cached()
             async with aclosing(watch.follow(requestId, _owner(info), **_wanted(info))) as states:
                 async for seen in states:
                     yield answers.status(requestId, seen, settings.max_attempts)

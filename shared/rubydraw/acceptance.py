@@ -37,10 +37,10 @@ class Acceptance:
         for is_last in (False, True):
             tenth = charge.call(CACHED) if drawing else None
             rest = charge.call(WHOLE, paid=CACHED if tenth else None)
-            answer = await self._taken(tenth, drawing, rest, self._budget.look(payer), place, record)
+            answer = await self._taken(tenth, drawing, rest, self._budget.check_call(payer), place, record)
             charge.answered(CACHED, answer[0])
             charge.answered(WHOLE, answer[2])
-            self._budget.seen(answer[3], payer)
+            self._budget.take_answer(answer[3], payer)
             if recorded := answer[5]:
                 return recorded[0].decode(), int(recorded[1])
             await self._unsettled.refused(place, is_final=is_last)

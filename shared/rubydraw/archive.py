@@ -71,7 +71,7 @@ class Archive:
             self._writes[digest] = task
             task.add_done_callback(lambda done: self._writes.pop(digest) if self._writes.get(digest) is done else None)
 
-    async def kept(self, digest: str) -> None:
+    async def written(self, digest: str) -> None:
         """Wait until the write of this drawing has succeeded or failed."""
         if writing := self._writes.get(digest):
             await asyncio.wait((writing,))

@@ -50,11 +50,11 @@ class AccessToken:
         try:
             self._credentials = await asyncio.to_thread(_refreshed, self._credentials, self._find)
         except Exception as error:  # its message may name accounts and addresses
-            return Unavailable if may_pass(error) else Misconfigured
+            return Unavailable if is_temporary(error) else Misconfigured
         return None
 
 
-def may_pass(error: Exception) -> bool:
+def is_temporary(error: Exception) -> bool:
     """Whether an error of google-auth may pass: the network or the token server failed, not the setup."""
     from google.auth.exceptions import TransportError
 

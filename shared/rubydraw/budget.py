@@ -67,7 +67,7 @@ class Budget:
         """Reserve the price of one call; raise BudgetExceeded if that would break a ceiling."""
         bill = Bill(uuid.uuid4().hex, payer.account)
         args = (*self._ceilings(payer), keys.RESERVATION_MS, keys.BUDGET_OF_ACCOUNT_MS)
-        self.seen(await self.store.script(self._reserve, _purses(bill), args), payer)
+        self.take_answer(await self.store.script(self._reserve, _purses(bill), args), payer)
         return bill
 
     def check_known(self, payer: Principal) -> None:
@@ -82,15 +82,15 @@ class Budget:
         if (left_s := self._full_until - self._clock()) > 0:
             self._raise_if_full([1, round(left_s * 1000)], NOBODY)
 
-    def look(self, payer: Principal) -> Call | None:
+    def check_call(self, payer: Principal) -> Call | None:
         """Return the call that checks for room for one more, and reserves nothing; None if there is no ceiling."""
         price, *ceilings = self._ceilings(payer)
         if max(ceilings) < 0:
             return None
         return Call(self._check, _purses(Bill(account=payer.account)), (price, *ceilings))
 
-    def seen(self, answer: list[int] | None, payer: Principal) -> None:
-        """Take Redis' answer to `look` or to a reservation; raise BudgetExceeded if it says so."""
+    def take_answer(self, answer: list[int] | None, payer: Principal) -> None:
+        """Take Redis' answer to `check_call` or to a reservation; raise BudgetExceeded if it says so."""
         if answer:  # a budget that was full may have room again: reservations are given back
             self._full_until = self._clock() + answer[1] / 1000 if answer[0] == 1 else 0.0
             self._raise_if_full(answer, payer)

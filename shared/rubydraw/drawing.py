@@ -49,10 +49,10 @@ class Improved(NamedTuple):
     """
     A drawing, the digest that it is kept under, and how it was obtained: `HIT`, `MISS`, `COALESCED` or `ARCHIVE`.
 
-    `then`: what Redis answered to the `then` of the wish; None if that was not run.
+    `answered`: what Redis answered to the `then` of the wish; None if that was not run.
     """
 
     digest: str
     drawing: Drawing
     outcome: str
-    then: Any = None
+    answered: Any = None

@@ -9,11 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from rubydraw import prompt
-from rubydraw.authorization import AccessToken, ambient, may_pass
+from rubydraw.authorization import AccessToken, ambient, is_temporary
 from rubydraw.budget import Usage
 from rubydraw.drawing import Drawing
 from rubydraw.errors import GeminiFailed, Misconfigured, Unavailable
-from rubydraw.gemini_failures import ours
+from rubydraw.gemini_failures import as_our_error
 from rubydraw.picture import to_png
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
@@ -59,7 +59,7 @@ class Gemini:
         try:
             return await asyncio.shield(self.warm())
         except Exception as error:  # such as no ambient credentials; its message may name paths and accounts
-            raise (GeminiFailed(may_be_billed=False) if may_pass(error) else Misconfigured()) from None
+            raise (GeminiFailed(may_be_billed=False) if is_temporary(error) else Misconfigured()) from None
 
     async def draw(
         self, sketch: Sketch, *, timeout_s: float, now_ms: int, used: Callable[[Usage], object] = bool
@@ -78,7 +78,7 @@ class Gemini:
         try:
             answer = await client.answer(self.model, sketch, timeout_s)
         except Exception as error:
-            raise ours(error, self._clock() - began) from None
+            raise as_our_error(error, self._clock() - began) from None
         took_ms = round((self._clock() - began) * 1000)
         picture, text = read_answer(answer, used)
         del answer  # only the picture is held while it is converted

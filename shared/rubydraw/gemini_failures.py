@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rubydraw.authorization import may_pass
+from rubydraw.authorization import is_temporary
 from rubydraw.errors import (
     BadAnswer,
     GeminiBusy,
@@ -22,7 +22,7 @@ QUICK_S = 5.0
 """A 503 within this time refused the call before any drawing began."""
 
 
-def ours(error: Exception, took_s: float) -> SketchError:
+def as_our_error(error: Exception, took_s: float) -> SketchError:
     """Return our error for one of theirs, `took_s` into the call. Their message may quote upstream and stays here."""
     import httpx2
     from google.genai.errors import APIError
@@ -41,7 +41,7 @@ def ours(error: Exception, took_s: float) -> SketchError:
         case ValueError() | TypeError() | AttributeError() | LookupError() | RecursionError():
             return BadAnswer()  # whatever else the SDK stumbles over
     if type(error).__module__.startswith("google.auth"):
-        return GeminiFailed(may_be_billed=False) if may_pass(error) else Misconfigured()
+        return GeminiFailed(may_be_billed=False) if is_temporary(error) else Misconfigured()
     if type(error).__module__.startswith(("google.genai", "httpx2")):
         return GeminiFailed()
     raise error

@@ -24,7 +24,7 @@ def key_set_address(text: str) -> str:
 
 @dataclass(frozen=True)
 class GraphqlSettings(Settings):
-    """Settings that the worker neither needs nor gets: Google's IAM decides who may call the worker."""
+    """Settings that the worker neither needs nor reads: Google's IAM decides who may call the worker."""
 
     api_keys: tuple[ApiKey, ...] | None = setting(
         api_keys.read, None, "keys that may call: a JSON list of what `python -m cli keys new` writes", secret=True

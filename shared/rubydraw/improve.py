@@ -89,7 +89,7 @@ class Improve:
         if kept is not None:
             return Improved(wish.digest, kept, "HIT")
         if charge:
-            await charge.whole()
+            await charge.pay_whole()
         while True:
             shared = self._in_air.get(wish.shared_by)
             try:
@@ -145,7 +145,7 @@ class Improve:
             if task.cancelled():
                 raise Stopping from None
             raise
-        return improved._replace(outcome="COALESCED", then=None) if shared else improved
+        return improved._replace(outcome="COALESCED", answered=None) if shared else improved
 
     async def _fly(self, wish: Wish) -> Improved:
         """Lead or follow until there is a drawing or a failure."""

@@ -32,7 +32,7 @@ class Kept:
         """Return the drawing in Redis unless older than `since_ms` (None: now); `charge` is paid with the read."""
         if since_ms is None:
             if charge:
-                await charge.enter()
+                await charge.pay_cached()
             return None
         try:
             found = await self._results.get(digest, with_image=with_image, charge=charge)
@@ -73,34 +73,34 @@ class Kept:
 
     async def in_archive(self, improved: Improved) -> None:
         """Wait until a drawing is archived, a second at most: once the answer is sent, the instance has no CPU."""
-        await self._archive.kept(improved.digest)
+        await self._archive.written(improved.digest)
 
-    async def for_a_job(self, digest: str) -> bool:
+    async def extend_life(self, digest: str) -> bool:
         """Extend a drawing's life beyond that of a job about to refer to it; return False if the drawing is gone."""
-        return await self._results.keep_for_a_job(digest)
+        return await self._results.extend_life(digest)
 
-    def for_a_job_in(self, store: Store, digest: str) -> Call | None:
-        """Return the call of `for_a_job`, as a step of a script on `store`; None where results have their own Redis."""
-        return self._results.keeping(digest) if self.in_one_redis_with(store) else None
+    def extend_life_call(self, store: Store, digest: str) -> Call | None:
+        """Return the call of `extend_life`, as a step of a script on `store`; None if results have their own Redis."""
+        return self._results.extend_life_call(digest) if self.in_one_redis_with(store) else None
 
-    async def there(self, digest: str, *, since_ms: int) -> bool:
+    async def find_for_job(self, digest: str, *, since_ms: int) -> bool:
         """
         Return whether either tier, or this process, has a drawing new enough for a job that is about to refer to it.
 
         If so, it outlives the job. Raises StoreUnavailable if Redis, or the archive where needed, cannot be reached.
         """
         await self._results.put_held(digest)
-        if await self.for_a_job(digest):
+        if await self.extend_life(digest):
             found = await self._results.get(digest, with_image=False)
             if found and found.created_at_ms >= since_ms:
                 return True
         archived = await self._from_archive(digest, since_ms=since_ms)
-        return bool(archived) and await self.for_a_job(digest)
+        return bool(archived) and await self.extend_life(digest)
 
-    async def for_the_job(self, improved: Improved) -> bool:
+    async def ensure_for_job(self, improved: Improved) -> bool:
         """`ensure` the drawing of a job, and extend its life beyond that of the job; return False if it is gone."""
         await self.ensure(improved)
-        return await self.for_a_job(improved.digest)
+        return await self.extend_life(improved.digest)
 
     async def ensure(self, improved: Improved) -> None:
         """Before a job is `done`, store its drawing, if it is in hand, where Redis has none or an older one."""

@@ -67,6 +67,11 @@ class JobMessage:
     refresh: bool = False
     payer: Principal = NOBODY
 
+    @property
+    def since_ms(self) -> int:
+        """A drawing finished before this does not count; ms since 1970, by Redis' clock."""
+        return self.created_at_ms if self.refresh else 0
+
     def data(self) -> bytes:
         """Return one line of JSON, a newline, and the raw PNG: within the JSON it would have to be in base64."""
         sketch = self.sketch

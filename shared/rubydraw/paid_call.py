@@ -74,18 +74,18 @@ class PaidCall:
                 await asyncio.shield(self._budget.settle(bill, error))
                 raise
         logs.info("gemini.answered", digest=digest, took_ms=drawing.provider_ms, image_bytes=len(drawing.image))
-        then = await asyncio.shield(self._keep(wish, drawing, bill, landing))
-        return Improved(wish.digest, drawing, "MISS", then)
+        answered = await asyncio.shield(self._keep(wish, drawing, bill, landing))
+        return Improved(wish.digest, drawing, "MISS", answered)
 
     async def _keep(self, wish: Wish, drawing: Drawing, bill: Bill, landing: Call | None) -> Any:
         """Store a drawing, settle its bill, release its flight (whoever is next finds it), then run `wish.then`."""
         settlement = self._budget.settlement(bill)
-        answer, _, then = await self._kept.keep(
+        settled, _, answered = await self._kept.keep(
             wish.digest, drawing, settlement, landing, wish.then, state=self._budget.store
         )
         if settlement:
-            self._budget.settled(settlement, answer)
-        return then
+            self._budget.settled(settlement, settled)
+        return answered
 
     async def _reserve(self, wish: Wish) -> Bill:
         try:

@@ -81,11 +81,11 @@ class Charge:
             self._quotas.refuse_for(self._key, back_ms / 1000)
         self._refuse(back_ms / 1000)
 
-    async def enter(self) -> None:
+    async def pay_cached(self) -> None:
         """Pay the tenth in a round trip of its own; raise RateLimited."""
         await self._pay(CACHED)
 
-    async def whole(self) -> None:
+    async def pay_whole(self) -> None:
         """Pay what is still unpaid of a whole request; raise RateLimited."""
         await self._pay(WHOLE)
 
@@ -118,7 +118,7 @@ class Quotas:
         """Count a request that failed to authenticate; raise RateLimited if there are too many from this address."""
         charge = Charge(self, Principal(account=f"failed:{address}"), FAILURES // WHOLE)
         charge.check()
-        await charge.enter()
+        await charge.pay_cached()
 
     def refused_for_s(self, key: str) -> float:
         """Return for how many seconds even a tenth of a request is sure to be refused; 0 or less if it is not sure."""

@@ -78,9 +78,9 @@ class Results:
         if charge and charge.store is not self.store:
             reading = asyncio.ensure_future(self.get(digest, with_image=with_image))
             try:
-                await charge.enter()
+                await charge.pay_cached()
             finally:
-                await asyncio.gather(reading, return_exceptions=True)  # else nobody awaits it if `enter` raises
+                await asyncio.gather(reading, return_exceptions=True)  # else nobody awaits it if `pay_cached` raises
             return await reading
 
         count = charge.call(CACHED) if charge else None
@@ -99,12 +99,12 @@ class Results:
         """Return the command to read a drawing along with others to `store`; none if the drawing is not kept there."""
         return (read_command(digest, with_image),) if store is self.store and digest not in self._unsaved else ()
 
-    async def keep_for_a_job(self, digest: str) -> bool:
+    async def extend_life(self, digest: str) -> bool:
         """Extend a drawing's life beyond that of a job about to refer to it; return False if the drawing is gone."""
-        return bool(await self.store.script(*self.keeping(digest)))
+        return bool(await self.store.script(*self.extend_life_call(digest)))
 
-    def keeping(self, digest: str) -> Call:
-        """Return the script call of `keep_for_a_job`, to be run as a step of another script."""
+    def extend_life_call(self, digest: str) -> Call:
+        """Return the script call of `extend_life`, to be run as a step of another script."""
         return Call(self._keep, [keys.result(digest)], ())
 
     async def put(self, digest: str, drawing: Drawing) -> None:

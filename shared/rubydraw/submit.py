@@ -138,22 +138,22 @@ class Submit:
         done = partial(self._jobs.submit, request_id, "done", **about)
         if cache is CacheUse.ONLY:
             improved = await self._kept.only(digest, with_image=False, charge=charge)
-            if not await self._kept.for_the_job(improved):
+            if not await self._kept.ensure_for_job(improved):
                 raise ResultExpired(NOT_KEPT)
             return await done()
         drawing = None
         if cache is CacheUse.USE:
-            drawing = self._kept.for_a_job_in(self._jobs.store, digest)
+            drawing = self._kept.extend_life_call(self._jobs.store, digest)
             if drawing is None:
-                await charge.enter()
-                if await self._kept.for_a_job(digest):
+                await charge.pay_cached()
+                if await self._kept.extend_life(digest):
                     return await done()
         queued = self._jobs.record(request_id, "queued", **about)
         try:
             return await self._accept(queued, request_id, charge, drawing=drawing)
         except BudgetExceeded as full:
             archived = cache is CacheUse.USE and await self._kept.archived(digest, since_ms=0)
-            if not (archived and await self._kept.for_a_job(digest)):
+            if not (archived and await self._kept.extend_life(digest)):
                 log_exceeded(full, digest)
                 raise
             return await done()
@@ -177,7 +177,7 @@ class Submit:
     async def _has_lost_its_drawing(self, job: JobState) -> bool:
         """Whether a job is done and its drawing is gone; False if Redis cannot tell."""
         try:
-            return job.status == "done" and not await self._kept.for_a_job(job.digest)
+            return job.status == "done" and not await self._kept.extend_life(job.digest)
         except StoreUnavailable:
             return False
 

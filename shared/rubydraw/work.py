@@ -9,11 +9,13 @@ import uuid
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from functools import partial
+from typing import NamedTuple
 
 from rubydraw import logs
 from rubydraw.admission import Gate
 from rubydraw.drawing import Improved
 from rubydraw.errors import Code, GeminiBusy, ResultExpired, SketchError, StoreUnavailable, Unavailable
+from rubydraw.glance import Glance
 from rubydraw.improve import AFTER_THE_CALL_S, Improve
 from rubydraw.job_state import SETTLED
 from rubydraw.jobs import Claim, Jobs
@@ -35,6 +37,14 @@ class Outcome(Enum):
     SETTLED = "settled"
     GIVEN_UP = "given up"
     AGAIN = "again"
+
+
+class Ended(NamedTuple):
+    """How an attempt at a job ended. `wait_s`: when to claim the job again here; 0: the delivery is over."""
+
+    outcome: Outcome
+    code: str = ""
+    wait_s: float = 0.0
 
 
 class Work:
@@ -61,54 +71,56 @@ class Work:
         """Do a job as far as it can be done now; return its outcome and, where it ended in an error, the code."""
         deadline = self._clock() + self._deadline_s
         try:
-            while True:
-                wait_s, outcome, code = await self._attempt(job, deadline)
-                if not wait_s:
-                    return outcome, code
-                await self._stop.sleep(wait_s * (1 + SPREAD * self._chance()))
+            while (ended := await self._attempt(job, deadline)).wait_s:
+                await self._stop.sleep(ended.wait_s * (1 + SPREAD * self._chance()))
+            return ended.outcome, ended.code
         except Unavailable:
             return Outcome.AGAIN, Code.UNAVAILABLE
 
-    async def _attempt(self, job: JobMessage, deadline: float) -> tuple[float, Outcome, str]:
-        """Claim the job and do it; the first value is how long to wait here before claiming again, or 0."""
+    async def _attempt(self, job: JobMessage, deadline: float) -> Ended:
+        """Claim the job and do it."""
         if self._stop.requested:
-            return 0, Outcome.AGAIN, Code.UNAVAILABLE
+            return Ended(Outcome.AGAIN, Code.UNAVAILABLE)
         self._gate.check()
         token = uuid.uuid4().hex
         glance = self._kept.glance(self._improve.digest(job.sketch), self._jobs.store)
         claim = await self._jobs.claim(job, token, glance)
         logs.info("job.claimed", request_id=job.request_id, kind=claim.kind, attempt=claim.attempt)
-        if claim.kind == "busy":
-            return self._worth_waiting(claim.busy_ms / 1000, deadline), Outcome.AGAIN, ""
-        since_ms = job.created_at_ms if job.refresh else 0
-        if claim.kind == "exhausted":
-            return await self._exhausted(job, token, since_ms)
-        if claim.kind != "run":
-            return 0, _ended(claim.status, claim.code), claim.code
+        match claim.kind:
+            case "run":
+                return await self._run(job, claim, token, glance, deadline)
+            case "busy":
+                return Ended(Outcome.AGAIN, wait_s=self._worth_waiting(claim.busy_ms / 1000, deadline))
+            case "exhausted":
+                return await self._exhausted(job, token)
+            case _:
+                return _ended(claim.status, claim.code)
+
+    async def _run(self, job: JobMessage, claim: Claim, token: str, glance: Glance, deadline: float) -> Ended:
+        """Improve the sketch of a job that we hold and record its end; a drawing that is gone by then is made again."""
         improve = partial(
-            self._improve, job.sketch, deadline=deadline, since_ms=since_ms, payer=job.payer,
-            then=self._completion(job, token, since_ms),
+            self._improve, job.sketch, deadline=deadline, since_ms=job.since_ms, payer=job.payer,
+            then=self._completion(job, token),
         )  # fmt: skip
-        ended, drawn = None, partial(improve, with_image=False, glance=glance)
-        while ended is None:
+        settled, drawn = None, partial(improve, with_image=False, glance=glance)
+        while settled is None:
             try:
                 improved = await self._improved(job, claim, token, drawn)
             except SketchError as error:
                 return await self._failed(job, token, error, deadline)
-            ended = self._jobs.completed(improved.then) or await self._completed(job, token, improved)
-            if ended is None and improved.outcome == "MISS":  # Redis loses drawings at once: no second call
+            settled = self._jobs.completed(improved.answered) or await self._completed(job, token, improved)
+            if settled is None and improved.outcome == "MISS":  # Redis loses drawings at once: no second call
                 return await self._failed(job, token, ResultExpired(may_be_billed=True), deadline)
             drawn = improve
         await self._kept.in_archive(improved)
-        return _over(job, improved.outcome, *ended)
+        return _logged_end(job, improved.outcome, *settled)
 
-    async def _exhausted(self, job: JobMessage, token: str, since_ms: int) -> tuple[float, Outcome, str]:
+    async def _exhausted(self, job: JobMessage, token: str) -> Ended:
         """Settle a job without attempts left: as `done` if a drawing is kept, which the last one may have paid for."""
         digest = self._improve.digest(job.sketch)
-        if await self._kept.there(digest, since_ms=since_ms):
-            return _over(job, "HIT", *await self._jobs.complete(job, token, digest=digest, outcome="HIT"))
-        status, code = await self._jobs.exhaust(job.request_id)
-        return 0, _ended(status, code), code
+        if await self._kept.find_for_job(digest, since_ms=job.since_ms):
+            return _logged_end(job, "HIT", *await self._jobs.complete(job, token, digest=digest, outcome="HIT"))
+        return _ended(*await self._jobs.exhaust(job.request_id))
 
     async def _improved(
         self, job: JobMessage, claim: Claim, token: str, improve: Callable[[], Awaitable[Improved]]
@@ -118,7 +130,7 @@ class Work:
                 await self._improve.outwait_failure(job.sketch)
             return await improve()
 
-    def _completion(self, job: JobMessage, token: str, since_ms: int) -> Call | None:
+    def _completion(self, job: JobMessage, token: str) -> Call | None:
         """
         Return the call to record `done` in the round trip that stores a drawing; None if results have their own Redis.
 
@@ -127,7 +139,9 @@ class Work:
         if not self._kept.in_one_redis_with(self._jobs.store):
             return None
         digest = self._improve.digest(job.sketch)
-        return self._jobs.completion(job, token, digest=digest, outcome="MISS", with_drawing=True, since_ms=since_ms)
+        return self._jobs.completion(
+            job, token, digest=digest, outcome="MISS", with_drawing=True, since_ms=job.since_ms
+        )
 
     async def _completed(self, job: JobMessage, token: str, improved: Improved) -> tuple[str, str] | None:
         """Record `done`, trying for some seconds while Redis is away; return None if the drawing must be redrawn."""
@@ -149,20 +163,18 @@ class Work:
             await self._kept.ensure(improved)
             status, code = await complete(with_drawing=True)
             return None if status == "gone" else (status, code)
-        return await complete() if await self._kept.for_the_job(improved) else None
+        return await complete() if await self._kept.ensure_for_job(improved) else None
 
-    async def _failed(
-        self, job: JobMessage, token: str, error: SketchError, deadline: float
-    ) -> tuple[float, Outcome, str]:
+    async def _failed(self, job: JobMessage, token: str, error: SketchError, deadline: float) -> Ended:
         status, exhausted = await self._jobs.fail(job.request_id, token, error)
         logs.warning(
             "job.failed", request_id=job.request_id, code=error.code, status=status, exhausted=exhausted,
             billed=error.may_be_billed,
         )  # fmt: skip
         if status in SETTLED:
-            return 0, _ended(status, error.code), error.code
+            return _ended(status, error.code)
         wait_s = error.retry_after_s if status == "queued" and isinstance(error, GeminiBusy) else None
-        return self._worth_waiting(wait_s or 0, deadline), Outcome.AGAIN, error.code
+        return Ended(Outcome.AGAIN, error.code, self._worth_waiting(wait_s or 0, deadline))
 
     def _worth_waiting(self, wait_s: float, deadline: float) -> float:
         """Return `wait_s` if short and a whole call fits in after it, else 0: each 503 slows the whole subscription."""
@@ -170,18 +182,17 @@ class Work:
         return wait_s if wait_s <= LONGEST_WAIT_S and left_s >= self._call_timeout_s + AFTER_THE_CALL_S else 0
 
 
-def _over(job: JobMessage, outcome: str, status: str, code: str) -> tuple[float, Outcome, str]:
+def _logged_end(job: JobMessage, outcome: str, status: str, code: str) -> Ended:
     logs.info("job.completed", request_id=job.request_id, outcome=outcome, status=status)
-    return 0, _ended(status, code), code
+    return _ended(status, code)
 
 
-def _ended(status: str, code: str) -> Outcome:
+def _ended(status: str, code: str) -> Ended:
     """
     Return GIVEN_UP if an operator should look at an ended job, else SETTLED, as for mistakes of its sender.
 
     A used-up budget is SETTLED too: it is meant to end jobs, and their senders are told when to try again.
     """
-    if status != "error" or code == Code.BUDGET_EXCEEDED:
-        return Outcome.SETTLED
-    asked_wrong = not Code(code).retryable and code != Code.MISCONFIGURED
-    return Outcome.SETTLED if asked_wrong else Outcome.GIVEN_UP
+    failed = status == "error" and code != Code.BUDGET_EXCEEDED
+    given_up = failed and (Code(code).retryable or code == Code.MISCONFIGURED)
+    return Ended(Outcome.GIVEN_UP if given_up else Outcome.SETTLED, code)

@@ -45,7 +45,7 @@ async def read(kept_in: Archive) -> Drawing | str | None:
 
 async def keep(kept_in: Archive, digest: str, kept: Drawing) -> None:
     kept_in.begin_keeping(digest, kept)
-    await kept_in.kept(digest)
+    await kept_in.written(digest)
 
 
 @dataclass
@@ -109,7 +109,7 @@ async def test_of_two_drawings_at_once_the_newer_one_is_written_last(place: Plac
     old, new = drawing(title="old", image=png(7) + bytes(2_000_000), image_sha256=""), drawing(title="new")
     for kept in (old, new):
         place.archive.begin_keeping(DIGEST, kept)
-    await place.archive.kept(DIGEST)
+    await place.archive.written(DIGEST)
     assert new == await place.archive.get(DIGEST)
 
 

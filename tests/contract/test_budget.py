@@ -197,7 +197,7 @@ async def test_a_ceiling_below_one_call_needs_no_redis(
 
 
 async def look(store: Store, spender: Budget, payer: Principal) -> None:
-    spender.seen((await store.scripts(spender.look(payer)))[0], payer)
+    spender.take_answer((await store.scripts(spender.check_call(payer)))[0], payer)
 
 
 async def test_looking_spends_nothing(store: Store) -> None:
@@ -209,7 +209,7 @@ async def test_looking_spends_nothing(store: Store) -> None:
     with pytest.raises(BudgetExceeded):
         await look(store, spender, NOBODY)
     assert 1 == (await spent_today(store)).calls
-    assert None is budget(store).look(ADA)
+    assert None is budget(store).check_call(ADA)
 
 
 async def test_nothing_that_may_be_evicted_bounds_the_bill(store: Store, raw: redis.asyncio.Redis) -> None:

@@ -31,7 +31,7 @@ async def test_what_the_archive_has_takes_the_place_of_nothing_newer(
     """It takes up to a second to read: meanwhile a refresh may have been drawn, and paid for."""
     kept, read, found, go = Kept(results, archive), archive.get, asyncio.Event(), asyncio.Event()
     archive.begin_keeping(DIGEST, drawing(title="old", created_at_ms=now_ms() - 1000))
-    await archive.kept(DIGEST)
+    await archive.written(DIGEST)
 
     async def late(digest: str) -> Drawing | None:
         old = await read(digest)
@@ -52,5 +52,5 @@ async def test_an_older_drawing_does_not_pass_for_what_a_job_has_got(results: Re
     """Redis did not take the new one, nor was there room to hold it: it is in hand, and stored before the job ends."""
     await results.put(DIGEST, drawing(title="old", created_at_ms=now_ms() - 1000))
     newer = drawing(title="new")
-    assert await Kept(results, archive).for_the_job(Improved(DIGEST, newer, "MISS"))
+    assert await Kept(results, archive).ensure_for_job(Improved(DIGEST, newer, "MISS"))
     assert newer == await results.get(DIGEST)

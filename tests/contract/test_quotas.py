@@ -20,7 +20,7 @@ ADA, BO = Principal(account="ada"), Principal(account="bo")
 
 async def passes(charge: Charge, *, whole: bool = False) -> bool:
     try:
-        await (charge.whole() if whole else charge.enter())
+        await (charge.pay_whole() if whole else charge.pay_cached())
     except RateLimited:
         return False
     return True
@@ -64,16 +64,16 @@ async def test_a_caller_is_told_how_it_stands(store: Store) -> None:
     """Limit, what is left in whole requests, and the seconds until some comes back."""
     quotas = Quotas(store, requests_per_minute=3)
     charge = quotas.charge(ADA)
-    await charge.enter()
+    await charge.pay_cached()
     assert charge.quota in (Quota(3, 2, 61), Quota(3, 2, 60))  # the next slice may have begun
     for _ in range(2):
-        await charge.whole()  # the rest of the same request, once
+        await charge.pay_whole()  # the rest of the same request, once
     assert charge.quota in (Quota(3, 2, 61), Quota(3, 2, 60))  # the next slice may have begun
     for _ in range(2):
-        await quotas.charge(ADA).whole()
+        await quotas.charge(ADA).pay_whole()
     charge = quotas.charge(ADA)
     with pytest.raises(RateLimited) as limited:
-        await charge.enter()
+        await charge.pay_cached()
     assert charge.quota in (Quota(3, 0, 61), Quota(3, 0, 60))
     assert 59 < (limited.value.retry_after_s or 0) <= 60.6
 
@@ -153,5 +153,5 @@ async def test_failed_authentications_are_few_a_minute(store: Store, raw: redis.
 
 async def test_a_caller_who_comes_no_more_is_forgotten(store: Store, raw: redis.asyncio.Redis) -> None:
     """Soon after its minute: else each address that ever called would stay in Redis for ever."""
-    await Quotas(store, requests_per_minute=2).charge(ADA).whole()
+    await Quotas(store, requests_per_minute=2).charge(ADA).pay_whole()
     assert 60_000 <= await raw.pttl(keys.quota("ada")) <= 62_000

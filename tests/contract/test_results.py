@@ -45,7 +45,7 @@ async def test_drawing_with_fallback_metadata_lives_for_65_minutes(results: Resu
 async def test_unknown_digest_is_a_miss(results: Results) -> None:
     """Neither a drawing nor something for a job."""
     assert None is await results.get(DIGEST)
-    assert not await results.keep_for_a_job(DIGEST)
+    assert not await results.extend_life(DIGEST)
 
 
 async def test_image_stays_in_redis_unless_asked_for(results: Results, raw: redis.asyncio.Redis) -> None:
@@ -55,7 +55,7 @@ async def test_image_stays_in_redis_unless_asked_for(results: Results, raw: redi
     before = (await raw.info("stats"))["total_net_output_bytes"]
     for _ in range(50):
         assert b"" == (await results.get(DIGEST, with_image=False) or kept).image
-        assert await results.keep_for_a_job(DIGEST)
+        assert await results.extend_life(DIGEST)
     assert (await raw.info("stats"))["total_net_output_bytes"] - before < 1024 * 1024
     assert kept == await results.get(DIGEST)
 
@@ -71,7 +71,7 @@ async def test_life_is_stretched_for_a_job_and_never_cut(
     """It outlives the job that is about to name it."""
     await results.put(DIGEST, drawing())
     await raw.pexpire(KEY, life_ms)
-    assert await results.keep_for_a_job(DIGEST)
+    assert await results.extend_life(DIGEST)
     assert stretched_ms - 5000 < await raw.pttl(KEY) <= stretched_ms
 
 
@@ -137,7 +137,7 @@ async def test_damaged_drawing_is_a_miss_and_written_over(
     await results.put(DIGEST, drawing())
     await raw.hset(KEY, mapping=broken)
     assert None is await results.get(DIGEST)
-    assert not ("palette" in broken and await results.keep_for_a_job(DIGEST))
+    assert not ("palette" in broken and await results.extend_life(DIGEST))
     await _written_over(results)
 
 
@@ -147,7 +147,7 @@ async def test_drawing_without_a_field_is_a_miss(results: Results, raw: redis.as
     await results.put(DIGEST, drawing())
     await raw.hdel(KEY, field)
     assert None is await results.get(DIGEST)
-    assert not await results.keep_for_a_job(DIGEST)
+    assert not await results.extend_life(DIGEST)
     await _written_over(results)
 
 
@@ -155,7 +155,7 @@ async def test_image_that_a_job_could_not_show_is_not_kept_for_it(results: Resul
     """An empty image is found out without moving it."""
     await results.put(DIGEST, drawing())
     await raw.hset(KEY, "image", b"")
-    assert not await results.keep_for_a_job(DIGEST)
+    assert not await results.extend_life(DIGEST)
 
 
 @pytest.mark.parametrize("kind", ["string", "list", "set"])
@@ -169,7 +169,7 @@ async def test_foreign_value_under_the_key_is_a_miss(results: Results, raw: redi
         case "set":
             await raw.sadd(KEY, "a")
     assert None is await results.get(DIGEST)
-    assert not await results.keep_for_a_job(DIGEST)
+    assert not await results.extend_life(DIGEST)
     await _written_over(results)
 
 
@@ -275,7 +275,7 @@ async def test_without_redis_a_read_says_so(cut_off: Results) -> None:
     with pytest.raises(StoreUnavailable):
         await cut_off.get(DIGEST)
     with pytest.raises(StoreUnavailable):
-        await cut_off.keep_for_a_job(DIGEST)
+        await cut_off.extend_life(DIGEST)
 
 
 async def test_without_redis_a_saved_drawing_is_served_from_here(cut_off: Results) -> None:
