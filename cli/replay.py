@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from rich.text import Text
-from rubydraw import store
+from rubydraw import store, wiring
 from rubydraw.errors import Misconfigured, SketchError, StoreUnavailable
-from rubydraw.jobs import Jobs
 from rubydraw.message import JobMessage
 from rubydraw.pubsub import Publisher
 from rubydraw.settings import Settings
@@ -34,13 +33,7 @@ class Replay:
     def __init__(self, settings: Settings, retained: Retained, report: Report) -> None:
         self._settings, self._retained, self._report = settings, retained, report
         self._store = store.connect(settings.redis_url, settings.redis_ca_cert)
-        self._jobs = Jobs(
-            self._store,
-            lease_ms=settings.lease_ms,
-            heartbeat_ms=settings.heartbeat_ms,
-            max_attempts=settings.max_attempts,
-            max_age_ms=settings.job_max_age_s * 1000,
-        )
+        self._jobs = wiring.jobs(settings, self._store)
         self._publisher = Publisher(settings.pubsub_url, timeout_s=settings.publish_timeout_s)
         self._became: dict[str, str] = {}
         self._raised: dict[str, int] = {}

@@ -86,13 +86,7 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
         results=results,
         archive=archive,
         kept=kept,
-        jobs=Jobs(
-            state,
-            lease_ms=settings.lease_ms,
-            heartbeat_ms=settings.heartbeat_ms,
-            max_attempts=settings.max_attempts,
-            max_age_ms=settings.job_max_age_s * 1000,
-        ),
+        jobs=jobs(settings, state),
         updates=updates,
         intake=Intake(settings.max_in_flight),
         gate=gate,
@@ -101,6 +95,16 @@ def parts(settings: Settings, *, calls_without_redis_per_minute: int) -> Parts:
         gemini=gemini,
         budget=budget,
         publisher=Publisher(settings.pubsub_url, timeout_s=settings.publish_timeout_s),
+    )
+
+
+def jobs(settings: Settings, store: Store) -> Jobs:
+    return Jobs(
+        store,
+        lease_ms=settings.lease_ms,
+        heartbeat_ms=settings.heartbeat_ms,
+        max_attempts=settings.max_attempts,
+        max_age_ms=settings.job_max_age_s * 1000,
     )
 
 
