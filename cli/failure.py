@@ -19,6 +19,7 @@ class Exit(IntEnum):
     NO_ENDPOINT = 4
     UNKNOWN_ID = 5
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 MEANINGS = {
@@ -29,6 +30,7 @@ MEANINGS = {
     Exit.NO_ENDPOINT: "nothing answers at the endpoint's address, or something else does",
     Exit.UNKNOWN_ID: "no such request id, or no longer",
     Exit.INTERRUPTED: "interrupted with Ctrl-C",
+    Exit.TERMINATED: "ended by SIGTERM",
 }
 
 

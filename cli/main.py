@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, TextIO
 
 import typer
@@ -98,7 +97,7 @@ def status(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; return the exit status."""
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.TERMINATED))
     sys.stdout, sys.stderr = (_written(stream) for stream in (sys.stdout, sys.stderr))
     try:
         try:
@@ -134,8 +133,3 @@ def _usage(error: typer.TyperException) -> int:
     sentence = error.format_message() if hasattr(error, "format_message") else str(error)
     sys.stderr.write(f"{sentence.rstrip('.')}. See {NAME} --help.\n")
     return Exit.USAGE
-
-
-def _end(number: int, _: FrameType | None) -> None:
-    """End as other programs do, but with the cursor back on the terminal."""
-    sys.exit(128 + number)

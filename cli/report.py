@@ -26,7 +26,7 @@ _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 class Report:
-    """Collects what is known about a command while it runs: facts for JSON, the sentence for a Ctrl-C."""
+    """Collects what is known about a command while it runs: facts for JSON, the sentence for an interruption."""
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
@@ -81,7 +81,7 @@ class Report:
 
 
 def reported(as_json: bool, command: Callable[[Report], Exit]) -> Exit:
-    """Run a command to its end; expected failures and Ctrl-C become a sentence and an exit status."""
+    """Run a command to its end; failures, Ctrl-C and SIGTERM become a sentence and an exit status."""
     report = Report(as_json=as_json)
     try:
         return command(report)
@@ -89,6 +89,8 @@ def reported(as_json: bool, command: Callable[[Report], Exit]) -> Exit:
         return report.failed(failure)
     except KeyboardInterrupt:
         return report.failed(Failure(Exit.INTERRUPTED, report.if_interrupted))
+    except SystemExit:
+        return report.failed(Failure(Exit.TERMINATED, report.if_interrupted))
 
 
 class _Console(Console):

@@ -268,16 +268,20 @@ def test_answers_of_an_endpoint_in_trouble(answer: bytes, status: int, sentence:
         assert [status, sentence.format(url=url)] == [ended.status, ended.sentence]
 
 
-def test_interrupted_while_following(cli: Cli, service: Service, sketch: Path, drawing: Path) -> None:
-    """130: the request id is told, and following the job with it gets the drawing."""
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_while_following(
+    cli: Cli, service: Service, sketch: Path, drawing: Path, number: signal.Signals, status: int
+) -> None:
+    """130 or 143: the request id is told, and following the job with it gets the drawing."""
     service.plays(kind="hold")
     process = cli.start("improve", sketch, "-o", drawing, "--watch", "--json")
     poll(lambda: service.counts["waiting"] == 1, "the job is not begun")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate()
-    assert 130 == process.returncode
+    told = json.loads(out)
+    assert [status, status] == [process.returncode, told["exitStatus"]]
     assert "Traceback" not in err
-    request_id = json.loads(out)["requestId"]
+    request_id = told["requestId"]
     assert f"`python -m cli status {request_id} --watch` follows it." in err.splitlines()[-1]
     service.clear()
     assert 0 == cli.run("status", request_id, "--watch", "-o", drawing).status
