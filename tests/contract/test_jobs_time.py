@@ -92,6 +92,18 @@ async def test_claim_expires_a_job_that_is_too_old(jobs: Jobs, message: JobMessa
     assert (["error"], 1.0) == (heard, await record.life_hours())
 
 
+async def test_a_job_of_less_than_an_hour_does_not_expire(
+    jobs: Jobs, message: JobMessage, record: JobRecord, store: Store
+) -> None:
+    """A minute before the end of its hour it is queued for its reader, and begun for a worker."""
+    await queued(jobs, message)
+    await record.rewrite(created_at=now_ms() - HOUR_MS + 60_000)
+    assert 0 == await store.script(Script("job", "expire"), [record.key], (keys.channel(message.request_id), HOUR_MS))
+    state = await jobs.read(message.request_id)
+    assert "queued" == (state and state.status)
+    assert Claim("run", attempt=1) == await jobs.claim(message, "t1")
+
+
 async def test_claim_expires_a_lost_job_whose_message_is_too_old(jobs: Jobs) -> None:
     """The time in the message counts where there is no record."""
     late = job(created_at_ms=now_ms() - 2 * HOUR_MS)

@@ -226,6 +226,16 @@ async def test_hanging_token_server_is_asked_once(token_server: TokenServer) -> 
     assert 1 == len(token_server.scopes)
 
 
+async def test_hanging_token_server_is_given_up_in_time(token_server: TokenServer, told: Told) -> None:
+    """A publish never hangs, and the operator is told that it had no token."""
+    token_server.answering.clear()
+    publisher = Publisher(f"https://127.0.0.1:{free_port()}", timeout_s=0.3)
+    with pytest.raises(Unavailable):
+        await publisher.publish(TOPIC, DATA, {})
+    assert [("WARNING", "publish.failed", "credentials")] == told()
+    await publisher.close()
+
+
 async def test_refused_token_is_the_operators_to_correct(token_server: TokenServer, told: Told) -> None:
     """No word of the token server's is repeated."""
     token_server.refuses = True

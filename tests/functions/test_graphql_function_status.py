@@ -8,6 +8,7 @@ import httpx2
 import pytest
 import redis.asyncio
 from rubydraw import keys
+from rubydraw.errors import Code
 
 from tests import servers
 from tests.functions.sketch_service import IMPROVE, STATUS, SketchService, shown
@@ -113,19 +114,21 @@ async def test_without_redis_sketches_are_drawn_up_to_the_allowance(
 
 
 async def test_without_redis_no_job_is_accepted(cut_off: SketchService, pubsub_stand_in: PubsubStandIn) -> None:
-    """Nothing is handed over that nobody could follow."""
+    """Nothing is handed over that nobody could follow, and no word of Redis' is told."""
     for key in (None, "a-key"):
         payload = await cut_off.improve(later=True, idempotencyKey=key)
         assert (None, "UNAVAILABLE") == (payload["requestId"], payload["problem"]["code"])
+        assert [Code.UNAVAILABLE.sentence] * 2 == [*payload["errors"], payload["problem"]["message"]]
     assert [] == await pubsub_stand_in.pulled()
 
 
 async def test_without_redis_a_status_is_an_error(cut_off: SketchService) -> None:
-    """`not_found` would be a statement about the id."""
+    """`not_found` would be a statement about the id; no word of Redis' is told."""
     answer = await cut_off.post(STATUS, {"id": NOBODY})
     assert None is answer["data"]
     [error] = answer["errors"]
     assert ("UNAVAILABLE", 32) == (error["extensions"]["code"], len(error["extensions"]["trace"]))
+    assert Code.UNAVAILABLE.sentence == error["message"]
 
 
 async def test_documents_are_the_contracts(service: SketchService) -> None:

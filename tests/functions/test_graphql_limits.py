@@ -157,6 +157,18 @@ async def test_no_more_requests_than_the_limit_pass_over_two_instances(
     assert "not_found" == status["data"]["improveSketchStatus"]["status"]  # a poll counts nothing
 
 
+async def test_what_begins_nothing_counts_as_a_tenth(services: list[SketchService], raw: redis.asyncio.Redis) -> None:
+    """`cache: ONLY` where nothing is kept, and the key of a job that is there."""
+    client = of("192.0.2.7")
+    first = await services[0].submit(1, headers=client, idempotencyKey="a")
+    assert b"10" == await raw.hget(keys.quota("address:192.0.2.7"), "used")
+    assert first == await services[1].submit(1, headers=client, idempotencyKey="a")
+    for later in (False, True):
+        payload = await services[0].improve(2, later=later, headers=client, cache="ONLY")
+        assert "RESULT_EXPIRED" == payload["problem"]["code"]
+    assert b"13" == await raw.hget(keys.quota("address:192.0.2.7"), "used")
+
+
 async def test_an_answer_says_how_its_caller_stands(services: list[SketchService]) -> None:
     """In whole requests; one caller's are not another's."""
     _, headers = await asked(services[0], "2001:db8::1")
