@@ -23,20 +23,28 @@ PAGE = ROOT / "docs" / "reference.md"
 TEMPLATE = ROOT / "docs" / "reference.template.md"
 SOURCES = (ROOT / "shared" / "rubydraw", ROOT / "functions" / "graphql", ROOT / "functions" / "worker")
 
-UNITS = {"_s": "s", "_ms": "ms", "_bytes": "bytes", "_attempts": "calls", "_flight": "calls", "_minute": "calls"}
+UNITS = {
+    "_s": "s",
+    "_ms": "ms",
+    "_bytes": "bytes",
+    "_attempts": "calls",
+    "_flight": "calls",
+    "_allowance_per_minute": "calls",
+    "requests_per_minute": "requests",
+}
 
 TO_DO = {
     Code.BAD_INPUT: "Change what the message names; the same input is refused again.",
     Code.IDEMPOTENCY_CONFLICT: "Use a new key for the new sketch.",
     Code.CONTENT_REFUSED: "Have the user change the sketch or the hints.",
     Code.MISCONFIGURED: "Nothing; the operator is needed.",
-    Code.CANCELED: "Nothing, or submit anew.",
+    Code.CANCELED: "Nothing: no client is sent this code.",
     Code.NO_IMAGE: "Submit again, or ask for another `variant`.",
     Code.BAD_ANSWER: "Submit again.",
     Code.TIMEOUT: "Submit again, better with `async: true`.",
     Code.PROVIDER_OVERLOADED: "Submit again after `retryAfterSeconds`.",
     Code.PROVIDER_FAILED: "Submit again, after `retryAfterSeconds` where it says so.",
-    Code.UNAVAILABLE: "Submit again after `retryAfterSeconds`, or ask for the status again.",
+    Code.UNAVAILABLE: "Submit or ask again, after `retryAfterSeconds` where it says so, else after some seconds.",
     Code.RATE_LIMITED: "Wait `retryAfterSeconds`.",
     Code.BUDGET_EXCEEDED: "Wait `retryAfterSeconds`; drawings made before are still served.",
     Code.RESULT_EXPIRED: "Submit the same sketch again.",
@@ -45,7 +53,8 @@ TO_DO = {
 
 EVENTS = {
     "access.no_key_set": "the issuer's keys could not be fetched; those that are here are used, else callers get 503",
-    "access.refused": "a caller got 401; `reason` is ours, or the name of PyJWT's exception",
+    "access.refused": "a caller got 401; `reason`: `none` (no credential), `malformed`, `unknown_key`, `expired_key`, "
+    "`bad_subject`, or the name of PyJWT's exception, such as `ExpiredSignatureError`",
     "answer.fault": "an exception nobody expected, outside of operations and deliveries",
     "answer.not_read": "a client took less than half a MiB of its answer in a minute and was let go",
     "archive.damaged": "an object of the archive is cut, changed or foreign; it counts as absent and is written over",
@@ -130,12 +139,15 @@ def limits() -> dict[str, str]:
         "credential": f"{access.MAX_CREDENTIAL_CHARS:,}",
         "algorithms": " and ".join(sorted(key_set.ALGORITHMS)),
         "leeway_s": str(tokens.LEEWAY_S),
+        "subject": str(tokens.MAX_SUBJECT_CHARS),
+        "key_set": _bytes(key_set.MAX_BYTES),
         "fresh_min": f"{key_set.FRESH_S / 60:.0f}",
         "fetch_s": f"{key_set.FETCH_S:.0f}",
         "first_again_s": f"{key_set.FIRST_AGAIN_S:.0f}",
         "cors_exposed": cors.EXPOSED,
         "failures": str(quotas.FAILURES),
         "body": _bytes(parameters.MAX_BODY_BYTES),
+        "marks": f"{parameters.MAX_MARKS:,}",
         "body_s": f"{readers.BODY_S:.0f}",
         "linger_mib": f"{lingering.LINGER_BYTES // 1024**2}",
         "linger_s": f"{lingering.LINGER_S:.0f}",
@@ -154,6 +166,7 @@ def limits() -> dict[str, str]:
         "chunks": f"{png.MAX_CHUNKS:,}",
         "svg": _bytes(sketch.MAX_SVG_BYTES),
         "hints": f"{sketch.MAX_HINTS_CHARS:,}",
+        "combining": str(sketch.MAX_MARKS),
         "variant": str(sketch.MAX_VARIANT),
         "caller_settings": str(len(fields(GraphqlSettings)) - len(fields(Settings))),
         "key_chars": str(MAX_CHARS),
