@@ -157,6 +157,7 @@ def limits() -> dict[str, str]:
         "depth": str(complexity.MAX_DEPTH),
         "aliases": str(complexity.MAX_ALIASES),
         "repeats": str(complexity.MAX_REPEATS),
+        "pictures": str(complexity.MAX_PICTURES),
         "selections": f"{complexity.MAX_SELECTIONS:,}",
         "cors_methods": cors.METHODS,
         "cors_headers": cors.HEADERS,

@@ -28,14 +28,18 @@ _GAP = b"\0"
 def pieces(value: Any) -> Pieces:
     """Return the JSON of `value` in pieces: some for each of its `bytes`, as base64, and one before and after each.
 
-    A picture is never part of a str, nor copied with the text around it.
+    A picture is never part of a str, nor copied with the text around it; one that stands in several places is encoded
+    once.
     """
     pictures: list[list[bytes]] = []
+    known: dict[int, list[bytes]] = {}
 
     def gap(picture: Any) -> orjson.Fragment:
         if not isinstance(picture, bytes):
             raise TypeError(f"{type(picture).__name__} is no JSON")
-        pictures.append(_base64(picture))
+        if id(picture) not in known:
+            known[id(picture)] = _base64(picture)
+        pictures.append(known[id(picture)])
         return orjson.Fragment(b'"' + _GAP + b'"')
 
     text = orjson.dumps(value, default=gap)

@@ -133,6 +133,33 @@ def test_repeats_of_a_field_are_bounded(documents: Documents) -> None:
     assert expected == refusal(documents, f"{{ {STATUS} {{ status }} {fourfold}")
 
 
+def aliased(field: str, times: int) -> str:
+    return " ".join([field, *(f"a{number}: {field}" for number in range(times - 1))])
+
+
+@pytest.mark.parametrize("field", ["imageBase64", "imageUrl"])
+def test_pictures_are_bounded(documents: Documents, field: str) -> None:
+    """Four places in the answer, whatever their names, however aliases at several levels multiply."""
+    expected = "An operation asks for more than 4 pictures (imageBase64 or imageUrl)."
+    multiplied = f"""
+        {{ {aliased(STATUS + " { ...F }", 6)} }}
+        fragment F on ImproveSketchStatus {{ {aliased("result { ...G }", 6)} }}
+        fragment G on ImproveSketchResult {{ {aliased(field, 6)} }}
+    """
+    twice_two = f"{{ {aliased(STATUS + ' { ...F }', 2)} }} fragment F on ImproveSketchStatus {{ result {{ %s }} }}"
+    assert expected == refusal(documents, multiplied)
+    assert expected == refusal(documents, twice_two % aliased(field, 3))
+    assert isinstance(documents.load(twice_two % "imageBase64 imageUrl"), Document)
+
+
+def test_a_picture_selected_again_at_its_place_is_one(documents: Documents) -> None:
+    """The operation that runs is one of several, too."""
+    same = f"{{ {STATUS} {{ ...F result {{ imageBase64 imageBase64 }} ...F }} }} "
+    fragment = "fragment F on ImproveSketchStatus { result { imageBase64 } } "
+    operations = " ".join(f"query {name} {same}" for name in "ABCDE")
+    assert isinstance(documents.load(operations + fragment), Document)
+
+
 def test_a_fragment_cycle_is_named(documents: Documents) -> None:
     """A cycle is followed once, and left to the rule that explains it."""
     text = "{ ...F0 } " + fragments(2, "...F%N", on="Query").replace("F2", "F0")

@@ -32,6 +32,16 @@ def test_a_large_picture_is_no_large_piece() -> None:
     assert PIECE_BYTES == max(map(len, pieces({"image": bytes(3 * PIECE_BYTES)})))
 
 
+def test_a_picture_in_several_places_is_encoded_once() -> None:
+    """As aliases have it; another picture has its own."""
+    picture, other = bytes(PIECE_BYTES), b"other"
+    _, first, last, _, again, again_last, _, another, _ = pieces([picture, picture, other])
+    assert first is again
+    assert last is again_last
+    assert base64.b64encode(picture) == first + last
+    assert base64.b64encode(other) == another
+
+
 async def test_a_large_text_is_sent_in_pieces() -> None:
     """As a picture in an address is, or one that is asked for by its own."""
     text, sent = bytes(at % 251 for at in range(2 * PIECE_BYTES + 1)), []
