@@ -178,6 +178,7 @@ def limits() -> dict[str, str]:
         "ping_s": f"{sse.PING_S:.0f}",
         "piece": _bytes(sse.PIECE_BYTES),
         "piece_s": f"{sse.PIECE_S:.0f}",
+        "viewers_of_one": str(updates.MAX_VIEWERS_OF_ONE),
         "viewers": f"{updates.MAX_VIEWERS:,}",
         "result_days": str(keys.RESULT_MS // (24 * keys.HOUR_MS)),
         "key_hours": str(keys.IDEMPOTENCY_MS // keys.HOUR_MS),

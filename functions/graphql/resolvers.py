@@ -73,9 +73,11 @@ def bound_schema(
         return answers.status(requestId, seen, settings.max_attempts)
 
     async def statuses(_: Any, info: Info, requestId: str) -> AsyncGenerator[Words]:  # noqa: N803
+        _, principal = _context(info)
         try:
-            await quotas.charge(_context(info).principal).pay_cached()
-            async with aclosing(watch.follow(requestId, _owner(info), **_wanted(info))) as states:
+            await quotas.charge(principal).pay_cached()
+            following = watch.follow(requestId, principal.owner, account=principal.account, **_wanted(info))
+            async with aclosing(following) as states:
                 async for seen in states:
                     yield answers.status(requestId, seen, settings.max_attempts)
         except Stopping:
@@ -168,8 +170,11 @@ async def _waited(watch: Watch, info: Info, request_id: str, wait_s: float) -> W
     """Return the result or the problem of a job that settles within `wait_s`; otherwise nothing."""
     with_image = info.field.selects("result", "imageBase64")
     with_drawing = any(map(info.field.selects, ("result", "errors", "problem")))
-    waiting = watch.settled(request_id, _owner(info), within_s=wait_s, with_image=with_image, with_drawing=with_drawing)
-    seen = await until_gone(waiting, _context(info).incoming.receive)  # others need its place
+    incoming, (owner, account, _) = _context(info)
+    waiting = watch.settled(
+        request_id, owner, within_s=wait_s, account=account, with_image=with_image, with_drawing=with_drawing
+    )
+    seen = await until_gone(waiting, incoming.receive)  # others need its place
     if seen is None or seen.job is None:
         return {}
     if seen.code:

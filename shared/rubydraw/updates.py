@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from rubydraw import keys, logs
-from rubydraw.admission import Refusals
-from rubydraw.errors import Stopping
+from rubydraw.admission import RETRY_AFTER_S, Refusals
+from rubydraw.errors import RateLimited, Stopping
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 MAX_VIEWERS = 1000
 """The most requests that the platform gives to one instance."""
+MAX_VIEWERS_OF_ONE = 50
+"""The most viewers of one caller: a viewer stays for minutes, and Terraform gives an instance 250 requests at once."""
 LOOK_S = (4.0, 5.0)
 """How often viewers read the state without an announcement: pub/sub loses what it cannot deliver at once."""
 CONFIRM_S = 1.0
@@ -76,20 +79,27 @@ class Updates:
         self._hearing: asyncio.Task[None] | None = None
         self._stopping = False
         self.viewers = 0
+        self._viewers_of: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def of(self, request_id: str) -> AsyncIterator[Viewer]:
+    async def of(self, request_id: str, account: str = "") -> AsyncIterator[Viewer]:
         """
         Follow a job; entered once Redis has confirmed the subscription, or after 1 s: then periodic reads have to do.
 
-        Raises Unavailable when there are too many viewers already, Stopping when this instance is going away.
+        Raises Unavailable when there are too many viewers already, RateLimited when too many are of this account (an
+        empty one has no limit), Stopping when this instance is going away.
         """
         if self._stopping:
             raise Stopping
         if self.viewers >= self._max_viewers:
             raise self._refusals.one()
+        if account and self._viewers_of[account] >= MAX_VIEWERS_OF_ONE:
+            raise RateLimited(
+                f"At most {MAX_VIEWERS_OF_ONE} requests of one caller may wait for jobs at once; try again, or poll.",
+                retry_after_s=RETRY_AFTER_S,
+            )
         channel, viewer = keys.channel(request_id).encode(), Viewer()
-        self._join(channel, viewer)
+        self._join(channel, viewer, account)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CONFIRM_S):
@@ -98,7 +108,7 @@ class Updates:
             viewer.up_to_date()
             yield viewer
         finally:
-            self._leave(channel, viewer)
+            self._leave(channel, viewer, account)
 
     def stop(self) -> None:
         """Tell every viewer that this instance is going away, and let no new one in."""
@@ -113,8 +123,9 @@ class Updates:
             self._hearing.cancel()
             await asyncio.wait((self._hearing,))
 
-    def _join(self, channel: bytes, viewer: Viewer) -> None:
+    def _join(self, channel: bytes, viewer: Viewer, account: str) -> None:
         self.viewers += 1
+        self._viewers_of[account] += 1
         if channel not in self._wanted:
             self._wanted[channel] = set()
             self._look_later(channel)
@@ -123,9 +134,12 @@ class Updates:
         if self._hearing is None or self._hearing.done():
             self._hearing = asyncio.create_task(self._hear(), context=Context())  # without the viewer's trace
 
-    def _leave(self, channel: bytes, viewer: Viewer) -> None:
+    def _leave(self, channel: bytes, viewer: Viewer, account: str) -> None:
         """Remove a viewer; not a coroutine, so that it completes even if the viewer is cancelled twice."""
         self.viewers -= 1
+        self._viewers_of[account] -= 1
+        if not self._viewers_of[account]:
+            del self._viewers_of[account]
         self._wanted[channel].discard(viewer)
         if not self._wanted[channel]:
             del self._wanted[channel]

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from rubydraw.drawing import Drawing
-from rubydraw.errors import Code, StoreUnavailable, Unavailable
+from rubydraw.errors import Code, RateLimited, StoreUnavailable, Unavailable
 from rubydraw.job_state import SETTLED, JobState
 from rubydraw.jobs import Jobs
 from rubydraw.message import is_request_id
@@ -74,19 +74,26 @@ class Watch:
         return Seen("done", job, drawing) if drawing else Seen("error", job, code=Code.RESULT_EXPIRED)
 
     async def follow(
-        self, request_id: str, owner: str = "", *, with_drawing: bool = True, with_image: bool = True
+        self,
+        request_id: str,
+        owner: str = "",
+        *,
+        account: str = "",
+        with_drawing: bool = True,
+        with_image: bool = True,
     ) -> AsyncGenerator[Seen]:
         """
         Yield the state, then each later one, up to the final one; a slow reader misses states, but not the last.
 
         Raises StoreUnavailable if not even the first state can be read (a later read is repeated until it succeeds),
-        Unavailable if there are too many viewers, Stopping if this instance is going away: the client should reconnect.
+        Unavailable if there are too many viewers, RateLimited if too many are of this account, Stopping if this
+        instance is going away: the client should reconnect.
         """
         if not is_request_id(request_id):
             yield Seen("not_found")
             return
         told: tuple[object, ...] = ()
-        async with self._updates.of(request_id) as viewer:
+        async with self._updates.of(request_id, account) as viewer:
             while True:
                 seen = await self._together((request_id, owner, with_drawing, with_image))
                 if isinstance(seen, StoreUnavailable):
@@ -105,17 +112,18 @@ class Watch:
         owner: str = "",
         *,
         within_s: float,
+        account: str = "",
         with_drawing: bool = True,
         with_image: bool = True,
     ) -> Seen | None:
         """Wait until the job is settled; return None if it is not, or if that is not known, within `within_s`."""
-        states = self.follow(request_id, owner, with_drawing=with_drawing, with_image=with_image)
+        states = self.follow(request_id, owner, account=account, with_drawing=with_drawing, with_image=with_image)
         try:
             async with asyncio.timeout(within_s), aclosing(states):
                 async for seen in states:
                     if seen.final and seen.job:
                         return seen
-        except (TimeoutError, Unavailable):
+        except (TimeoutError, Unavailable, RateLimited):
             pass
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 import pytest
@@ -313,7 +313,7 @@ async def test_waiting_ends_with_the_settled_state(watch: Watch, jobs: Jobs, sto
 async def test_waiting_ends_without_a_state_when_none_can_be_said(
     watch: Watch, far_watch: Watch, wire: WireProxy, jobs: Jobs, store: Store, heard: Updates
 ) -> None:
-    """In time: not settled, unknown, without Redis, without room, stopping."""
+    """In time: not settled, unknown, without room for anybody or for this caller, without Redis, stopping."""
     message = await queued(jobs)
     assert None is await watch.settled(message.request_id, within_s=0.05)
     assert None is await watch.settled(str(uuid.uuid4()), within_s=5)
@@ -321,6 +321,10 @@ async def test_waiting_ends_without_a_state_when_none_can_be_said(
     with pytest.raises(Unavailable):
         await told(Watch(jobs, Results(store), full).follow(message.request_id))
     assert None is await Watch(jobs, Results(store), full).settled(message.request_id, within_s=5)
+    async with AsyncExitStack() as many:
+        for _ in range(updates.MAX_VIEWERS_OF_ONE):
+            await many.enter_async_context(heard.of(message.request_id, "ada"))
+        assert None is await watch.settled(message.request_id, account="ada", within_s=5)
     wire.silent = True
     assert None is await far_watch.settled(message.request_id, within_s=30)
     heard.stop()

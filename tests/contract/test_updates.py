@@ -11,7 +11,7 @@ import orjson
 import pytest
 import redis.asyncio
 from rubydraw import keys, logs, updates
-from rubydraw.errors import Stopping, Unavailable
+from rubydraw.errors import RateLimited, Stopping, Unavailable
 from rubydraw.store import Store, connect
 from rubydraw.updates import Updates, Viewer
 
@@ -290,6 +290,19 @@ async def test_one_viewer_too_many_is_refused(store: Store, capsys: pytest.Captu
     await heard.close()
     (line,) = capsys.readouterr().out.splitlines()
     assert ("instance.full", "viewers") == ((told := orjson.loads(line))["message"], told["of"])
+
+
+async def test_one_viewer_too_many_of_a_caller_is_refused(heard: Updates, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the jobs; others come in, and so does the caller once one has left; of nobody's there are any number."""
+    monkeypatch.setattr(updates, "MAX_VIEWERS_OF_ONE", 2)
+    async with heard.of(JOB, "ada"), heard.of(JOB, "bo"), heard.of(JOB), heard.of(JOB), heard.of(JOB):
+        async with heard.of(OTHER, "ada"):
+            with pytest.raises(RateLimited) as refused:
+                await heard.of(LAST, "ada").__aenter__()
+            assert refused.value.retry_after_s
+        async with heard.of(LAST, "ada"), heard.of(LAST, "bo"):
+            assert 7 == heard.viewers
+    assert not heard._viewers_of
 
 
 async def test_a_stop_ends_everybodys_wait_and_lets_nobody_in(heard: Updates) -> None:

@@ -129,8 +129,8 @@ async def test_a_thousand_viewers_of_one_process_are_told_at_once(
     before_bytes = memory_bytes(fleet, endpoint)
     readers: list[EventReader] = []
     for start in range(0, MANY, 50):
-        some = (streams.enter_async_context(stream_of(endpoint, jobs[n % job_count])) for n in range(start, start + 50))
-        readers += await asyncio.gather(*some)
+        some = [stream_of(endpoint, jobs[n % job_count], client=f"192.0.2.{n % 50}") for n in range(start, start + 50)]
+        readers += await asyncio.gather(*map(streams.enter_async_context, some))
     assert {"running"} == {await each.status() for each in readers}
     assert (job_count, 1) == (viewers(redis), redis.command("CLIENT", "LIST", "TYPE", "pubsub").count(b" sub="))
     per_viewer_bytes = (memory_bytes(fleet, endpoint) - before_bytes) / MANY

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx2
 import pytest
 import redis.asyncio
-from rubydraw import keys
+from rubydraw import keys, updates
 
 from tests import servers
+from tests.e2e.sse_client import stream_of
 from tests.functions.deliveries import ACKNOWLEDGED, Deliveries
 from tests.functions.sketch_service import IMPROVE, STATUS, SketchService
 from tests.servers import Server
@@ -167,6 +169,24 @@ async def test_what_begins_nothing_counts_as_a_tenth(services: list[SketchServic
         payload = await services[0].improve(2, later=later, headers=client, cache="ONLY")
         assert "RESULT_EXPIRED" == payload["problem"]["code"]
     assert b"13" == await raw.hget(keys.quota("address:192.0.2.7"), "used")
+
+
+async def test_nobody_takes_all_places_by_streams_or_by_waiting(services: list[SketchService]) -> None:
+    """One more of the same caller is told so, or told no result; anybody else is let in."""
+    service, job = services[0], await services[0].submit(1, headers=of("192.0.2.7"))
+    async with AsyncExitStack() as streams:
+        for _ in range(updates.MAX_VIEWERS_OF_ONE):
+            events = await streams.enter_async_context(stream_of(service.url, job, client="192.0.2.8"))
+            assert "queued" == await events.status()
+        refused = await streams.enter_async_context(stream_of(service.url, job, client="192.0.2.8"))
+        name, told = await refused.next() or ("", {})
+        assert ("next", "RATE_LIMITED") == (name, told["errors"][0]["extensions"]["code"])
+        assert 0 < told["errors"][0]["extensions"]["retryAfterSeconds"]
+        async with asyncio.timeout(servers.WAIT_S):  # less than it asks for
+            payload = await service.improve(2, later=True, waitSeconds=60, headers=of("192.0.2.8"))
+        assert (True, None, []) == (bool(payload["requestId"]), payload["result"], payload["errors"])
+        other = await streams.enter_async_context(stream_of(service.url, job, client="192.0.2.9"))
+        assert "queued" == await other.status()
 
 
 async def test_an_answer_says_how_its_caller_stands(services: list[SketchService]) -> None:
