@@ -6,8 +6,9 @@
 locals {
   functions = {
     graphql = {
-      description      = "Answers improveSketch and its status."
-      ingress_settings = "ALLOW_ALL"
+      description = "Answers improveSketch and its status."
+      # Who came around the load balancer would be known by an address that it wrote itself.
+      ingress_settings = try(tonumber(var.settings.TRUSTED_PROXIES) > 1, false) ? "ALLOW_INTERNAL_AND_GCLB" : "ALLOW_ALL"
       timeout_s        = 600 # streams of updates reconnect after it
       max_in_flight    = min(1000, floor((var.graphql.memory_mb - 110) / 3.65))
       size             = var.graphql

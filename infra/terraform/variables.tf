@@ -339,7 +339,7 @@ variable "results_redis" {
 }
 
 variable "settings" {
-  description = "Settings of the functions that differ from their defaults (docs/reference.md), as { LOG_LEVEL = \"DEBUG\" }."
+  description = "Settings of the functions that differ from their defaults (docs/reference.md), as { LOG_LEVEL = \"DEBUG\" }. With a TRUSTED_PROXIES above 1 the GraphQL function is reached through a load balancer of Google's alone, not by its own address."
   type        = map(string)
   default     = {}
 

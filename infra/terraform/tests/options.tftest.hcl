@@ -194,6 +194,32 @@ run "settings_reach_both_functions" {
   }
 }
 
+run "nobody_comes_around_the_load_balancer" {
+  command = plan
+
+  variables {
+    settings = { TRUSTED_PROXIES = "2" }
+  }
+
+  assert {
+    condition     = { for k, f in google_cloudfunctions2_function.this : k => f.service_config[0].ingress_settings } == { graphql = "ALLOW_INTERNAL_AND_GCLB", worker = "ALLOW_INTERNAL_ONLY" }
+    error_message = "The GraphQL function's own address is closed."
+  }
+}
+
+run "one_proxy_is_google_s_own_front_end" {
+  command = plan
+
+  variables {
+    settings = { TRUSTED_PROXIES = "1" }
+  }
+
+  assert {
+    condition     = google_cloudfunctions2_function.this["graphql"].service_config[0].ingress_settings == "ALLOW_ALL"
+    error_message = "It is reached by its own address."
+  }
+}
+
 run "secrets_are_no_settings" {
   command = plan
 
