@@ -78,6 +78,8 @@ FORGED: dict[str, Callable[[Issuer], str]] = {
     ),
     "tampered": tampered,
     "no signature": lambda i: i.token().rpartition(".")[0] + ".",
+    "padded beyond its end": lambda i: i.token() + "=" * 6,  # spellings of one token would be places in what is known
+    "junk in the signature": lambda i: i.token() + "~~~~",
     "two parts": lambda i: i.token().rpartition(".")[0],
     "four parts": lambda i: i.token() + ".x",
     "no JSON": lambda i: "a.b.c",
