@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import NamedTuple
 
 from graphql import (
@@ -20,10 +21,9 @@ from graphql import (
 MAX_DEPTH = 8
 MAX_ALIASES = 15
 MAX_REPEATS = 16  # of one field at one place, fragments followed: 800 equal fields take a second to compare
-MAX_PICTURES = 4  # in one answer, fragments followed: aliases at each level multiply, and each picture is a megabyte
+MAX_PICTURES = {"imageBase64": 4, "imageUrl": 16}
+"""In one answer, fragments followed: aliases at each level multiply. A picture is a megabyte, an address a command."""
 MAX_SELECTIONS = 3_000  # fragments followed: the introspection query of the usual tools has 400, at its deepest 1,600
-
-_PICTURES = ("imageBase64", "imageUrl")  # an address costs a command to Redis, or is the picture itself as a data URL
 
 
 class Field:
@@ -61,7 +61,8 @@ class _Walk:
             for definition in document.definitions
             if isinstance(definition, FragmentDefinitionNode)
         }
-        self.selections = self.pictures = 0
+        self.selections = 0
+        self.pictures: Counter[str] = Counter()
         self.aliased: set[int] = set()
 
     def run(self) -> None:
@@ -74,7 +75,8 @@ class _Walk:
 
     def visit(self, root: Scope, definition: OperationDefinitionNode | FragmentDefinitionNode) -> None:
         mutates = isinstance(definition, OperationDefinitionNode) and definition.operation is OperationType.MUTATION
-        mutations = self.pictures = 0
+        mutations = 0
+        self.pictures.clear()
         stack = [root]
         while stack:
             scope = stack.pop()
@@ -114,11 +116,10 @@ class _Walk:
         field.times += 1
         if field.times > MAX_REPEATS:
             raise GraphQLError(f"The document selects a field more than {MAX_REPEATS} times at one place.", selection)
-        if field.times == 1 and selection.name.value in _PICTURES:
-            self.pictures += 1
-            if self.pictures > MAX_PICTURES:
-                found = f"An operation asks for more than {MAX_PICTURES} pictures ({' or '.join(_PICTURES)})."
-                raise GraphQLError(found, selection)
+        if field.times == 1 and (most := MAX_PICTURES.get(name := selection.name.value)):
+            self.pictures[name] += 1
+            if self.pictures[name] > most:
+                raise GraphQLError(f"An operation asks for {name} at more than {most} places.", selection)
         if scope.depth > MAX_DEPTH and not scope.introspection:
             raise GraphQLError(f"The document is nested deeper than {MAX_DEPTH} levels.", selection)
         if selection.selection_set is None:
