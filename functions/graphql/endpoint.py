@@ -86,9 +86,6 @@ class Endpoint:
             return self._preflight(incoming)
         if incoming.method not in ("GET", "POST"):
             raise Refused(405, "The endpoint answers GET and POST.", {"allow": METHODS})
-        if incoming.method == "POST" and incoming.header(b"upgrade"):
-            # The server takes the body for data of the other protocol: it would be read as the next request.
-            raise Refused(400, "The endpoint speaks HTTP/1.1: ask for no upgrade.", {"connection": "close"})
         principal = await self._principal(incoming)
         media_type = answer_type(incoming.header(b"accept"))
         if media_type is None:

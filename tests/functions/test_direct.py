@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from typing import Any
 
 import httpx2
@@ -12,16 +14,22 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope
+from starlette.types import ASGIApp, Receive, Scope
 
 from tests.functions.sketch_service import SketchService
+from tests.servers import WAIT_S, Server
 
-UPGRADE = {
-    "connection": "upgrade",
-    "upgrade": "websocket",
-    "sec-websocket-version": "13",
-    "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
-}
+REFUSED = b'{"errors":[{"message":"The server speaks HTTP/1.1: ask for no upgrade."}]}'
+INNER = b"GET /up HTTP/1.1\r\nhost: x\r\n\r\n"
+UPGRADE = f"""{{}} HTTP/1.1
+host: x
+connection: upgrade
+upgrade: {{}}
+sec-websocket-version: 13
+sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==
+content-length: {len(INNER)}
+
+""".replace("\n", "\r\n")
 
 
 class Framework:
@@ -31,10 +39,9 @@ class Framework:
         self.layered = 0
         self.app = Starlette(routes=[Route("/{path:path}", self._function)])
 
-    async def _function(self, request: Request) -> Response:
+    async def _function(self, request: Request) -> ASGIApp:
         self.layered += 1
-        lead_past(request.app, self._answer)
-        return await self._answer(request.scope, request.receive)
+        return lead_past(request.app, self._answer)
 
     async def _answer(self, scope: Scope, _receive: Receive) -> Response:
         if scope["path"] == "/fault":
@@ -102,9 +109,30 @@ async def test_a_function_is_led_past_its_framework(service: SketchService, http
     assert (response.status_code, response.headers["content-type"]) == (404, "application/json; charset=utf-8")
 
 
-async def test_a_function_refuses_an_upgrade_and_goes_on(service: SketchService, http: httpx2.AsyncClient) -> None:
-    """Before its first request and after it; `ws` comes with Gemini's SDK, so the server speaks it."""
-    for _ in range(2):
-        response = await http.get(f"{service.url}/graphql", headers=UPGRADE)
-        assert response.status_code == 403
-        assert (await http.get(f"{service.url}/up")).json() == {"up": True}
+async def test_the_first_request_is_answered_as_all_others_are() -> None:
+    """The layers only find the function: a fault and an upgrade of the first request are ours already."""
+    for path, headers, told in (("/fault", {}, 500), ("/", {"upgrade": "h2c"}, 400)):
+        async with Framework().client() as client:
+            answers = [await client.get(path, headers=headers) for _ in range(2)]
+        assert [told] * 2 == [answer.status_code for answer in answers]
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+@pytest.mark.parametrize("asked", ["GET /graphql", "POST /graphql", "PUT /nope", "POST /up", "POST /images/x.png"])
+@pytest.mark.parametrize("name", ["graphql", "worker"])
+def test_a_function_refuses_an_upgrade_with_its_connection(
+    request: pytest.FixtureRequest, name: str, asked: str, protocol: str
+) -> None:
+    """At once, and the body is not taken for the next request."""
+    server: Server = request.getfixturevalue(f"{name}_server")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_S) as connection:
+        connection.sendall(UPGRADE.format(asked, protocol).encode())
+        answer = b""
+        while not answer.endswith(REFUSED) and (piece := connection.recv(65_536)):
+            answer += piece
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(INNER)
+            answer += b"".join(iter(lambda: connection.recv(65_536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert (b"HTTP/1.1 400 Bad Request", REFUSED) == (head.splitlines()[0], body)
+    assert b"connection: close" in head.splitlines()

@@ -144,17 +144,6 @@ def test_a_client_that_does_not_read_its_answer_is_let_go(monkeypatch: pytest.Mo
     assert ["answer.not_read"] == told
 
 
-def test_an_upgrade_is_refused_with_its_connection(port: int) -> None:
-    """The server takes the body for the other protocol's, and would read it as the next request."""
-    inner = b"GET /up HTTP/1.1\r\nhost: x\r\n\r\n"
-    with opened(port, "connection: upgrade", "upgrade: h2c", f"content-length: {len(inner)}") as connection:
-        connection.sendall(inner)
-        answer = all_of(connection)
-    assert answer.startswith(b"HTTP/1.1 400")
-    assert b"The endpoint speaks HTTP/1.1: ask for no upgrade." in answer
-    assert 1 == answer.count(b"HTTP/1.1 4") + answer.count(b"HTTP/1.1 2")
-
-
 def test_a_body_just_below_the_limit_is_read(port: int) -> None:
     """A variable of eleven and a half megabytes comes back as it was sent."""
     sketch = "A" * (23 * MIB // 2)
