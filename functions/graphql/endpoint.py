@@ -19,6 +19,7 @@ from negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, answer_type
 from parameters import Parameters, from_query_string
 from readers import Readers
 from refusal import Refused
+from rubydraw.admission import Intake
 from rubydraw.errors import Unavailable
 from rubydraw.principal import Principal
 from splicing import Pieces, PiecesResponse, encoded
@@ -34,9 +35,10 @@ Outcome = Pieces | AsyncGenerator[bytes] | list[GraphQLFormattedError]
 class Endpoint:
     """The GraphQL endpoint of this process.
 
-    `principal` returns the caller before a body is read, or raises Refused or Unavailable; `context` makes the
-    context value of one operation; `on_fault` logs an unexpected exception and returns its trace id. Headers that are
-    put into the request's `answer_headers` during the operation are sent with the answer.
+    `principal` returns the caller before a body is read, or raises Refused or Unavailable; only a caller that is known
+    takes room for a body in `intake`. `context` makes the context value of one operation; `on_fault` logs an unexpected
+    exception and returns its trace id. Headers that are put into the request's `answer_headers` during the operation
+    are sent with the answer.
     A GraphQLError with `extensions["code"]`, raised by a resolver, reaches the client as it is.
     """
 
@@ -46,6 +48,7 @@ class Endpoint:
         *,
         introspection: bool,
         cors_origins: Sequence[str],
+        intake: Intake,
         principal: Callable[[Incoming], Awaitable[Principal]],
         context: Callable[[Incoming, Principal], Any],
         on_fault: OnFault,
@@ -53,7 +56,7 @@ class Endpoint:
         self._schema = schema
         self._documents = Documents(schema, introspection=introspection)
         self._cors = Cors(cors_origins)
-        self._principal, self._context = principal, context
+        self._principal, self._context, self._intake = principal, context, intake
         self._on_fault = on_fault
         self._readers = Readers()
 
@@ -67,17 +70,13 @@ class Endpoint:
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except Unavailable as unavailable:
-            return self.unavailable(incoming, unavailable)
+            return _unavailable(incoming, unavailable)
         except Exception as error:  # the framework would log it, with texts of the request
             body = orjson.dumps({"errors": [internal_error(self._on_fault(error))]})
             return _response(incoming, 500, (body,), JSON)
-
-    def unavailable(self, incoming: Incoming, error: Unavailable) -> Response:
-        """Answer 503 to a request whose body has not been read, because it cannot be taken now."""
-        incoming.answer_headers |= self._cors.headers(incoming.header(b"origin"))
-        incoming.answer_headers["retry-after"] = str(math.ceil(error.retry_after_s or 1))
-        body = orjson.dumps({"errors": [{"message": error.message, "extensions": {"code": error.code}}]})
-        return _response(incoming, 503, (body,), JSON)
+        finally:
+            if incoming.room:
+                incoming.room.give_back()
 
     async def _answer(self, incoming: Incoming) -> Response:
         if incoming.path not in PATHS:
@@ -91,7 +90,9 @@ class Endpoint:
         if media_type is None:
             raise Refused(406, f"The endpoint answers {GRAPHQL_RESPONSE}, {JSON} and {EVENT_STREAM}.")
         if incoming.method == "POST":
+            incoming.room = room = self._intake.admit(_announced(incoming), principal.account)
             parameters = await self._readers.parameters(incoming)
+            room.fill()
         else:
             parameters = from_query_string(incoming)
         outcome = await self._run(incoming, principal, parameters, streams=media_type == EVENT_STREAM)
@@ -141,6 +142,17 @@ def _response(incoming: Incoming, status: int, body: Pieces, media_type: str) ->
 @functools.cache  # encoding them each time would be 3 % of a small answer
 def _always(media_type: str) -> list[tuple[bytes, bytes]]:
     return encoded({**_COMMON, "content-type": f"{media_type}; charset=utf-8"})
+
+
+def _announced(incoming: Incoming) -> str | None:
+    """Return the length of a body, None if it is not known."""
+    return incoming.header(b"content-length") or (None if incoming.header(b"transfer-encoding") else "0")
+
+
+def _unavailable(incoming: Incoming, error: Unavailable) -> Response:
+    incoming.answer_headers["retry-after"] = str(math.ceil(error.retry_after_s or 1))
+    body = orjson.dumps({"errors": [{"message": error.message, "extensions": {"code": error.code}}]})
+    return _response(incoming, 503, (body,), JSON)
 
 
 def _refused(incoming: Incoming, refusal: Refused) -> Response:

@@ -186,6 +186,8 @@ class _Execution:
         arguments: dict[str, Any] = {}
         if field.definition.args:
             arguments = get_argument_values(field.definition, field.nodes[0], self._variables, hide_suggestions=True)
+            if field.parent is self._schema.mutation_type:  # its one field has them all: what it drops is free
+                self._variables.coerced.clear()
         return resolve(source, Info(self._schema, self._context, field), **arguments)
 
     def _completed(self, field: Planned, type_: GraphQLOutputType, value: Any, path: Path) -> Any:

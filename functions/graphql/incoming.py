@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rubydraw.admission import Room
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
@@ -11,9 +12,12 @@ class Incoming:
     A request with its header fields in a dict; starlette searches all of them for each lookup, 1.5 µs a time.
 
     `answer_headers` are sent with the answer, whichever it is. `more`: whether a body that is too large goes on.
+    `room`: what its body takes of the instance's memory.
     """
 
-    __slots__ = ("_fields", "answer_headers", "method", "more", "path", "peer", "query_string", "receive", "scheme")
+    __slots__ = (
+        "_fields", "answer_headers", "method", "more", "path", "peer", "query_string", "receive", "room", "scheme",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.receive = receive
@@ -24,6 +28,7 @@ class Incoming:
         self.peer: str = scope["client"][0] if scope.get("client") else ""
         self.answer_headers: dict[str, str] = {}
         self.more = True
+        self.room: Room | None = None
         self._fields: dict[bytes, bytes] = dict(scope["headers"])
         if len(self._fields) < len(scope["headers"]):
             self._fields = {

@@ -18,7 +18,6 @@ from pictures import Pictures
 from resolvers import Context, bound_schema, on_fault
 from rubydraw import logs, wiring
 from rubydraw.direct import lead_past
-from rubydraw.errors import Unavailable
 from rubydraw.graphql_settings import GraphqlSettings
 from rubydraw.settings import BadSettings
 from starlette.requests import Request
@@ -61,6 +60,7 @@ def endpoint() -> Endpoint:
         schema,
         introspection=SETTINGS.introspection,
         cors_origins=SETTINGS.cors_origins,
+        intake=parts().intake,
         principal=Access(SETTINGS, quotas).principal,
         context=Context,
         on_fault=on_fault,
@@ -84,9 +84,4 @@ async def _answer(scope: Scope, receive: Receive) -> Response:
             return await pictures()(Incoming(scope, receive))
     incoming = Incoming(scope, receive)
     logs.trace_request(incoming.header(b"traceparent") or "", incoming.header(b"function-execution-id") or "")
-    announced = incoming.header(b"content-length") or (None if incoming.header(b"transfer-encoding") else "0")
-    try:
-        with parts().intake.admit(announced):
-            return await endpoint()(incoming)
-    except Unavailable as full:
-        return endpoint().unavailable(incoming, full)
+    return await endpoint()(incoming)

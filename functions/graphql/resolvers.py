@@ -174,6 +174,8 @@ async def _waited(watch: Watch, info: Info, request_id: str, wait_s: float) -> W
     waiting = watch.settled(
         request_id, owner, within_s=wait_s, account=account, with_image=with_image, with_drawing=with_drawing
     )
+    if incoming.room:
+        incoming.room.give_back()  # nothing of the body is left, and others need the room
     seen = await until_gone(waiting, incoming.receive)  # others need its place
     if seen is None or seen.job is None:
         return {}

@@ -257,18 +257,38 @@ async def test_no_credential_reaches_a_log_line(guarded: SketchService, guarded_
     assert {"unknown_key", "InvalidAudienceError"} <= reasons
 
 
+def keeping(away: Issuer, *, places: int = 250) -> TinyService:
+    """A service that lets in Ada by her key, and whoever has a token of this issuer."""
+    issuer = {"JWT_ISSUER": away.url, "JWT_AUDIENCE": AUDIENCE, "JWT_JWKS_URL": f"{away.url}/keys"}
+    needed = {"REDIS_URL": "redis://127.0.0.1:1", "GEMINI_API_KEY": "k", "IMAGE_SIGNING_KEY": "k" * 32}
+    needed |= {"API_KEYS": json.dumps([_ada.entry])}
+    quotas = Quotas(connect("redis://127.0.0.1:1", ""), requests_per_minute=None)
+    guard = access.Access(GraphqlSettings.from_env(needed | issuer), quotas)
+    return TinyService(principal=guard.principal, places=places)
+
+
 async def test_a_silent_key_server_is_our_fault() -> None:
     """503 with a time to come again, never 401, while keys go on opening."""
     with issuing() as away:
         away.fault = "500"
-        issuer = {"JWT_ISSUER": away.url, "JWT_AUDIENCE": AUDIENCE, "JWT_JWKS_URL": f"{away.url}/keys"}
-        needed = {"REDIS_URL": "redis://127.0.0.1:1", "GEMINI_API_KEY": "k", "IMAGE_SIGNING_KEY": "k" * 32}
-        needed |= {"API_KEYS": json.dumps([_ada.entry])}
-        quotas = Quotas(connect("redis://127.0.0.1:1", ""), requests_per_minute=None)
-        guard = access.Access(GraphqlSettings.from_env(needed | issuer), quotas)
-        service = TinyService(principal=guard.principal)
+        service = keeping(away)
         answer = await service.post({"query": "{ __typename }"}, **bearer(away.token()))
         assert (503, "UNAVAILABLE") == (answer.status_code, answer.json()["errors"][0]["extensions"]["code"])
         assert 1 <= int(answer.headers["retry-after"]) <= 5
         assert 200 == (await service.post({"query": "{ __typename }"}, **bearer(ADA))).status_code
         assert 401 == (await service.post({"query": "{ __typename }"}, **bearer("x"))).status_code
+
+
+async def test_who_waits_for_the_key_server_takes_no_room() -> None:
+    """Nobody knows who that is: a key goes on opening, however large the bodies of strangers."""
+    with issuing() as away:
+        away.fault = "hang"
+        service = keeping(away, places=1)
+        stranger = asyncio.create_task(service.post(b" " * 2_000_000, **bearer(away.token())))
+        async with asyncio.timeout(servers.WAIT_S):
+            while not away.fetches:
+                await asyncio.sleep(servers.POLL_S)
+        assert 0 == service.intake.held_bytes
+        assert 200 == (await service.post({"query": "{ __typename }"}, **bearer(ADA))).status_code
+        away.release.set()
+        assert 503 == (await stranger).status_code

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
+from rubydraw.principal import Principal
 from rubydraw.sketch import MAX_SVG_BYTES
 
-from tests.functions.tiny_graphql import IMPROVE, TinyService, lingering, readers, served, splicing
+from tests.functions.tiny_graphql import IMPROVE, Incoming, TinyService, lingering, readers, served, splicing
+from tests.servers import poll
 
 MIB = 1024 * 1024
 CHUNK = b"10000\r\n" + b" " * 65_536 + b"\r\n"
@@ -112,6 +114,40 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
                 assert b"connection: close" in answer.lower()
                 assert b"The body was not here after" in answer
         assert 200 == httpx2.post(f"http://127.0.0.1:{port}/", json={"query": "{ __typename }"}).status_code
+
+
+async def named(incoming: Incoming) -> Principal:
+    return Principal(account=incoming.header(b"x-caller") or "")
+
+
+async def test_a_body_holds_its_room_until_the_answer_and_is_to_come_until_it_is_here() -> None:
+    """One account may have more bodies here than it may have on their way."""
+    service, seen = TinyService(principal=named), []
+
+    async def look(*_: object, **__: object) -> None:
+        seen.append((service.intake.held_bytes > 0, dict(service.intake.coming_bytes)))
+
+    schema = service.endpoint._schema
+    assert schema.mutation_type
+    schema.mutation_type.fields["improveSketch"].resolve = look
+    await service.post({"query": IMPROVE, "variables": {"input": {"pngBase64": ""}}}, x_caller="ada")
+    assert ([(True, {})], 0) == (seen, service.intake.held_bytes)
+
+
+def test_who_announces_bodies_and_sends_none_keeps_nobody_else_out() -> None:
+    """One account has half of the room for what is still to come; it gets it back when it leaves."""
+
+    def status(caller: str) -> int:
+        body = {"query": "{ __typename }"}
+        return httpx2.post(f"http://127.0.0.1:{port}/", json=body, headers={"x-caller": caller}).status_code
+
+    service = TinyService(principal=named, places=20)
+    with served(service) as port:
+        with opened(port, "x-caller: ada", "transfer-encoding: chunked"):
+            poll(lambda: service.intake.held_bytes > 0, "the body is not awaited")
+            assert [503, 200, 503, 200] == [status(caller) for caller in ("ada", "bo", "ada", "bo")]
+        poll(lambda: service.intake.held_bytes == 0, "the room is kept")
+        assert 200 == status("ada")
 
 
 @pytest.mark.parametrize("value", [b"[]", b'{"":0}', b'"a"'])

@@ -172,7 +172,17 @@ async def test_nothing_of_a_request_outlives_its_answer(service: TinyService, re
         gc.enable()
 
 
-async def test_a_sketch_that_a_resolver_drops_is_gone(service: TinyService) -> None:
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        (IMPROVE, {"input": {"pngBase64": CANARY}}),
+        ("mutation($png: String!) { improveSketch(input: {pngBase64: $png}) { errors } }", {"png": CANARY}),
+    ],
+    ids=["in its input", "alone"],
+)
+async def test_a_sketch_that_a_resolver_drops_is_gone(
+    service: TinyService, query: str, variables: dict[str, Any]
+) -> None:
     """While a drawing is awaited, nothing else holds the text that the sketch came in."""
     references: list[int] = []
 
@@ -183,7 +193,7 @@ async def test_a_sketch_that_a_resolver_drops_is_gone(service: TinyService) -> N
     schema = service.endpoint._schema
     assert schema.mutation_type
     schema.mutation_type.fields["improveSketch"].resolve = drop
-    await service.post({"query": IMPROVE, "variables": {"input": {"pngBase64": CANARY}}})
+    await service.post({"query": query, "variables": variables})
     assert references <= [2]  # the name in `drop` and the argument of `getrefcount`
 
 

@@ -9,10 +9,12 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 import redis.asyncio
 from rubydraw import keys
 
+from tests import servers
 from tests.functions.deliveries import Deliveries
 from tests.functions.sketch_service import IMPROVE, SketchService
 from tests.servers import POLL_S, WAIT_S, Server
@@ -127,6 +129,25 @@ async def test_a_drawing_that_is_gone_is_told_whatever_is_asked_for(
         await raw.publish(channels[0], "done")
         answer = await waiting
     assert 1 == len(answer["data"]["improveSketch"]["errors"])
+
+
+async def test_who_waits_holds_no_room_for_its_body(
+    service: SketchService, environment: dict[str, str], http: httpx2.AsyncClient, raw: redis.asyncio.Redis
+) -> None:
+    """Nothing is left of it, so that the next large one is taken."""
+    png_base64 = base64.b64encode(png()).decode() + " " * 2_000_000
+    with servers.running_function("graphql", environment | {"MAX_IN_FLIGHT": "2"}) as server:
+        small = SketchService(http, server.url)
+        waiting = asyncio.create_task(small.improve(later=True, pngBase64=png_base64, waitSeconds=60))
+        async with asyncio.timeout(WAIT_S):
+            while not (channels := await raw.pubsub_channels()):
+                await asyncio.sleep(POLL_S)
+        payload = await small.improve(later=True, pngBase64=png_base64)
+        assert ([], True) == (payload["errors"], bool(payload["requestId"]))
+        [job] = await raw.keys(keys.status(channels[0].decode().removeprefix("improve_sketch:")))
+        await raw.hset(job, mapping={"status": "error", "code": "CANCELED"})
+        await raw.publish(channels[0], "error")
+        assert "CANCELED" == (await waiting)["problem"]["code"]
 
 
 async def test_who_leaves_while_it_waits_keeps_no_place(service: SketchService, raw: redis.asyncio.Redis) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 import uvicorn
 from graphql import GraphQLError, build_schema
+from rubydraw.admission import Intake
 from rubydraw.principal import NOBODY, Principal
 from starlette.types import Receive, Scope, Send
 
@@ -67,6 +68,7 @@ class TinyService:
         introspection: bool = True,
         cors_origins: tuple[str, ...] = (ORIGIN,),
         principal: Callable[[Incoming], Awaitable[Principal]] = anybody,
+        places: int = 250,
     ) -> None:
         self.inputs: list[dict[str, Any]] = []
         self.faults: list[str] = []
@@ -81,10 +83,12 @@ class TinyService:
         assert schema.subscription_type
         schema.subscription_type.fields["improveSketchStatus"].subscribe = self.statuses
         schema.subscription_type.fields["improveSketchStatus"].resolve = lambda words, *_, **__: words
+        self.intake = Intake(places)
         self.endpoint = Endpoint(
             schema,
             introspection=introspection,
             cors_origins=cors_origins,
+            intake=self.intake,
             principal=principal,
             context=self.context,
             on_fault=self.on_fault,

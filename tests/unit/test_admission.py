@@ -93,6 +93,42 @@ def test_bodies_share_the_room() -> None:
         pass
 
 
+def test_one_account_has_half_of_the_room_for_what_is_still_to_come() -> None:
+    """Whoever announces bodies and sends none keeps nobody else out; what has come is no part of its half."""
+    intake, half = Intake(40), str(28 * MEAN_SKETCH_BYTES)
+    room = intake.admit(None, "ada")
+    with pytest.raises(Unavailable):
+        intake.admit(None, "ada")
+    with intake.admit(None, "bo"), intake.admit("1000", "ada"):
+        assert {"ada", "bo"} == intake.coming_bytes.keys()
+    room.fill()
+    with intake.admit(half[:-1], "ada"), intake.admit(None):
+        assert {"ada"} == intake.coming_bytes.keys()
+    room.give_back()
+    room.give_back()
+    assert (0, {}) == (intake.held_bytes, intake.coming_bytes)
+
+
+def test_bodies_without_an_account_share_all_of_the_room() -> None:
+    """All deliveries to a worker are from Pub/Sub."""
+    intake = Intake(40)
+    with intake.admit(None), intake.admit(None), intake.admit(None):
+        assert (3 * LONGEST_BODY_BYTES, {}) == (intake.held_bytes, intake.coming_bytes)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9), st.booleans()), max_size=20))
+def test_all_room_comes_back(bodies: list[tuple[str, int, bool]]) -> None:
+    """In any order, of empty bodies too."""
+    intake = Intake(250)
+    rooms = [(intake.admit(str(size), account), comes) for account, size, comes in bodies]
+    for room, comes in rooms:
+        if comes:
+            room.fill()
+    for room, _ in reversed(rooms):
+        room.give_back()
+    assert (0, {}) == (intake.held_bytes, intake.coming_bytes)
+
+
 def test_a_lone_body_always_fits() -> None:
     """The smallest instance can still read the largest sketch, and so can one after a failure."""
     intake = Intake(1)
