@@ -29,7 +29,7 @@ from starlette.responses import Response
 
 PATHS = frozenset({"/", "/graphql"})
 
-Outcome = Pieces | AsyncGenerator[bytes] | list[GraphQLFormattedError]
+Outcome = Pieces | AsyncGenerator[Pieces] | list[GraphQLFormattedError]
 
 
 class Endpoint:
@@ -131,8 +131,8 @@ class Endpoint:
 _COMMON = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
 
-async def _bodies(outcome: Pieces | list[GraphQLFormattedError]) -> AsyncGenerator[bytes]:
-    yield b"".join(outcome) if isinstance(outcome, tuple) else orjson.dumps({"errors": outcome})
+async def _bodies(outcome: Pieces | list[GraphQLFormattedError]) -> AsyncGenerator[Pieces]:
+    yield outcome if isinstance(outcome, tuple) else (orjson.dumps({"errors": outcome}),)
 
 
 def _response(incoming: Incoming, status: int, body: Pieces, media_type: str) -> Response:

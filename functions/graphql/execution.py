@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
-import orjson
 from coercion import coerce
 from documents import Operation
 from faults import OnFault, presented
@@ -53,7 +52,7 @@ async def execute(
 
 def subscribe(
     schema: GraphQLSchema, operation: Operation, variables: dict[str, Any], context: Any, on_fault: OnFault
-) -> AsyncGenerator[bytes] | list[GraphQLFormattedError]:
+) -> AsyncGenerator[Pieces] | list[GraphQLFormattedError]:
     """Return a response as JSON for each event, or the errors of variables that do not fit; nothing is begun yet.
 
     An error of the source becomes the last response, except for Stopping, which is passed on.
@@ -75,13 +74,13 @@ def _begun(
     return _Execution(schema, context, coerced, on_fault), plan
 
 
-async def _responses(execution: _Execution, plan: Plan) -> AsyncGenerator[bytes]:
+async def _responses(execution: _Execution, plan: Plan) -> AsyncGenerator[Pieces]:
     [field] = plan  # a valid document subscribes to one
     try:
         source = execution.source(field)
         async with aclosing(source):
             async for event in source:
-                yield b"".join(await execution.response(plan, event))
+                yield await execution.response(plan, event)
     except Stopping:
         raise
     except Exception as error:
@@ -119,10 +118,10 @@ class _Execution:
             raise located_error(error, field.nodes, [field.key]) from None
         return source
 
-    def last(self, error: Exception) -> bytes:
+    def last(self, error: Exception) -> Pieces:
         """Return the last response of a subscription whose source has failed."""
         located = error if isinstance(error, GraphQLError) else GraphQLError("", original_error=error)
-        told = orjson.dumps({"errors": [presented(located, self._on_fault)]})
+        told = pieces({"errors": [presented(located, self._on_fault)]})
         error.__traceback__ = None  # it leads back to the frames that hold the error
         return told
 

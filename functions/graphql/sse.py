@@ -9,6 +9,7 @@ from contextlib import aclosing
 from leaving import until_gone
 from rubydraw import logs
 from rubydraw.errors import Stopping
+from splicing import Pieces
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -35,7 +36,7 @@ class EventStream(Response):
     is held before the stream begins; when a client leaves, or does not read, everything is freed.
     """
 
-    def __init__(self, bodies: AsyncGenerator[bytes], headers: Mapping[str, str]) -> None:
+    def __init__(self, bodies: AsyncGenerator[Pieces], headers: Mapping[str, str]) -> None:
         super().__init__(headers={**HEADERS, **headers})
         del self.headers["content-length"]
         self._bodies = bodies
@@ -50,7 +51,7 @@ class EventStream(Response):
             async with aclosing(self._bodies):
                 await _sent(send, PING)  # so that the client's connection is established
                 while (event := await self._next_event(send)) is not None:
-                    await _sent(send, event)
+                    await _sent(send, *event)
             await _sent(send, COMPLETE)
         except Stopping:
             pass
@@ -59,7 +60,7 @@ class EventStream(Response):
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _next_event(self, send: Send) -> bytes | None:
+    async def _next_event(self, send: Send) -> Pieces | None:
         """Return the next event, or None after the last one; ping while there is none."""
         body = asyncio.ensure_future(anext(self._bodies, None))
         try:
@@ -71,11 +72,17 @@ class EventStream(Response):
                 body.cancel()
                 await asyncio.wait((body,))
             del body  # its exception leads back to this frame
-        return None if told is None else b"event: next\ndata: " + told + b"\n\n"
+        if told is None:
+            return None
+        event = [b"event: next\ndata: " + told[0], *told[1:]]  # not joined: that would copy a picture
+        event[-1] += b"\n\n"
+        return tuple(event)
 
 
-async def _sent(send: Send, data: bytes) -> None:
+async def _sent(send: Send, *pieces: bytes) -> None:
     """Send piece by piece; raise TimeoutError when one is not taken in time."""
-    for start in range(0, len(data), PIECE_BYTES):
-        async with asyncio.timeout(PIECE_S):
-            await send({"type": "http.response.body", "body": data[start : start + PIECE_BYTES], "more_body": True})
+    for piece in pieces:
+        for start in range(0, len(piece), PIECE_BYTES):
+            async with asyncio.timeout(PIECE_S):
+                body = piece[start : start + PIECE_BYTES]
+                await send({"type": "http.response.body", "body": body, "more_body": True})
