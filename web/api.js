@@ -7,11 +7,14 @@ const IMPROVE = `mutation Improve($input: ImproveSketchInput!) {
 const DRAWING_OF = `query Drawing($id: String!) {
   improveSketchStatus(requestId: $id) { error ${PROBLEM} ${DRAWING} } }`;
 
-/** What the user is told, and whether a retry can help. `refused`: the endpoint's schema lacks what was asked for. */
+/**
+ * What the user is told, and whether a retry can help. `refused`: the endpoint's schema lacks what was asked for.
+ * `lasting`: it helps only once the user has changed something, so the page does not try again by itself.
+ */
 export class Problem extends Error {
-  constructor({ message, retryable = false, retryAfterSeconds = null, refused = false }) {
+  constructor({ message, retryable = false, retryAfterSeconds = null, refused = false, lasting = false }) {
     super(message);
-    Object.assign(this, { retryable, retryAfterSeconds, refused });
+    Object.assign(this, { retryable, retryAfterSeconds, refused, lasting });
   }
 }
 
@@ -21,10 +24,11 @@ const SENTENCES = {
   404: "There is no endpoint at this address. Settings has it.",
   413: "The sketch is larger than the endpoint accepts.",
 };
+const NOT_IT = "What answers at this address is not the endpoint.";
 
 /** The problem of a request that was refused before GraphQL ran. */
 function problemOfStatus({ status, headers }, answer) {
-  if (SENTENCES[status]) return new Problem({ message: SENTENCES[status] });
+  if (SENTENCES[status]) return new Problem({ message: SENTENCES[status], retryable: status !== 413, lasting: true });
   const message = answer?.errors?.[0]?.message ?? `The endpoint failed to answer (status ${status}).`;
   return new Problem({ message, retryable: true, retryAfterSeconds: Number(headers.get("retry-after")) || null });
 }
@@ -90,7 +94,7 @@ export async function answerOf(response, signal) {
     answer = await response.json();
   } catch (error) {
     if (signal?.aborted) throw error;
-    if (response.ok) throw new Problem({ message: "What answers at this address is not the endpoint." });
+    if (response.ok) throw new Problem({ message: NOT_IT, retryable: true, lasting: true });
   }
   if (answer?.data) return answer.data;
   throw response.status <= 400 && answer?.errors?.length ? problemOfErrors(answer) : problemOfStatus(response, answer);

@@ -58,7 +58,7 @@ export class Panel {
   #tick() {
     const record = this.#shown;
     if (record && isPending(record)) this.#wait(record);
-    if (record?.state === "error") this.#cool(record.problem);
+    if (record?.state === "error") this.#cool(record);
   }
 
   /** Fills the bar if the endpoint has estimated the time; else shows the time that has passed, and no guess. */
@@ -76,10 +76,11 @@ export class Panel {
     $("bar").value = Math.min((now - startedAt) / (heardAt + etaMs - startedAt), 0.97);
   }
 
-  #cool({ retryable, retryAfterSeconds, failedAt }) {
+  /** A job whose request id is known can be followed again, whatever stopped that. */
+  #cool({ requestId, problem: { retryable, retryAfterSeconds, failedAt } }) {
     const left_s = Math.ceil((failedAt + (retryAfterSeconds ?? 0) * 1000 - Date.now()) / 1000);
     const retry = $("retry");
-    retry.hidden = !retryable;
+    retry.hidden = !retryable && !requestId;
     retry.setAttribute("aria-disabled", left_s > 0);
     retry.textContent = left_s > 0 ? `Try again in ${left_s} s` : "Try again";
   }

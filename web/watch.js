@@ -44,7 +44,7 @@ export async function* watch(api, id, signal) {
       }
       await pause(latest.pollAfterMs ?? Math.min(600 + 150 * turn, 3000), signal);
     } catch (problem) {
-      if (signal.aborted || problem.retryable === false || ++failures > MAX_FAILURES) throw problem;
+      if (signal.aborted || problem.retryable === false || problem.lasting || ++failures > MAX_FAILURES) throw problem;
       await pause((problem.retryAfterSeconds ?? Math.min(2 ** failures / 2, 10)) * 1000, signal);
     }
   }

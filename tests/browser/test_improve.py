@@ -86,6 +86,7 @@ def test_an_endpoint_that_is_not_there_is_told(open_pad: OpenPad) -> None:
     hand.draw(page)
     hand.press(page, "Improve now")
     assert hand.failed(page) == "What answers at this address is not the endpoint."
+    assert page.locator("#retry").is_visible()
     assert sent == ["Bearer a-key"]
 
 
@@ -112,14 +113,14 @@ def test_an_endpoint_that_is_not_there_is_told(open_pad: OpenPad) -> None:
 def test_what_the_endpoint_refuses_is_told_in_the_pages_words(
     open_pad: OpenPad, laptop: Laptop, status: int, sentence: str, refusal: dict[str, object]
 ) -> None:
-    """They say what to do; to ask again is not it."""
+    """They say what to do; to ask again helps once it is done, but for a sketch that is too large."""
     page = open_pad(
         lambda page: page.route(laptop.endpoint, lambda route: route.fulfill(status=status, json={"errors": [refusal]}))
     )
     hand.draw(page)
     hand.press(page, "Improve now")
     assert hand.failed(page) == sentence
-    assert not page.locator("#retry").is_visible()
+    assert (status != 413) == page.locator("#retry").is_visible()
 
 
 @pytest.mark.parametrize(

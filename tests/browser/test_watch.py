@@ -136,11 +136,39 @@ def test_a_busy_endpoint_lacks_nothing(open_pad: OpenPad, laptop: Laptop) -> Non
     assert 7000 in page.evaluate("waited")
 
 
-def test_a_key_that_is_no_longer_taken_is_tried_once(open_pad: OpenPad, laptop: Laptop) -> None:
-    """Following the job ends there: asking again cannot help."""
+def enter_a_key(page: Any) -> None:
+    hand.press(page, "Settings")
+    page.get_by_label("API key").fill("a-key")
+    hand.press(page, "Save")
+
+
+def test_a_job_that_a_key_is_missing_for_is_followed_once_there_is_one(open_pad: OpenPad, laptop: Laptop) -> None:
+    """It is not asked for again by itself, which cannot help; it is kept, and the key alone was missing."""
     endpoint = Endpoint(streams=True, rich=True, known=False)
     page = open_pad(lambda page: page.route(laptop.endpoint, endpoint.handle))
     hand.draw(page)
     hand.press(page, "In the background")
     assert hand.failed(page) == "The endpoint wants a valid API key. Settings has a place for it."
     assert endpoint.asked == ["improve", "subscription rich"]
+    page.reload()
+    page.locator("#strip button.pick").click()
+    enter_a_key(page)
+    endpoint.known = True
+    hand.press(page, "Try again")
+    assert hand.finished(page) == "House"
+    assert endpoint.asked[2:] == ["subscription rich", "drawing"]
+
+
+@pytest.mark.parametrize("button", ["Improve now", "In the background"])
+def test_a_sketch_that_was_sent_without_a_key_is_sent_with_one(open_pad: OpenPad, laptop: Laptop, button: str) -> None:
+    """The first sketch of a visitor who did not know that a key is needed is not lost."""
+    endpoint = Endpoint(streams=True, rich=True)
+    page = open_pad(lambda page: page.route(laptop.endpoint, lambda route: route.fulfill(status=401, json={})))
+    hand.draw(page)
+    hand.press(page, button)
+    assert hand.failed(page) == "The endpoint wants a valid API key. Settings has a place for it."
+    page.unroute(laptop.endpoint)
+    page.route(laptop.endpoint, endpoint.handle)
+    enter_a_key(page)
+    hand.press(page, "Try again")
+    assert hand.finished(page) == "House"
