@@ -52,6 +52,7 @@ export class Api {
 
   /** Sends one operation and returns the response as it comes. Throws `Problem`, or the signal's own abort. */
   async send(query, variables, { accept = "application/json", signal } = {}) {
+    if (/[^!-~]/.test(this.key)) throw problemOfStatus({ status: 401 }); // no header can hold it
     const headers = { "content-type": "application/json", accept };
     if (this.key) headers.authorization = `Bearer ${this.key}`;
     try {
@@ -87,7 +88,7 @@ export class Api {
   }
 }
 
-/** The data of a JSON answer. Throws `Problem`. */
+/** The data of a JSON answer without errors. Throws `Problem`. */
 export async function answerOf(response, signal) {
   let answer = null;
   try {
@@ -96,6 +97,6 @@ export async function answerOf(response, signal) {
     if (signal?.aborted) throw error;
     if (response.ok) throw new Problem({ message: NOT_IT, retryable: true, lasting: true });
   }
-  if (answer?.data) return answer.data;
+  if (answer?.data && !answer.errors) return answer.data;
   throw response.status <= 400 && answer?.errors?.length ? problemOfErrors(answer) : problemOfStatus(response, answer);
 }

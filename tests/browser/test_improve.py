@@ -80,6 +80,10 @@ def test_an_endpoint_that_is_not_there_is_told(open_pad: OpenPad) -> None:
     page.get_by_label("API key").fill("a-key")
     hand.press(page, "Check")
     page.get_by_text("The endpoint answers.").wait_for()
+    page.get_by_label("API key").fill("a-key…")  # no header can hold it
+    hand.press(page, "Check")
+    page.get_by_text("The endpoint wants a valid API key.").wait_for()
+    page.get_by_label("API key").fill("a-key")
     page.unroute("https://endpoint.example/graphql")
     page.route("https://endpoint.example/graphql", lambda route: route.fulfill(body="<h1>Hello</h1>"))
     hand.press(page, "Save")
@@ -229,3 +233,16 @@ def test_what_is_sent_is_the_drawing_and_its_strokes(open_pad: OpenPad, laptop: 
     loaded = json.loads(second.value.post_data)["variables"]["input"]
     assert loaded["svg"] is None
     hand.finished(page)
+
+
+def test_a_fault_of_the_endpoint_is_told_in_its_words(open_pad: OpenPad, laptop: Laptop) -> None:
+    """The errors of an answer are its reason, also beside `data`."""
+    answer = {
+        "data": {"improveSketch": None},
+        "errors": [{"message": "Something went wrong on our side.", "extensions": {"code": "INTERNAL"}}],
+    }
+    page = open_pad(lambda page: page.route(laptop.endpoint, lambda route: route.fulfill(json=answer)))
+    hand.draw(page)
+    hand.press(page, "Improve now")
+    assert hand.failed(page) == "Something went wrong on our side."
+    assert page.locator("#retry").is_visible()
