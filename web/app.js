@@ -56,6 +56,7 @@ jobs.addEventListener("change", ({ detail: record }) => {
 });
 
 async function improve(mode) {
+  pad.lift();
   $("ask-note").textContent = pad.empty ? "Draw something first, or load an image." : "";
   if (pad.empty) return;
   const { svg, strokes } = pad;
@@ -80,8 +81,9 @@ async function edit({ strokes, original, hints }) {
 }
 
 wireTools({ pad, load, improve });
-$("ask").onsubmit = (event) => (event.preventDefault(), improve("now"));
-$("later").onclick = () => improve("later");
+/** The second click of a double click is none. */
+$("now").onclick = ({ detail }) => detail > 1 || improve("now");
+$("later").onclick = ({ detail }) => detail > 1 || improve("later");
 $("example").onclick = () => drawExample(pad);
 $("stop").onclick = () => forget(panel.shown);
 $("forget").onclick = () => confirm("Forget all earlier sketches?") && [...records.values()].forEach(forget);

@@ -22,10 +22,10 @@ export class Pad extends EventTarget {
     this.canvas = canvas;
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => this.#lift());
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => this.lift());
     canvas.addEventListener("keydown", (event) => this.#key(event));
     canvas.addEventListener("focus", () => this.#show());
-    canvas.addEventListener("blur", () => this.#lift());
+    canvas.addEventListener("blur", () => this.lift());
     new ResizeObserver(() => this.#resize()).observe(canvas);
   }
 
@@ -55,7 +55,7 @@ export class Pad extends EventTarget {
   }
 
   undo() {
-    this.#lift();
+    this.lift();
     if (this.marks.length) this.undone.push(this.marks.pop());
     this.#redraw();
   }
@@ -103,7 +103,7 @@ export class Pad extends EventTarget {
   #down(event) {
     if (event.button !== 0 || !event.isPrimary) return;
     this.canvas.setPointerCapture(event.pointerId);
-    this.#lift();
+    this.lift();
     this.preview({ ...this.pen, points: [this.#point(event)], pointer: event.pointerId });
   }
 
@@ -119,7 +119,8 @@ export class Pad extends EventTarget {
     if (Math.hypot(point[0] - x, point[1] - y) >= NEAREST_PX) this.live.points.push(point);
   }
 
-  #lift() {
+  /** Ends the stroke that is being drawn, if there is one. */
+  lift() {
     const { live } = this;
     this.live = null;
     if (live) this.add({ colour: live.colour, width: live.width, points: live.points });
@@ -127,6 +128,7 @@ export class Pad extends EventTarget {
   }
 
   #key(event) {
+    if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's, or the page's
     const arrow = ARROWS[event.key];
     if (arrow) {
       const step = KEY_STEP_PX * (event.shiftKey ? 4 : 1);
@@ -134,8 +136,8 @@ export class Pad extends EventTarget {
       this.#cursor = [Math.min(Math.max(x, 0), PAPER.width), Math.min(Math.max(y, 0), PAPER.height)];
       if (this.live) this.#extend(this.#cursor);
     } else if (event.key === " ") {
-      if (this.live) this.#lift();
-      else this.preview({ ...this.pen, points: [this.#cursor] });
+      if (this.live && !event.repeat) this.lift();
+      else if (!event.repeat) this.preview({ ...this.pen, points: [this.#cursor] });
     } else return;
     event.preventDefault();
     this.#show();

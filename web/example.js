@@ -13,14 +13,16 @@ const STEP_PX = 14;
 const SHAKE_PX = 7;
 const POINTS_A_FRAME = 5;
 
-/** Draws on the pad stroke by stroke; all at once for those who prefer less motion. */
+/** Draws on the pad stroke by stroke, until the user draws; all at once for those who prefer less motion. */
 export async function drawExample(pad) {
   pad.clear();
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   for (const { points, ...pen } of shakyStrokes()) {
     for (let shown = 1; shown < points.length && !still; shown += POINTS_A_FRAME) {
-      pad.preview({ ...pen, points: points.slice(0, shown) });
+      const live = { ...pen, points: points.slice(0, shown) };
+      pad.preview(live);
       await new Promise(requestAnimationFrame);
+      if (pad.live !== live) return;
     }
     pad.preview(null);
     pad.add({ ...pen, points });

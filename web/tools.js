@@ -52,29 +52,38 @@ function reflect(pad) {
   $("invite").hidden = pad.visible.length > 0 || pad.live !== null;
 }
 
+const inDialog = () => document.querySelector("dialog[open]") !== null;
+
 function wireFiles(load) {
   $("load").onclick = () => $("file").click();
   $("file").onchange = () => {
     load($("file").files[0]);
     $("file").value = "";
   };
-  addEventListener("paste", (event) => load(event.clipboardData.files[0]));
+  addEventListener("paste", ({ target, clipboardData: { files, types } }) => {
+    const asText = target.matches("textarea") && types.includes("text/plain");
+    if (!asText && !inDialog()) load(files[0]);
+  });
   for (const name of ["dragover", "drop", "dragleave"]) {
     addEventListener(name, (event) => {
-      event.preventDefault();
-      $("drop").classList.toggle("over", name === "dragover");
-      if (name === "drop") load(event.dataTransfer.files[0]);
+      const { files, types } = event.dataTransfer;
+      const ofFiles = types.includes("Files");
+      if (!ofFiles && event.target.matches("textarea, input")) return;
+      event.preventDefault(); // or the browser leaves the page for what was dropped
+      $("drop").classList.toggle("over", ofFiles && name === "dragover");
+      if (name === "drop" && !inDialog()) load(files[0]);
     });
   }
 }
 
-/** Undo belongs to the text while someone types in it. */
+/** Undo belongs to the text while someone types in it. Enter that is held down presses a button once. */
 function wireKeys(pad, improve) {
   addEventListener("keydown", (event) => {
-    if (!(event.ctrlKey || event.metaKey) || document.querySelector("dialog[open]")) return;
+    if (event.key === "Enter" && event.repeat && event.target.matches("button")) event.preventDefault();
+    if (!(event.ctrlKey || event.metaKey) || inDialog()) return;
     const key = event.key.toLowerCase();
     const typing = event.target.matches("textarea");
-    if (key === "enter") improve("now");
+    if (key === "enter") event.repeat || improve("now");
     else if (key === "z" && !typing) event.shiftKey ? pad.redo() : pad.undo();
     else if (key === "y" && !typing) pad.redo();
     else return;

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from tests.browser import hand
@@ -98,3 +101,57 @@ def test_a_pen_presses_and_a_finger_draws(open_pad: OpenPad) -> None:
         hand.press(page, "Improve now")
     assert request.value.post_data_json["variables"]["input"]["svg"].count("<path") > 5
     hand.finished(page)
+
+
+def strokes_sent(page: Any, how: Callable[[], None]) -> str:
+    """The SVG that goes out; what it is answered plays no part."""
+    page.route("**/graphql", lambda route: route.fulfill(status=404))
+    with page.expect_request("**/graphql") as request:
+        how()
+    svg: str = request.value.post_data_json["variables"]["input"]["svg"]
+    return svg
+
+
+def test_a_stroke_is_sent_before_the_pen_is_lifted(open_pad: OpenPad) -> None:
+    """What is seen is sent: a line of the keyboard's pen, and one of a mouse whose button is still down."""
+    page = open_pad()
+    page.locator("#paper").focus()
+    for key in ("Space", "Shift+ArrowRight", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+    assert strokes_sent(page, lambda: page.keyboard.press("Control+Enter")).count("<path") == 1
+    box = page.locator("#paper").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 160, box["y"] + 90, steps=6)
+    assert strokes_sent(page, lambda: page.keyboard.press("Control+Enter")).count("<path") == 2
+
+
+def test_keys_of_the_browser_stay_its_own_and_space_may_be_held(open_pad: OpenPad) -> None:
+    """Alt+Left is not the pad's; a held Space lowers the pen once."""
+    page = open_pad()
+    page.evaluate("addEventListener('keydown', (event) => (window.cancelled = event.defaultPrevented))")
+    page.locator("#paper").focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("cancelled")
+    for modifier in ("Alt", "Control", "Meta"):
+        page.evaluate(
+            """(modifier) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown",
+              { key: "ArrowLeft", [modifier]: true, bubbles: true, cancelable: true }))""",
+            f"{modifier.lower().replace('control', 'ctrl')}Key",
+        )
+        assert not page.evaluate("cancelled")
+    for _ in range(3):
+        page.keyboard.down("Space")  # again, without an up between: a repeat
+        page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.up("Space")
+    assert strokes_sent(page, lambda: page.keyboard.press("Control+Enter")).count("<path") == 1
+
+
+def test_who_draws_ends_the_example(open_pad: OpenPad) -> None:
+    """A stroke that is drawn over the example's stays."""
+    page = open_pad()
+    page.get_by_role("radio", name="Green").check()
+    hand.press(page, "watch me draw one")
+    page.locator("#invite").wait_for(state="hidden")
+    hand.draw(page)
+    assert strokes_sent(page, lambda: page.keyboard.press("Control+Enter")).count("#2f8f4e") == 2

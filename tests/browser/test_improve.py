@@ -246,3 +246,24 @@ def test_a_fault_of_the_endpoint_is_told_in_its_words(open_pad: OpenPad, laptop:
     hand.press(page, "Improve now")
     assert hand.failed(page) == "Something went wrong on our side."
     assert page.locator("#retry").is_visible()
+
+
+@pytest.mark.parametrize("how", ["Control+Enter", "Enter", "a double click", "a double click in the background"])
+def test_what_is_held_or_clicked_twice_sends_once(open_pad: OpenPad, laptop: Laptop, how: str) -> None:
+    """One sketch, one record, one request."""
+    page = open_pad()
+    sent: list[str] = []
+    page.on("request", lambda request: "mutation" in (request.post_data or "") and sent.append(request.url))
+    hand.draw_anew(page)
+    if how.startswith("a double"):
+        name = "In the background" if how.endswith("background") else "Improve now"
+        page.get_by_role("button", name=name).dblclick()
+    else:
+        page.get_by_role("button", name="Improve now").focus()
+        for key in how.split("+"):
+            page.keyboard.down(key)
+        for _ in range(5):
+            page.keyboard.down("Enter")  # again, without an up between: a repeat
+    assert hand.finished(page) != ""
+    assert page.locator("#strip li").count() == 1
+    assert sent == [laptop.endpoint]

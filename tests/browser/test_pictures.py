@@ -56,3 +56,61 @@ def test_a_picture_is_fetched_once(open_pad: OpenPad) -> None:
     page.locator("#strip li[data-state=done] button.pick").first.click()
     hand.finished(page)
     assert 2 == len(traffic.received_bytes["images"])
+
+
+def test_text_goes_where_it_is_put(open_pad: OpenPad) -> None:
+    """The text of a clipboard that also holds a picture goes into the hints; on the pad the picture counts."""
+    page = open_pad()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate(
+        """async () => {
+          const canvas = new OffscreenCanvas(80, 60);
+          canvas.getContext("2d").fillRect(0, 0, 80, 60);
+          const picture = await canvas.convertToBlob();
+          const text = new Blob(["a house"], { type: "text/plain" });
+          await navigator.clipboard.write([new ClipboardItem({ "text/plain": text, "image/png": picture })]);
+        }"""
+    )
+    hand.press(page, "Settings")
+    page.get_by_label("API key").focus()
+    page.keyboard.press("Control+v")
+    assert page.get_by_label("API key").input_value() == "a house"
+    page.keyboard.press("Escape")
+    page.get_by_label("Hints").focus()
+    page.keyboard.press("Control+v")
+    assert page.get_by_label("Hints").input_value() == "a house"
+    page.locator("#paper").focus()
+    page.keyboard.press("Control+v")
+    hand.once(page, "!document.querySelector('#undo').disabled")
+    hand.press(page, "Undo (Ctrl+Z)")
+    assert page.locator("#undo").is_disabled()
+
+
+@pytest.mark.parametrize(
+    ("target", "of_files", "taken"),
+    [("#hints", False, False), ("#hints", True, True), ("#paper", False, True), ("#paper", True, True)],
+)
+def test_text_may_be_dropped_into_the_hints(open_pad: OpenPad, target: str, of_files: bool, taken: bool) -> None:
+    """A field takes text itself; a file is the pad's, and a link that misses the field does not leave the page."""
+    page = open_pad()
+    seen = page.evaluate(
+        """async ([target, ofFiles]) => {
+          const dataTransfer = new DataTransfer();
+          if (ofFiles) {
+            const canvas = new OffscreenCanvas(80, 60);
+          canvas.getContext("2d").fillRect(0, 0, 80, 60);
+          const picture = await canvas.convertToBlob();
+            dataTransfer.items.add(new File([picture], "house.png", { type: picture.type }));
+          } else dataTransfer.setData("text/plain", "a house");
+          const told = (name) => {
+            const event = new DragEvent(name, { dataTransfer, bubbles: true, cancelable: true });
+            document.querySelector(target).dispatchEvent(event);
+            return [event.defaultPrevented, document.querySelector("#drop").matches(".over")];
+          };
+          return [told("dragover"), told("drop")];
+        }""",
+        [target, of_files],
+    )
+    assert seen == [[taken, of_files], [taken, False]]
+    if of_files:
+        hand.once(page, "!document.querySelector('#undo').disabled")
