@@ -34,9 +34,22 @@ async function start(record) {
   await run(record);
 }
 
+/** The lock tells other tabs that this one is at it, until the record is kept as it ended. */
 async function run(record) {
   await configured;
-  await jobs.run(record);
+  await navigator.locks.request(record.id, { mode: "shared" }, async () => {
+    await jobs.run(record);
+    await history.read(record.id);
+  });
+}
+
+/** A direct request ends in the tab that sent it, which may still be open, or with that tab. */
+async function ended(record) {
+  const found = await navigator.locks.request(record.id, () => history.read(record.id));
+  if (!found) return forget(record);
+  const problem = { message: "The page was closed before the answer came.", retryable: true };
+  Object.assign(record, found, isPending(found) && { state: "error", problem });
+  changed(record);
 }
 
 async function forget(record) {
@@ -48,12 +61,14 @@ async function forget(record) {
   await history.drop(record.id);
 }
 
-jobs.addEventListener("change", ({ detail: record }) => {
+function changed(record) {
   if (!records.has(record.id)) return;
   strip.show(record);
   if (panel.shown === record) panel.show(record);
   history.keep(record);
-});
+}
+
+jobs.addEventListener("change", ({ detail }) => changed(detail));
 
 async function improve(mode) {
   pad.lift();
@@ -99,13 +114,9 @@ $("retry").onclick = () => {
   run(panel.shown);
 };
 
-/** Background jobs that were under way go on; a direct request ended with the page that sent it. */
+/** Background jobs that were under way go on. */
 for (const record of (await history.all()).reverse()) {
-  if (isPending(record) && !record.requestId) {
-    const problem = { message: "The page was closed before the answer came.", retryable: true };
-    Object.assign(record, { state: "error", problem });
-  }
   records.set(record.id, record);
   strip.show(record);
-  if (isPending(record)) run(record);
+  if (isPending(record)) record.requestId ? run(record) : ended(record);
 }

@@ -35,6 +35,10 @@ export class History {
     return records;
   }
 
+  read(id) {
+    return this.#run("readonly", (store) => store.get(id));
+  }
+
   keep(record) {
     return this.#run("readwrite", (store) => store.put(record));
   }

@@ -172,3 +172,36 @@ def test_a_sketch_that_was_sent_without_a_key_is_sent_with_one(open_pad: OpenPad
     enter_a_key(page)
     hand.press(page, "Try again")
     assert hand.finished(page) == "House"
+
+
+def test_another_tab_waits_for_the_one_that_asks(open_pad: OpenPad, laptop: Laptop) -> None:
+    """A sketch that an open tab has sent is under way in every tab, and done in every tab."""
+    laptop.plays({"kind": "hold"})
+    page = open_pad()
+    hand.draw_anew(page)
+    hand.press(page, "Improve now")
+    page.locator("#doing", has_text="Drawing").wait_for()
+    other = page.context.new_page()
+    other.goto(laptop.pad)
+    other.locator("#strip button.pick").click()
+    other.locator("#panel[data-state=working]").wait_for()
+    laptop.release()
+    assert hand.finished(other) == hand.finished(page)
+
+
+def test_a_direct_request_ends_with_its_tab(open_pad: OpenPad, laptop: Laptop) -> None:
+    """Other tabs say so, and can send the sketch again."""
+    laptop.plays({"kind": "hold"})
+    page = open_pad()
+    hand.draw_anew(page)
+    hand.press(page, "Improve now")
+    page.locator("#doing", has_text="Drawing").wait_for()
+    other = page.context.new_page()
+    other.goto(laptop.pad)
+    other.locator("#strip button.pick").click()
+    other.locator("#panel[data-state=working]").wait_for()
+    page.close()
+    assert hand.failed(other) == "The page was closed before the answer came."
+    laptop.release()
+    hand.press(other, "Try again")
+    assert hand.finished(other) != ""
