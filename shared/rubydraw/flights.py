@@ -78,20 +78,20 @@ class Flights:
 
     async def land(self, digest: str, token: str, failure: SketchError | None = None) -> None:
         """
-        Release our flight. A `failure` answers all callers who wait, and those who come in the next 5 s.
+        Release our flight. A `failure` answers all callers who wait, and those who come in the next 5 s; if a retry can
+        help, all are told to wait that long, our own caller too.
 
         When as many calls for one sketch as a job has attempts have failed, less than a minute apart, the failure
-        becomes final: it answers for a minute, tells callers to wait that long, and ends every job that meets it. So a
-        thousand jobs cost no more than one.
-        Calls that cannot have been billed do not count.
+        becomes final: it answers for a minute and ends every job that meets it. So a thousand jobs cost no more than
+        one. Calls that cannot have been billed do not count.
         """
         code, life_ms, retry_ms, kind = "", 0, 0, _COUNTED
         with suppress(StoreUnavailable):  # the flight expires by itself
             if failure:
                 failure.final = failure.may_be_billed and await self._count(digest) >= self._max_failures
                 code, life_ms = failure.code, keys.FAILED_FOR_GOOD_MS if failure.final else keys.FAILED_FLIGHT_MS
-                retry_ms = max(int((failure.retry_after_s or 0) * 1000), life_ms)
-                if failure.final:
+                if failure.retryable:
+                    retry_ms = max(int((failure.retry_after_s or 0) * 1000), life_ms)
                     failure.retry_after_s = retry_ms / 1000
                 kind = _FINAL if failure.final else _COUNTED if failure.may_be_billed else _NOTHING_BILLED
             await self._state.script(self._land, [keys.flight(digest)], (token, code, life_ms, retry_ms, kind))

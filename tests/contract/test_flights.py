@@ -99,6 +99,21 @@ async def test_failed_flight_answers_everyone_for_five_seconds(flights: Flights,
     assert 2000 < await raw.pttl(FLIGHT) <= 5000
 
 
+@pytest.mark.parametrize(
+    ("failure", "wait_s"), [(GeminiFailed(), 5), (GeminiFailed(may_be_billed=False), 5), (NotAccepted(), None)]
+)
+async def test_the_leader_is_told_to_wait_as_its_followers_are(
+    flights: Flights, failure: SketchError, wait_s: float | None
+) -> None:
+    """Sooner, a retry has the same answer without a call; no wait is named where none helps."""
+    await flights.look(DIGEST, token="t1")
+    await flights.land(DIGEST, "t1", failure)
+    follower = (await flights.look(DIGEST)).failure
+    assert follower
+    assert wait_s == failure.retry_after_s
+    assert (wait_s is None) == (follower.retry_after_s is None)
+
+
 async def test_failures_that_cost_nothing_are_never_final(flights: Flights, raw: redis.asyncio.Redis) -> None:
     """Gemini was not reached: nobody's attempt is used up, however often that happens."""
     for number in range(5):
