@@ -108,8 +108,8 @@ $("variant").onclick = () => {
   start(newRecord(shown, shown.variant + 1));
 };
 for (const reuse of document.querySelectorAll(".reuse")) reuse.onclick = () => edit(panel.shown);
-$("retry").onclick = () => {
-  if ($("retry").getAttribute("aria-disabled") === "true") return;
+$("retry").onclick = ({ detail }) => {
+  if (detail > 1 || $("retry").getAttribute("aria-disabled") === "true") return;
   $("panel-title").focus();
   run(panel.shown);
 };

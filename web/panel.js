@@ -63,9 +63,10 @@ export class Panel {
 
   /** Fills the bar if the endpoint has estimated the time; else shows the time that has passed, and no guess. */
   #wait(record) {
-    const { startedAt, heardAt, etaMs } = record;
-    $("doing").textContent = doing(record);
+    const { startedAt, heardAt, etaMs, retryAt } = record;
     const now = Date.now();
+    const wait_s = Math.ceil((Date.parse(retryAt) - now) / 1000);
+    $("doing").textContent = wait_s > 1 ? `Waiting: next attempt in ${wait_s} s` : doing(record);
     const passed = `${Math.floor((now - startedAt) / 1000)} s`;
     if (etaMs == null) {
       $("elapsed").textContent = passed;
@@ -86,11 +87,10 @@ export class Panel {
   }
 }
 
-export function doing({ state, attempt, maxAttempts, retryAt }) {
+/** Without the seconds of a wait: not everything that shows this counts them down. */
+export function doing({ state, attempt, maxAttempts }) {
   if (state === "sending") return "Sending the sketch";
   if (state === "running") return attempt > 1 ? `Drawing, attempt ${attempt} of ${maxAttempts}` : "Drawing";
-  const wait_ms = Date.parse(retryAt) - Date.now();
-  if (wait_ms > 1000) return `Waiting: next attempt in ${Math.ceil(wait_ms / 1000)} s`;
   return attempt ? "Waiting for the next attempt" : "Waiting in line";
 }
 

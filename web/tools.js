@@ -68,7 +68,7 @@ function wireFiles(load) {
     addEventListener(name, (event) => {
       const { files, types } = event.dataTransfer;
       const ofFiles = types.includes("Files");
-      if (!ofFiles && event.target.matches("textarea, input")) return;
+      if (!ofFiles && event.target.matches?.("textarea, input")) return;
       event.preventDefault(); // or the browser leaves the page for what was dropped
       $("drop").classList.toggle("over", ofFiles && name === "dragover");
       if (name === "drop" && !inDialog()) load(files[0]);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -161,7 +162,7 @@ def test_a_job_that_a_key_is_missing_for_is_followed_once_there_is_one(open_pad:
 
 @pytest.mark.parametrize("button", ["Improve now", "In the background"])
 def test_a_sketch_that_was_sent_without_a_key_is_sent_with_one(open_pad: OpenPad, laptop: Laptop, button: str) -> None:
-    """The first sketch of a visitor who did not know that a key is needed is not lost."""
+    """The first sketch of a visitor who knew of no key is not lost, nor sent twice by a double click."""
     endpoint = Endpoint(streams=True, rich=True)
     page = open_pad(lambda page: page.route(laptop.endpoint, lambda route: route.fulfill(status=401, json={})))
     hand.draw(page)
@@ -170,8 +171,28 @@ def test_a_sketch_that_was_sent_without_a_key_is_sent_with_one(open_pad: OpenPad
     page.unroute(laptop.endpoint)
     page.route(laptop.endpoint, endpoint.handle)
     enter_a_key(page)
-    hand.press(page, "Try again")
+    page.get_by_role("button", name="Try again").dblclick()
     assert hand.finished(page) == "House"
+    assert endpoint.asked == ["improve", "subscription rich", "drawing"]
+
+
+class Resting(Endpoint):
+    """A job whose next attempt is due in a minute, for ever."""
+
+    def _state(self, done: bool) -> dict[str, object]:
+        due = datetime.now(UTC) + timedelta(minutes=1)
+        return super()._state(done) | {"status": "queued", "retryAt": due.isoformat()}
+
+
+def test_only_the_panel_counts_down(open_pad: OpenPad, laptop: Laptop) -> None:
+    """The strip and what a screen reader says are not renewed every second, so they name none."""
+    endpoint = Resting(streams=False, rich=True)
+    page = open_pad(lambda page: page.route(laptop.endpoint, endpoint.handle))
+    hand.draw(page)
+    hand.press(page, "In the background")
+    page.locator("#doing", has_text="Waiting: next attempt in ").wait_for()
+    assert page.locator("#strip .pick span").inner_text() == "Waiting for the next attempt"
+    assert page.locator("#live").text_content() == "Waiting for the next attempt"
 
 
 def test_another_tab_waits_for_the_one_that_asks(open_pad: OpenPad, laptop: Laptop) -> None:
