@@ -17,7 +17,7 @@ from incoming import Incoming
 from pictures import Pictures
 from resolvers import Context, bound_schema, on_fault
 from rubydraw import logs, wiring
-from rubydraw.direct import lead_past
+from rubydraw.direct import bypass_framework
 from rubydraw.graphql_settings import GraphqlSettings
 from rubydraw.settings import BadSettings
 from starlette.requests import Request
@@ -70,7 +70,7 @@ def endpoint() -> Endpoint:
 @functions_framework.aio.http
 async def graphql(request: Request) -> Any:  # an ASGI application, as each response is one
     """Answer the first request, and those concurrent with it; all later ones bypass the framework."""
-    return lead_past(request.app, _answer)
+    return bypass_framework(request.app, _answer)
 
 
 async def _answer(scope: Scope, receive: Receive) -> Response:

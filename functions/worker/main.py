@@ -12,7 +12,7 @@ gc.disable()  # the imports below leave no garbage, and looking for it takes a q
 import functions_framework.aio
 from delivery import Deliveries
 from rubydraw import wiring
-from rubydraw.direct import lead_past
+from rubydraw.direct import bypass_framework
 from rubydraw.errors import Unavailable
 from rubydraw.settings import BadSettings, Settings
 from starlette.requests import Request
@@ -42,7 +42,7 @@ def deliveries() -> Deliveries:
 @functions_framework.aio.http
 async def worker(request: Request) -> Any:  # an ASGI application, as each response is one
     """Answer the first request, and those concurrent with it; all later ones bypass the framework."""
-    return lead_past(request.app, _answer)
+    return bypass_framework(request.app, _answer)
 
 
 async def _answer(scope: Scope, receive: Receive) -> Response:

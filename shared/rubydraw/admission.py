@@ -28,7 +28,7 @@ class Refusals:
     def __init__(self, of: str) -> None:
         self._of, self._is_due = of, logs.OnceAMinute()
 
-    def one(self) -> Unavailable:
+    def make(self) -> Unavailable:
         """Return an error for the caller to raise."""
         if self._is_due():
             logs.warning("instance.full", of=self._of)
@@ -56,7 +56,7 @@ class Intake:
         size = min(announced, LONGEST_BODY_BYTES)
         coming = self.coming_bytes.get(account, 0) + size
         if coming > self._share_bytes or (self.held_bytes and self.held_bytes + size > self._max_bytes):
-            raise self._refusals.one()
+            raise self._refusals.make()
         self.held_bytes += size
         if account:
             self.coming_bytes[account] = coming
@@ -108,7 +108,7 @@ class Gate:
     def check(self) -> None:
         """Raise Unavailable when there is no place for a call."""
         if self.full:
-            raise self._refusals.one()
+            raise self._refusals.make()
 
     @contextmanager
     def admit(self, sketch_bytes: int) -> Iterator[None]:

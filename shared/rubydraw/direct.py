@@ -18,7 +18,7 @@ UvicornWorker.CONFIG_KWARGS["ws"] = "none"
 _NO_UPGRADE = {"errors": [{"message": "The server speaks HTTP/1.1: ask for no upgrade."}]}
 
 
-def lead_past(app: Starlette, answer: Answer) -> ASGIApp:
+def bypass_framework(app: Starlette, answer: Answer) -> ASGIApp:
     """
     Make `app` pass HTTP requests to `answer` from now on, and everything else to its own layers, as before.
 
@@ -26,12 +26,12 @@ def lead_past(app: Starlette, answer: Answer) -> ASGIApp:
     refused. If `answer` raises, the exception's class and place are logged; the client gets the 500 of the framework.
     """
     assert app.middleware_stack  # noqa: S101 - a request has passed through it
-    if not isinstance(app.middleware_stack, _Straight):
-        app.middleware_stack = _Straight(answer, app.middleware_stack)
+    if not isinstance(app.middleware_stack, _Bypass):
+        app.middleware_stack = _Bypass(answer, app.middleware_stack)
     return app.middleware_stack
 
 
-class _Straight:
+class _Bypass:
     """
     Skips the framework's work for each request: half of what a `{ __typename }` takes beyond the bare server.
 

@@ -92,7 +92,7 @@ class Updates:
         if self._stopping:
             raise Stopping
         if self.viewers >= self._max_viewers:
-            raise self._refusals.one()
+            raise self._refusals.make()
         if account and self._viewers_of[account] >= MAX_VIEWERS_OF_ONE:
             raise RateLimited(
                 f"At most {MAX_VIEWERS_OF_ONE} requests of one caller may wait for jobs at once; try again, or poll.",

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from rubydraw import logs
-from rubydraw.direct import lead_past
+from rubydraw.direct import bypass_framework
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -41,7 +41,7 @@ class Framework:
 
     async def _function(self, request: Request) -> ASGIApp:
         self.layered += 1
-        return lead_past(request.app, self._answer)
+        return bypass_framework(request.app, self._answer)
 
     async def _answer(self, scope: Scope, _receive: Receive) -> Response:
         if scope["path"] == "/fault":
