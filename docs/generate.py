@@ -34,61 +34,73 @@ UNITS = {
 }
 
 TO_DO = {
-    Code.BAD_INPUT: "Change what the message names; the same input is refused again.",
+    Code.BAD_INPUT: "Change what the message names: the same input will be refused again.",
     Code.IDEMPOTENCY_CONFLICT: "Use a new key for the new sketch.",
     Code.CONTENT_REFUSED: "Have the user change the sketch or the hints.",
-    Code.MISCONFIGURED: "Nothing; the operator is needed.",
-    Code.CANCELED: "Nothing: no client is sent this code.",
+    Code.MISCONFIGURED: "Nothing: only the operator can correct this.",
+    Code.CANCELED: "Nothing: this code is never sent to a client.",
     Code.NO_IMAGE: "Submit again, or ask for another `variant`.",
     Code.BAD_ANSWER: "Submit again.",
-    Code.TIMEOUT: "Submit again, better with `async: true`.",
+    Code.TIMEOUT: "Submit again, preferably with `async: true`.",
     Code.PROVIDER_OVERLOADED: "Submit again after `retryAfterSeconds`.",
-    Code.PROVIDER_FAILED: "Submit again, after `retryAfterSeconds` where it says so.",
-    Code.UNAVAILABLE: "Submit or ask again, after `retryAfterSeconds` where it says so, else after some seconds.",
-    Code.RATE_LIMITED: "Wait `retryAfterSeconds`.",
-    Code.BUDGET_EXCEEDED: "Wait `retryAfterSeconds`; drawings made before are still served.",
+    Code.PROVIDER_FAILED: "Submit again, after `retryAfterSeconds` if that is given.",
+    Code.UNAVAILABLE: "Submit or ask again after `retryAfterSeconds`, or after some seconds if that is not given.",
+    Code.RATE_LIMITED: "Submit again after `retryAfterSeconds`.",
+    Code.BUDGET_EXCEEDED: "Submit again after `retryAfterSeconds`; kept drawings are still served meanwhile.",
     Code.RESULT_EXPIRED: "Submit the same sketch again.",
     Code.EXPIRED: "Submit the same sketch again.",
 }
 
 EVENTS = {
-    "access.no_key_set": "the issuer's keys could not be fetched; those that are here are used, else callers get 503",
+    "access.no_key_set": "the issuer's keys could not be fetched; keys fetched before stay in use, and a token signed "
+    "with any other key gets 503",
     "access.refused": "a caller got 401; `reason`: `none` (no credential), `malformed`, `unknown_key`, `expired_key`, "
     "`bad_subject`, or the name of PyJWT's exception, such as `ExpiredSignatureError`",
-    "answer.fault": "an exception nobody expected, outside of operations and deliveries",
-    "answer.not_read": "a client took less than half a MiB of its answer in a minute and was let go",
-    "archive.damaged": "an object of the archive is cut, changed or foreign; it counts as absent and is written over",
-    "archive.failed": "the archive was too slow or refused; after three in a row it is left alone for 10 s",
-    "budget.exceeded": "a call would have cost more than may be spent today; `of`: `all` callers, or this `caller`",
-    "budget.settled": "what a call cost, in millionths of a dollar, and what all have cost since midnight UTC",
-    "delivery.fault": "an exception nobody expected; the message will be delivered again",
-    "delivery.malformed": "a message that is no job",
-    "delivery.newer_schema": "a message for a newer revision; it will be delivered again",
+    "answer.fault": "an unexpected exception outside of operations and deliveries",
+    "answer.not_read": "a client read less than half a MiB of its answer in a minute, and was disconnected",
+    "archive.damaged": "an object in the archive is truncated, changed or not ours; it counts as absent, and is "
+    "overwritten when its sketch is drawn again",
+    "archive.failed": "the archive was too slow, or answered with an error; after three failures in a row it is not "
+    "used for 10 s",
+    "budget.exceeded": "a new drawing was refused because its call would exceed today's budget; `of`: the budget of "
+    "`all` callers, or of this `caller`",
+    "budget.settled": "what a call cost, and the number and cost of all calls since midnight UTC; costs in millionths "
+    "of a dollar",
+    "delivery.fault": "an unexpected exception; the message will be delivered again",
+    "delivery.malformed": "a message arrived that is not a valid job",
+    "delivery.newer_schema": "a message arrived that a newer revision wrote; it will be delivered again",
     "flight.not_renewed": "the lock on a sketch could not be renewed; the call goes on",
-    "gemini.answered": "a drawing came",
-    "gemini.asked": "a call begins; each one may be billed",
-    "gemini.asked_without_redis": "a call begins that the budget does not know of, out of `LOCAL_ALLOWANCE_PER_MINUTE`",
-    "gemini.failed": "a call ended without a drawing",
-    "instance.full": "work was refused, once a minute; `of`: `calls` in flight, request `bodies`, or `viewers` of jobs",
-    "instance.stopping": "SIGTERM came; nothing new is begun",
-    "job.claimed": "a delivery asked for its job; `kind` is `run`, `settled`, `busy`, `expired` or `exhausted`",
+    "gemini.answered": "Gemini answered with a drawing",
+    "gemini.asked": "a call to Gemini begins; each call may be billed",
+    "gemini.asked_without_redis": "a call begins while Redis is away; it counts against `LOCAL_ALLOWANCE_PER_MINUTE`, "
+    "not against the budget",
+    "gemini.failed": "a call to Gemini ended without a drawing",
+    "instance.full": "work was refused because this instance is full, logged at most once a minute; `of` says of what: "
+    "`calls` in flight, request `bodies`, or `viewers` of jobs",
+    "instance.stopping": "SIGTERM was received; no new work is begun",
+    "job.claimed": "a delivery tried to claim its job; `kind` is the result: `run`, `settled`, `busy`, `expired` or "
+    "`exhausted`",
     "job.completed": "a job ended with a drawing",
-    "job.failed": "an attempt ended without a drawing; `status` is what the job is now",
-    "job.given_up": "a job wants an operator's eye; `kept`: copied to the dead-letter topic",
-    "job.not_recorded": "a drawing is there but Redis would not take `done`; it is tried again for some seconds",
-    "job.not_renewed": "the lease on a job could not be renewed; the work goes on",
+    "job.failed": "an attempt ended without a drawing; `status` is the state that the job is in now",
+    "job.given_up": "a job, or a message that is not a valid job, was given up and needs an operator; `kept`: whether "
+    "it was copied to the dead-letter topic",
+    "job.not_recorded": "the drawing of a job is ready, but Redis did not record the job as `done`; the worker retries "
+    "for some seconds",
+    "job.not_renewed": "the lease on a job could not be renewed; the work on it goes on",
     "job.submitted": "a job was accepted",
-    "publish.failed": "a message could not be handed over in time, or no token was to be had; `kind`: the last status, "
-    "an error, `NoMessageId` where a 200 was not Pub/Sub's, or `credentials`",
-    "publish.refused": "Pub/Sub will not take a message, and trying again would not help; `kind`: its status, or "
-    "`credentials`",
-    "redis.lost": "Redis does not answer, or refuses what we ask, once a minute; `kind`: an error, or its own word",
-    "request.fault": "an exception nobody expected; its client was told the trace id",
-    "result.not_saved": "Redis would not take a drawing; this instance holds it for ten minutes",
-    "results.lost": "as `redis.lost`, of a Redis for the results alone; expected where the cache is off",
+    "publish.failed": "a message could not be published in time, or no access token could be obtained; `kind`: the "
+    "last status, the name of an error, `NoMessageId` if a 200 did not come from Pub/Sub, or `credentials`",
+    "publish.refused": "Pub/Sub refuses a message, or there are no credentials; a retry would not help; `kind`: the "
+    "status, or `credentials`",
+    "redis.lost": "Redis does not answer, or refuses a command, logged at most once a minute; `kind`: the name of an "
+    "error, or the error word that Redis answered",
+    "request.fault": "an unexpected exception; the client was told the trace id",
+    "result.not_saved": "Redis did not store a drawing; this instance holds it for ten minutes",
+    "results.lost": "the same as `redis.lost`, for the separate Redis of the results; expected where the cache is off",
     "sketch.improved": "a synchronous request was answered with a drawing",
-    "stream.not_read": "a client with a stream took nothing for some seconds and was let go",
-    "updates.lost": "what hears of jobs has no connection, once a minute; viewers look every few seconds meanwhile",
+    "stream.not_read": "the client of a stream did not read for some seconds, and was disconnected",
+    "updates.lost": "the Redis connection for updates of jobs is down, logged at most once a minute; meanwhile watched "
+    "jobs are read every few seconds",
 }
 
 
@@ -104,7 +116,7 @@ def settings_table() -> str:
 def errors_table() -> str:
     """Return every code with its sentence, and what a client does about it."""
     rows = ((f"`{code}`", "yes" if code.retryable else "no", code.sentence, TO_DO[code]) for code in Code)
-    return _table(("code", "retryable", "sentence, unless there is a more exact one", "what a client does"), rows)
+    return _table(("code", "retryable", "sentence, unless there is a more specific one", "what a client does"), rows)
 
 
 def events_table() -> str:
@@ -223,7 +235,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str | None]]) -> str:
 def main(arguments: list[str]) -> str | None:
     """Write the page, or with `--check` return what is wrong with it."""
     if strangers := EVENTS.keys() ^ {event for event, _, _ in logged()}:
-        return f"EVENTS in docs/generate.py has to explain what is logged and no more: {', '.join(sorted(strangers))}."
+        return f"EVENTS in docs/generate.py must explain what is logged and no more: {', '.join(sorted(strangers))}."
     if untold := [field.name.upper() for field in fields(GraphqlSettings) if not field.metadata["description"]]:
         return f"Settings without a description: {', '.join(untold)}."
     text = page()

@@ -41,8 +41,8 @@ class Addresses:
             return ""
         exp, sig = query.get("exp", ""), query.get("sig", "")
         if not hmac.compare_digest(self._signature(image_sha256, exp).encode(), sig.encode()):
-            return "This address of a picture is not signed; ask for imageUrl."
-        return "This address of a picture has lapsed; ask for imageUrl again." if int(exp) <= self._clock() else ""
+            return "The address of this picture has no valid signature; ask for imageUrl to get one that has."
+        return "The address of this picture has expired; ask for imageUrl again." if int(exp) <= self._clock() else ""
 
     def _signature(self, image_sha256: str, exp: str) -> str:
         return hmac.new(self._key, f"{image_sha256} {exp}".encode(), hashlib.sha256).hexdigest()

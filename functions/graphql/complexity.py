@@ -85,7 +85,7 @@ class _Walk:
                 if isinstance(selection, FieldNode) and mutates and scope.depth == 1:
                     mutations += selection.name.value != "__typename"
                     if mutations > 1:
-                        raise GraphQLError(f"Only one {selection.name.value} per operation.", selection)
+                        raise GraphQLError(f"An operation may have only one {selection.name.value}.", selection)
                 below = self.enter(selection, scope)
                 if below is not None:
                     stack.append(below)

@@ -88,7 +88,7 @@ class Endpoint:
         principal = await self._principal(incoming)
         media_type = answer_type(incoming.header(b"accept"))
         if media_type is None:
-            raise Refused(406, f"The endpoint answers {GRAPHQL_RESPONSE}, {JSON} and {EVENT_STREAM}.")
+            raise Refused(406, f"The Accept header has to allow {GRAPHQL_RESPONSE}, {JSON} or {EVENT_STREAM}.")
         if incoming.method == "POST":
             incoming.room = room = self._intake.admit(_announced(incoming), principal.account)
             parameters = await self._readers.parameters(incoming)
@@ -111,16 +111,16 @@ class Endpoint:
             return document
         operation = document.operation(parameters.operation_name)
         if operation is None:
-            return [{"message": "No such operation, or several: 'operationName' has to name one."}]
+            return [{"message": "'operationName' has to name an operation of the document."}]
         kind = operation.node.operation
         if kind is OperationType.MUTATION and incoming.method == "GET":
-            raise Refused(405, "Mutations are sent by POST.", {"allow": "POST"})
+            raise Refused(405, "Mutations have to be sent by POST.", {"allow": "POST"})
         context = self._context(incoming, principal)
         call = (self._schema, operation, parameters.variables, context, self._on_fault)
         if kind is not OperationType.SUBSCRIPTION:
             return await execute(*call)
         if not streams:
-            return [{"message": f"Subscriptions are answered as {EVENT_STREAM}: accept that."}]
+            return [{"message": f"Subscriptions are answered only as {EVENT_STREAM}: ask for it in the Accept header."}]
         return subscribe(*call)
 
     def _preflight(self, incoming: Incoming) -> Response:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 METHODS = "GET, HEAD, OPTIONS"
 FOR_EVER = "max-age=31536000, immutable"
-NOT_HERE = "No such picture is kept here, or no longer; ask for imageUrl again."
+NOT_HERE = "This picture is not kept here, or no longer; ask for imageUrl again."
 
 
 class Pictures:
@@ -40,7 +40,7 @@ class Pictures:
             granted = self._cors.preflight_headers(incoming.header(b"origin"), METHODS)
             return Response(status_code=204, headers={**_COMMON, "allow": METHODS, **granted})
         if incoming.method not in ("GET", "HEAD"):
-            return _refused(405, "A picture answers GET and HEAD.", {"allow": METHODS})
+            return _refused(405, "A picture can only be requested by GET or HEAD.", {"allow": METHODS})
         if refusal := self._addresses.refusal(image_sha256, QueryParams(incoming.query_string)):
             return _refused(403, refusal)
         headers = {

@@ -33,7 +33,7 @@ class Readers:
         except asyncio.CancelledError:
             if task in self._since_s or task.uncancel():  # cancelled by somebody else
                 raise
-            told = f"The body was not here after {BODY_S:.0f} s."
+            told = f"The body did not arrive within {BODY_S:.0f} s."
             raise Refused(408, told, {"connection": "close"}) from None
         finally:
             self._since_s.pop(task, None)

@@ -29,7 +29,7 @@ def _day(text: str) -> date:
 
 _name = matching(
     r"[a-z0-9][a-z0-9._-]{0,62}",
-    "must be 1 to 63 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit",
+    "must be 1 to 63 characters of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit",
 )
 _count = whole(0, 1_000_000_000)
 
@@ -93,7 +93,7 @@ def read(text: str) -> tuple[ApiKey, ...]:
     try:
         entries = orjson.loads(text)
     except orjson.JSONDecodeError:
-        raise ValueError("must be a JSON list of keys, as `python -m cli keys new` writes them") from None
+        raise ValueError("must be a JSON list of the entries that `python -m cli keys new` prints") from None
     if not isinstance(entries, list):
         raise ValueError('must be a JSON list: [{"name": …, "sha256": …}, …]')
     keys = []
@@ -109,7 +109,7 @@ def read(text: str) -> tuple[ApiKey, ...]:
 
 def _entry(about: Any) -> ApiKey:
     if not isinstance(about, dict) or about.keys() - ApiKey.__dataclass_fields__.keys():
-        raise ValueError("has a field that no key has, or is no object")
+        raise ValueError(f"must be a JSON object with no other fields than {', '.join(ApiKey.__dataclass_fields__)}")
     values, faults = read_all(ApiKey, {name: str(value) for name, value in about.items() if value is not None})
     for name, fault in faults.items():
         raise ValueError(f"{name} {fault}")

@@ -83,7 +83,7 @@ SENTENCES = {
     Code.RATE_LIMITED: "Too many requests; try again later.",
     Code.BUDGET_EXCEEDED: "The budget for new drawings is used up; try again later.",
     Code.RESULT_EXPIRED: "The drawing is no longer kept; send the sketch again.",
-    Code.EXPIRED: "The sketch was not drawn within its time; send it again.",
+    Code.EXPIRED: "The sketch was not drawn in the time allowed; send it again.",
 }
 
 

@@ -18,7 +18,7 @@ def key_set_address(text: str) -> str:
     host = address.hostname if address else None
     loopback = host in ("127.0.0.1", "localhost", "::1")
     if not (address and host and (address.scheme == "https" or (address.scheme == "http" and loopback))):
-        raise ValueError("must start with https:// and a host")
+        raise ValueError("must start with https:// and a host (http:// only for localhost or 127.0.0.1)")
     return text
 
 
@@ -27,11 +27,14 @@ class GraphqlSettings(Settings):
     """Settings that the worker neither needs nor reads: Google's IAM decides who may call the worker."""
 
     api_keys: tuple[ApiKey, ...] | None = setting(
-        api_keys.read, None, "keys that may call: a JSON list of what `python -m cli keys new` writes", secret=True
+        api_keys.read,
+        None,
+        "accepted API keys: a JSON list of the entries that `python -m cli keys new` prints",
+        secret=True,
     )
-    jwt_issuer: str = setting(str.strip, "", "`iss` of the JSON Web Tokens that may call; empty: none may")
-    jwt_audience: str = setting(str.strip, "", "`aud` that they must have")
-    jwt_jwks_url: str = setting(key_set_address, "", "where their issuer publishes its keys, as a JSON Web Key Set")
+    jwt_issuer: str = setting(str.strip, "", "`iss` of accepted JSON Web Tokens; empty: no tokens are accepted")
+    jwt_audience: str = setting(str.strip, "", "`aud` that these tokens must have")
+    jwt_jwks_url: str = setting(key_set_address, "", "address of the issuer's keys, a JSON Web Key Set")
     access: Literal["required", "off"] = setting(
         one_of("required", "off"),
         "required",
@@ -40,10 +43,10 @@ class GraphqlSettings(Settings):
     image_signing_key: str = setting(
         matching(r"(?s).{32,}", "must have at least 32 characters"),
         "",
-        "signs each `imageUrl` for half an hour; needed where access is required",
+        "signs each `imageUrl`, which is then valid for half an hour at most; needed if `ACCESS` is `required`",
         secret=True,
     )
-    public_url: str = setting(http_address, "", "what `imageUrl` begins with; empty: the host that the request names")
+    public_url: str = setting(http_address, "", "what `imageUrl` begins with; empty: the host of the request")
 
     @staticmethod
     def _unfit(values: Mapping[str, Any]) -> Iterator[str]:
@@ -53,9 +56,9 @@ class GraphqlSettings(Settings):
             if issuer and values.get(name) == "":
                 yield f"{name.upper()} is missing (JWT_ISSUER is set)"
             if not issuer and values.get(name):
-                yield f"{name.upper()} needs JWT_ISSUER beside it"
+                yield f"{name.upper()} is set, which also needs JWT_ISSUER"
         if values.get("access") == "required":
             if not issuer and values.get("api_keys", ()) is None:
-                yield "ACCESS is required, which needs API_KEYS or JWT_ISSUER; off lets anybody spend"
+                yield "ACCESS is required, which needs API_KEYS or JWT_ISSUER (ACCESS=off lets anybody spend)"
             if values.get("image_signing_key") == "":
                 yield "IMAGE_SIGNING_KEY is missing (ACCESS is required)"

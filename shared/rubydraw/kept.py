@@ -13,7 +13,7 @@ from rubydraw.quotas import Charge
 from rubydraw.results import Results
 from rubydraw.store import Call, Store
 
-NOT_KEPT = "No drawing of this sketch is kept; cache: USE draws one."
+NOT_KEPT = "No drawing of this sketch is kept; send it with cache: USE to have it drawn."
 
 
 class Kept:

@@ -108,7 +108,9 @@ class JobMessage:
             attributes.get("replayed_at", "0"),
         ]
         if not head or not all(map(_WHOLE_NUMBER.fullmatch, numbers)):
-            raise Malformed("its head or an attribute is missing", request_id)
+            raise Malformed(
+                "its head is missing, or created_at, generation or replayed_at is not a whole number", request_id
+            )
         try:
             sketch = Sketch.from_png(png, head["svg"], head["hints"], head["variant"], max_png_bytes=max_png_bytes)
         except BadSketch as bad:
@@ -138,7 +140,7 @@ def _head(line: bytes, request_id: str) -> dict[str, Any]:
     types = {"svg": str, "hints": str, "variant": int} | ({"refresh": bool} if schema == 2 else {})
     known = type(schema) is int and schema in (1, 2)
     if not known or any(type(head.get(name)) is not kind for name, kind in types.items()):
-        raise Malformed("its head has other fields than this schema", request_id)
+        raise Malformed("its head does not have the fields of a known schema", request_id)
     return dict(head)
 
 

@@ -85,7 +85,7 @@ class _Chunks:
     def add(self, name: bytes, body: memoryview) -> None:
         """Take the next chunk; raise BadPng if it is damaged or not allowed at this place."""
         if (name == b"IHDR") != (not self.header):
-            raise BadPng("its first and only header must be one IHDR chunk")
+            raise BadPng("it must begin with an IHDR chunk and have no second one")
         match name:
             case b"IHDR":
                 self._check_header(bytes(body))
@@ -98,7 +98,7 @@ class _Chunks:
             case b"IEND":
                 self._check_end(body)
             case _ if not name.isalpha() or not name[0] & 0x20:
-                raise BadPng(f"it has an unknown critical chunk {_shown(name)}")
+                raise BadPng(f"it has an unknown critical {_shown(name)} chunk")
         self._last = name
         self.count += 1
 
@@ -107,29 +107,29 @@ class _Chunks:
             raise BadPng(f"its IHDR chunk has {len(body)} bytes instead of 13")
         depth, colour, compression, filtering, interlace = body[8:]
         if depth not in _BIT_DEPTHS.get(colour, ()) or compression or filtering or interlace > 1:
-            raise BadPng("its IHDR chunk names a format that PNG does not have")
+            raise BadPng("its IHDR chunk has a bit depth, colour type or method that PNG does not define")
         _size(body)
         self.header = body
 
     def _check_palette(self, body: bytes) -> None:
         if self.palette or self.pixels or self.transparency or self.header[9] in (0, 4):
-            raise BadPng("its PLTE chunk stands where none may be")
+            raise BadPng("it has a PLTE chunk that its colour type or the order of its chunks does not allow")
         if not body or len(body) % 3 or len(body) > 768:
-            raise BadPng(f"its PLTE chunk has {len(body)} bytes")
+            raise BadPng(f"its PLTE chunk has {len(body)} bytes; allowed are multiples of 3 up to 768")
         self.palette = body
 
     def _check_transparency(self, body: bytes) -> None:
         colour = self.header[9]
         allowed = {0: len(body) == 2, 2: len(body) == 6, 3: 0 < len(body) <= len(self.palette) // 3}
         if self.transparency or self.pixels or not allowed.get(colour, False):
-            raise BadPng("its tRNS chunk stands where none may be or has the wrong length")
+            raise BadPng("it has a tRNS chunk whose place or length PNG does not allow")
         self.transparency = body
 
     def _check_pixels(self, body: memoryview) -> None:
         if self.header[9] == 3 and not self.palette:
             raise BadPng("it has no palette before its pixels")
         if self.pixels and self._last != b"IDAT":
-            raise BadPng("its IDAT chunks do not stand together")
+            raise BadPng("its IDAT chunks are not consecutive")
         self.pixels.append(body)
 
     def _check_end(self, body: memoryview) -> None:

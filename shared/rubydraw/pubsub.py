@@ -58,7 +58,7 @@ class Publisher:
             async with asyncio.timeout(self._timeout_s):
                 await self._until_taken(topic, body, met)
         except TimeoutError:
-            raise _failed(Unavailable("The job could not be handed over in time; try again."), met) from None
+            raise _failed(Unavailable("The job could not be queued in time; try again."), met) from None
         except (Misconfigured, Unavailable) as failure:
             raise _failed(failure, met) from None
 

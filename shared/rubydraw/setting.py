@@ -127,7 +127,7 @@ def http_address(text: str) -> str:
         raise ValueError("must start with http:// or https://")
     address = taken_apart(text)
     if not (address and address.hostname and re.fullmatch(r"[!-~]+", text)) or {"?", "#"} & set(text):
-        raise ValueError("must look like https://host, perhaps with a port from 1 to 65,535 and a path")
+        raise ValueError("must look like https://host, optionally with a port from 1 to 65,535 and a path")
     return text.rstrip("/")
 
 
@@ -139,13 +139,15 @@ def redis_address(text: str) -> str:
     address = taken_apart(text)
     if not address or address.fragment or not re.fullmatch(r"/?\d{0,9}/?", address.path):
         raise ValueError(
-            "must look like redis://user:password@host:6379/0, in the password %23 for #, %2F for / and so on"
+            "must look like redis://user:password@host:6379/0, with a percent-encoded password (%23 for #, %2F for /)"
         )
     allowed = _TLS_OPTIONS if address.scheme == "rediss" else _OPTIONS
     for option in filter(None, address.query.split("&")):
         name, _, value = option.partition("=")
         if not re.fullmatch(allowed.get(name, "(?!)"), unquote(value)):
-            raise ValueError(f"allows after a ? only {', '.join(allowed)}, with values that redis-py can read")
+            raise ValueError(
+                f"allows only these options after a ?: {', '.join(allowed)}, with values that redis-py can read"
+            )
     return text
 
 

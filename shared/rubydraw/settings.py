@@ -31,7 +31,7 @@ class BadSettings(ValueError):
 
 topic_name = matching(
     r"projects/[A-Za-z0-9.:-]+/topics/[A-Za-z][A-Za-z0-9._~+%-]{2,254}",
-    "must look like projects/P/topics/T, where T is 3 to 255 letters, digits and -._~+%, a letter first",
+    "must look like projects/P/topics/T, where T is 3 to 255 letters, digits and -._~+%, beginning with a letter",
 )
 archive_address = matching(
     r"(gs|s3)://[a-z0-9][a-z0-9._-]+(/\w[\w.=-]*)*/?|file://(/[^/]+)+/?",
@@ -63,28 +63,28 @@ class Settings:
         http_address, "https://pubsub.googleapis.com", "where to publish; with `http:` no access token is sent"
     )
     pubsub_topic: str = setting(topic_name, "", "topic of the jobs, `projects/P/topics/T`; empty: no background jobs")
-    dead_letter_topic: str = setting(topic_name, "", "topic for jobs given up; empty: they are logged only")
+    dead_letter_topic: str = setting(topic_name, "", "topic for jobs that were given up; empty: only logged")
     archive_url: str = setting(
         archive_address,
         "",
         "where drawings are kept for good: `gs://bucket/prefix`, `s3://bucket/prefix` or `file:///folder`,"
-        " with ambient credentials; empty: nowhere",
+        " with ambient credentials; empty: no archive",
     )
-    archive_endpoint: str = setting(http_address, "", "another address of that store; empty: Google's or Amazon's")
+    archive_endpoint: str = setting(http_address, "", "address of the archive's store; empty: Google's or Amazon's")
     gemini_mode: Literal["api", "vertex", "express"] = setting(
         one_of("api", "vertex", "express"),
         "api",
         "`api` (Gemini API key), `vertex` (ambient credentials) or `express` (Vertex express key)",
     )
     gemini_api_key: str = setting(visible, "", "key for the modes `api` and `express`", secret=True)
-    gemini_base_url: str = setting(http_address, "", "another address for Gemini; empty: Google's")
-    gemini_model: str = setting(str.strip, "gemini-3.1-flash-image", "image model; part of the digest")
+    gemini_base_url: str = setting(http_address, "", "address of the Gemini API; empty: Google's")
+    gemini_model: str = setting(str.strip, "gemini-3.1-flash-image", "image model; part of a sketch's digest")
     gemini_project: str = setting(str.strip, "", "Google Cloud project for the mode `vertex`")
     gemini_location: str = setting(str.strip, "global", "location for the mode `vertex`")
     gemini_timeout_s: float = setting(seconds, 120, "longest call to Gemini")
     sync_deadline_s: float = setting(seconds, 150, "longest synchronous request")
     work_deadline_s: float = setting(seconds, 180, "longest delivery of one job")
-    lease_ms: int = setting(whole(100, 600_000), 30_000, "how long a job or a flight is held unless renewed")
+    lease_ms: int = setting(whole(100, 600_000), 30_000, "how long a job or a flight is held unless it is renewed")
     heartbeat_ms: int = setting(whole(20, 300_000), 10_000, "how often a held job or flight is renewed")
     max_attempts: int = setting(whole(1, 10), 3, "calls to Gemini that one job may cost")
     job_max_age_s: int = setting(whole(1, 86_400), 3600, "age at which an unsettled job becomes `EXPIRED`")
@@ -93,35 +93,43 @@ class Settings:
         whole(1024, MOST_PNG_BYTES), 5 * 1024 * 1024, f"largest sketch, at most {MOST_PNG_BYTES:,}"
     )
     max_in_flight: int = setting(
-        whole(1, 1000), 250, "calls to Gemini at once per instance; 1 GiB holds 250 sketches of 1 MiB"
+        whole(1, 1000), 250, "simultaneous calls to Gemini per instance; 1 GiB holds 250 of them with sketches of 1 MiB"
     )
     local_allowance_per_minute: int = setting(
         whole(0, 10_000), 10, "calls to Gemini per minute and instance while Redis cannot be reached"
     )
-    daily_calls: int | None = setting(count, 500, "calls to Gemini in a UTC day; 0: none; `unlimited`: no ceiling")
-    daily_dollars: float | None = setting(dollars, 50.0, "what they may cost, likewise")
-    principal_daily_calls: int | None = setting(count, 100, "calls in a UTC day on one caller's account, likewise")
-    principal_daily_dollars: float | None = setting(dollars, 10.0, "what they may cost, likewise")
-    call_dollars: float = setting(
-        price, 0.15, "what a call may cost at most: reserved before it, replaced by its usage after it"
+    daily_calls: int | None = setting(
+        count, 500, "calls to Gemini in a UTC day, for all callers; 0: none; `unlimited`: no ceiling"
     )
-    input_dollars_per_million: float = setting(price, 0.5, "price of a million input tokens")
-    output_dollars_per_million: float = setting(price, 60.0, "price of a million output tokens")
+    daily_dollars: float | None = setting(
+        dollars, 50.0, "dollars that these calls may cost; 0: no calls; `unlimited`: no ceiling"
+    )
+    principal_daily_calls: int | None = setting(
+        count, 100, "calls to Gemini in a UTC day, for one caller; 0: none; `unlimited`: no ceiling"
+    )
+    principal_daily_dollars: float | None = setting(
+        dollars, 10.0, "dollars that one caller's calls may cost; 0: no calls; `unlimited`: no ceiling"
+    )
+    call_dollars: float = setting(
+        price, 0.15, "dollars that one call may cost at most: reserved before it, replaced by its actual cost after it"
+    )
+    input_dollars_per_million: float = setting(price, 0.5, "price of a million input tokens, in dollars")
+    output_dollars_per_million: float = setting(price, 60.0, "price of a million output tokens, in dollars")
     requests_per_minute: int | None = setting(
-        count, 60, "requests of one caller, each cached answer a tenth of one; `unlimited`: no limit"
+        count, 60, "requests of one caller in a minute; a cached answer counts as a tenth; `unlimited`: no limit"
     )
     concurrent_jobs: int | None = setting(
-        count, 20, "background jobs of one caller that are not settled; `unlimited`: no limit"
+        count, 20, "unsettled background jobs that one caller may have; `unlimited`: no limit"
     )
     trusted_proxies: int = setting(
         whole(0, 10),
         1,
-        "entries of `X-Forwarded-For` that proxies of ours append: Cloud Run 1, behind a load balancer 2",
+        "how many entries our own proxies append to `X-Forwarded-For`: 1 on Cloud Run, 2 behind a load balancer",
     )
-    cors_origins: tuple[str, ...] = setting(origins, (), "exact origins of browsers that may call, separated by commas")
-    introspection: bool = setting(flag, False, "whether the GraphQL schema may be read")
+    cors_origins: tuple[str, ...] = setting(origins, (), "exact origins of pages that may call, separated by commas")
+    introspection: bool = setting(flag, False, "whether clients may read the GraphQL schema")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = setting(
-        one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "least severity that is logged"
+        one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "lowest severity that is logged"
     )
 
     @classmethod

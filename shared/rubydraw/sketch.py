@@ -80,7 +80,7 @@ def _decoded(png_base64: str, max_png_bytes: int) -> bytes:
     if text[: len(_DATA_URL)].lower() == _DATA_URL:
         text = text[len(_DATA_URL) :]
     elif text[:5].lower() == "data:":
-        raise BadSketch("pngBase64 is a data URL of something else; data:image/png;base64, or base64 alone is needed.")
+        raise BadSketch("pngBase64 is a data URL of another type; data:image/png;base64, or plain base64 is allowed.")
     if not text:
         raise BadSketch("pngBase64 is empty; a PNG in base64 is needed.")
     # Twice the limit leaves room for line breaks; beyond it nothing is decoded at all.
@@ -100,10 +100,10 @@ def _decoded(png_base64: str, max_png_bytes: int) -> bytes:
 def _flaw(text: str) -> str:
     """Say why a text is not base64, without quoting it."""
     if _FOREIGN.search(text):
-        return "it has a character that no base64 has"
+        return "it has a character that base64 does not use"
     if "-" in text or "_" in text:
-        return "it has - or _, as base64url has"
-    return "it has = in a wrong place" if "=" in text else "it lacks its = at the end, or is cut off"
+        return "it has - or _, which only base64url uses"
+    return "it has = in a wrong place" if "=" in text else "the = at its end is missing, or it is cut off"
 
 
 def _strict(text: str | bytes) -> bytes:

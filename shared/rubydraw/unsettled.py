@@ -41,7 +41,7 @@ class UnsettledJobs:
             return
         if is_final:
             raise RateLimited(
-                f"{take.args[1]} of your jobs are not finished yet, which is all that may be; try again when one is.",
+                f"At most {take.args[1]} of your jobs may be unfinished at a time; try again when one has finished.",
                 retry_after_s=RETRY_AFTER_S,
             )
         await self._sweep(take.keys[0])

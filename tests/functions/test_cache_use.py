@@ -82,7 +82,7 @@ async def test_only_is_never_drawn(service: SketchService, gemini_stand_in: Gemi
     for later in (False, True):
         payload = await service.improve(cache="ONLY", later=later)
         assert (None, None, "RESULT_EXPIRED") == (payload["result"], payload["requestId"], payload["problem"]["code"])
-        assert ["No drawing of this sketch is kept; cache: USE draws one."] == payload["errors"]
+        assert ["No drawing of this sketch is kept; send it with cache: USE to have it drawn."] == payload["errors"]
     await service.improve()
     assert "HIT" == shown(await service.improve(cache="ONLY"))[0]
     assert "done" == (await service.status(await service.submit(cache="ONLY")))["status"]

@@ -10,7 +10,7 @@ from addresses import STEP_S, Addresses  # isort: skip
 
 assert FOLDER.exists()
 SHA256 = "ab" * 32
-LAPSED = "This address of a picture has lapsed; ask for imageUrl again."
+LAPSED = "The address of this picture has expired; ask for imageUrl again."
 
 
 def test_a_signed_address_is_the_same_for_a_while_and_lapses() -> None:

@@ -112,7 +112,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
                 answer = all_of(connection)
                 assert answer.startswith(b"HTTP/1.1 408")
                 assert b"connection: close" in answer.lower()
-                assert b"The body was not here after" in answer
+                assert b"The body did not arrive within" in answer
         assert 200 == httpx2.post(f"http://127.0.0.1:{port}/", json={"query": "{ __typename }"}).status_code
 
 

@@ -182,7 +182,7 @@ ONE = "improveSketch(input: $input) { requestId }"
 def test_an_operation_improves_one_sketch(documents: Documents, selections: str) -> None:
     """A second improveSketch is refused, however it is hidden."""
     text = f"mutation ($input: ImproveSketchInput!) {{ {selections} }}"
-    assert "Only one improveSketch per operation." == refusal(documents, text)
+    assert "An operation may have only one improveSketch." == refusal(documents, text)
 
 
 def test_a_document_may_hold_several_mutations(documents: Documents) -> None:

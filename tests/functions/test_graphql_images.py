@@ -19,7 +19,7 @@ from tests.servers import WAIT_S, Server
 from tests.sketches import png
 from tests.stand_ins import GeminiStandIn
 
-NOT_HERE = "No such picture is kept here, or no longer; ask for imageUrl again."
+NOT_HERE = "This picture is not kept here, or no longer; ask for imageUrl again."
 NOBODY = "ab" * 32
 
 

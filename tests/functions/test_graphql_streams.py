@@ -111,7 +111,10 @@ async def test_an_event_source_subscribes_by_get(url: str, client: httpx2.AsyncC
         ({"query": "subscription {"}, "Syntax Error: Expected Name, found <EOF>."),
         ({"query": "subscription { nothing }"}, "Cannot query field 'nothing' on type 'Subscription'."),
         ({"query": WATCH}, "Variable '$id' has to be of type 'String!', found nothing."),
-        ({**SUBSCRIBE, "operationName": "Other"}, "No such operation, or several: 'operationName' has to name one."),
+        (
+            {**SUBSCRIBE, "operationName": "Other"},
+            "'operationName' has to name an operation of the document.",
+        ),
         (
             {"query": "subscription { __typename }"},
             "Anonymous Subscription must not select an introspection top level field.",
@@ -180,7 +183,9 @@ async def test_a_subscription_is_answered_as_a_stream_only(
     """Where JSON is preferred it says so, and begins nothing."""
     response = await client.post(url, json=SUBSCRIBE, headers={"accept": accept})
     assert 200 == response.status_code
-    assert ["Subscriptions are answered as text/event-stream: accept that."] == messages(response)
+    assert ["Subscriptions are answered only as text/event-stream: ask for it in the Accept header."] == messages(
+        response
+    )
     assert 0 == service.streams
 
 

@@ -20,7 +20,7 @@ def refusal(env: dict[str, str]) -> str:
 @pytest.mark.parametrize("env", [{}, {"ACCESS": "required"}, {"ACCESS": "", "API_KEYS": ""}])
 def test_access_is_required_unless_it_is_switched_off(env: dict[str, str]) -> None:
     """Without anybody who may call, the function does not start."""
-    expected = "ACCESS is required, which needs API_KEYS or JWT_ISSUER; off lets anybody spend"
+    expected = "ACCESS is required, which needs API_KEYS or JWT_ISSUER (ACCESS=off lets anybody spend)"
     assert f"Settings that cannot be used: {expected}" == refusal(env)
 
 
@@ -49,7 +49,7 @@ def test_all_faults_are_named_at_once_and_no_value_is_shown() -> None:
 def test_half_an_issuer_is_none(name: str) -> None:
     """The three belong together, and keys beside them do not make up for one."""
     assert f"{name} is missing (JWT_ISSUER is set)" in refusal(ISSUER | {name: "", "API_KEYS": "[]"})
-    assert f"{name} needs JWT_ISSUER beside it" in refusal({name: ISSUER[name], "API_KEYS": "[]"})
+    assert f"{name} is set, which also needs JWT_ISSUER" in refusal({name: ISSUER[name], "API_KEYS": "[]"})
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,9 @@ def test_a_switch_is_said_in_common_words(text: str, expected: bool) -> None:
     assert expected is Settings.from_env(NEEDED | {"INTROSPECTION": text}).introspection
 
 
-TOPIC_FORM = "must look like projects/P/topics/T, where T is 3 to 255 letters, digits and -._~+%, a letter first"
+TOPIC_FORM = (
+    "must look like projects/P/topics/T, where T is 3 to 255 letters, digits and -._~+%, beginning with a letter"
+)
 
 
 @pytest.mark.parametrize(
@@ -173,9 +175,9 @@ def test_a_topic_is_named_as_google_allows(topic: str) -> None:
     assert topic == Settings.from_env(NEEDED | {"PUBSUB_TOPIC": topic}).pubsub_topic
 
 
-REDIS_FORM = "must look like redis://user:password@host:6379/0, in the password %23 for #, %2F for / and so on"
-REDIS_OPTIONS = "allows after a ? only client_name, db, password, username"
-HTTP_FORM = "must look like https://host, perhaps with a port from 1 to 65,535 and a path"
+REDIS_FORM = "must look like redis://user:password@host:6379/0, with a percent-encoded password (%23 for #, %2F for /)"
+REDIS_OPTIONS = "allows only these options after a ?: client_name, db, password, username"
+HTTP_FORM = "must look like https://host, optionally with a port from 1 to 65,535 and a path"
 
 
 @pytest.mark.parametrize("name", ["REDIS_URL", "CACHE_REDIS_URL"])

@@ -20,8 +20,8 @@ from tests.unit.pngs import chunk, file, ihdr, pixels, png
 MAX_PNG_BYTES = 5 * 1024 * 1024
 PNG = png()
 B64 = base64.b64encode(PNG).decode()
-CUT_OFF, MISPLACED = "it lacks its = at the end, or is cut off", "it has = in a wrong place"
-FOREIGN = "it has a character that no base64 has"
+CUT_OFF, MISPLACED = "the = at its end is missing, or it is cut off", "it has = in a wrong place"
+FOREIGN = "it has a character that base64 does not use"
 ANYTHING = st.text(alphabet=st.characters(codec=None), max_size=60)
 """Text with halves of surrogate pairs too, as JSON can carry it."""
 
@@ -76,7 +76,7 @@ def test_one_picture_is_one_sketch_however_its_base64_is_written(written: str) -
         (B64[:-4] + "====", MISPLACED),
         (B64 + "=", MISPLACED),
         (B64 + "AAAA=", MISPLACED),
-        (B64.replace("+", "-").replace("/", "_") + "-_-_", "it has - or _, as base64url has"),
+        (B64.replace("+", "-").replace("/", "_") + "-_-_", "it has - or _, which only base64url uses"),
         (B64[:8] + "\0" + B64[8:], FOREIGN),
         (B64[:8] + "é" + B64[8:], FOREIGN),
         (B64[:8] + "\ud800" + B64[8:], FOREIGN),
@@ -95,7 +95,7 @@ def test_what_is_not_strict_base64_is_refused(written: str, found: str) -> None:
 @pytest.mark.parametrize("kind", ["data:image/jpeg;base64,", "data:image/png,", "DATA:text/plain;base64,", "data:,"])
 def test_a_data_url_of_something_else_is_told_so(kind: str) -> None:
     """As a canvas writes it in another format, or when it is empty."""
-    told = "pngBase64 is a data URL of something else; data:image/png;base64, or base64 alone is needed."
+    told = "pngBase64 is a data URL of another type; data:image/png;base64, or plain base64 is allowed."
     assert told == refusal(png_base64=kind + B64)
 
 
