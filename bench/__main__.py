@@ -15,8 +15,10 @@ FEW = (SERVICE, CEILING, BARE, STRAWBERRY)
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds and peers; print the tables and keep none")
-    parser.add_argument("--rounds", type=int, help="default: 7, quick: 2")
+    parser.add_argument(
+        "--quick", action="store_true", help="run fewer rounds and peers; print the tables, but write no page"
+    )
+    parser.add_argument("--rounds", type=int, help="number of rounds; default: 7, with --quick 2")
     options = parser.parse_args()
     page = measured(quick=options.quick, rounds=options.rounds or (2 if options.quick else 7))
     print(page)

@@ -15,7 +15,7 @@ from bench import laptop, pages, scale
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.simulate", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="make docs/scale.md")
+    parser.add_argument("--write", action="store_true", help="write docs/scale.md")
     parser.add_argument("--check", action="store_true", help="compare medians with the laptop's fleet")
     options = parser.parse_args()
     if options.check:

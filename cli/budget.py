@@ -26,7 +26,7 @@ def show(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
     try:
         spent = asyncio.run(_spent(settings))
     except StoreUnavailable:
-        raise Failure(Exit.TRY_AGAIN, "Redis does not answer, or does not accept user and password.") from None
+        raise Failure(Exit.TRY_AGAIN, "Redis does not answer, or does not accept the user and password.") from None
     report.knows(calls=spent.calls, dollars=spent.dollars)
     calls, dollars = f"calls    {spent.calls}", f"dollars  {spent.dollars:.2f}"
     if environment.get("DAILY_CALLS"):

@@ -30,14 +30,14 @@ def check(report: Report, environment: Mapping[str, str] = os.environ) -> Exit:
     try:
         usable = GraphqlSettings.from_env(environment)
     except BadSettings as bad:
-        raise Failure(Exit.REFUSED, f"{bad}. Nothing was asked.") from None
+        raise Failure(Exit.REFUSED, f"{bad}. No service was asked.") from None
     told = []
     for finding in probes.findings(usable):
         told.append({"name": finding.name, "state": finding.state, "shown": finding.words})
         report.say(_line(finding.name, finding.state, finding.words))
     report.knows(checks=told)
     if failed := [row["name"] for row in told if row["state"] == "failed"]:
-        raise Failure(Exit.REFUSED, f"Not well: {', '.join(failed)}.")
+        raise Failure(Exit.REFUSED, f"These checks failed: {', '.join(failed)}.")
     return report.end(Text("All is well."))
 
 

@@ -19,7 +19,7 @@ from cli.follow import Follower
 from cli.progress import Progress
 from cli.report import Report
 
-BEGUN = "Interrupted; a drawing that was begun is kept, and the same sketch sent again fetches it."
+BEGUN = "Interrupted; a drawing that was begun is finished and kept: send the same sketch again to get it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,9 @@ def on_endpoint(url: str, key: str, command: Callable[[Report, Endpoint], Exit])
 
     def run(report: Report) -> Exit:
         if not (key.isascii() and key.isprintable()):
-            raise Failure(Exit.USAGE, "The key holds characters that no key has; was it copied with a line break?")
+            raise Failure(
+                Exit.USAGE, "The key has a character that is not printable ASCII; was it copied with a line break?"
+            )
         with closing(Endpoint(url, key)) as endpoint:
             return command(report, endpoint)
 
@@ -66,7 +68,7 @@ def improve(report: Report, endpoint: Endpoint, order: Order) -> Exit:
         progress.say("drawing")
         payload = endpoint.improve(sketch)
     if payload.result is None or order.output is None:
-        raise Failure(Exit.NO_ENDPOINT, f"{endpoint.name} answered with a request id that nobody asked for.")
+        raise Failure(Exit.NO_ENDPOINT, f"{endpoint.name} answered with a request id instead of a drawing.")
     return _save(report, payload.result, order.output, progress.took_ms)
 
 
@@ -106,7 +108,9 @@ def status(report: Report, endpoint: Endpoint, request_id: str, output: Path | N
     if output and drawing:
         return _save(report, drawing, output, progress.took_ms)
     if output:
-        raise Failure(Exit.TRY_AGAIN, f"Job {request_id} is {job.status}: there is no drawing yet; add --watch.")
+        raise Failure(
+            Exit.TRY_AGAIN, f"Job {request_id} is {job.status}: there is no drawing yet; add --watch to wait for it."
+        )
     return report.state(job)
 
 
@@ -123,7 +127,7 @@ def _names(report: Report, request_id: str) -> None:
     """Make the request id part of every report from now on, so that the job can be found again."""
     report.knows(requestId=request_id)
     report.if_interrupted = (
-        f"Interrupted; job {request_id} goes on, and `python -m cli status {request_id} --watch` follows it."
+        f"Interrupted; job {request_id} goes on: follow it with `python -m cli status {request_id} --watch`."
     )
 
 

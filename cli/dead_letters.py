@@ -18,7 +18,7 @@ from cli.replay import Replay
 from cli.report import Report
 from cli.retained import Retained
 
-SAFE = "Interrupted; no letter is lost, and the same command goes on where this one stopped."
+SAFE = "Interrupted; no letter is lost: run the same command again to do the rest."
 _Answer = TypeVar("_Answer")
 
 
@@ -128,4 +128,7 @@ def _counted(count: int, what: str, became: str = "", *, none: str) -> str:
 
 
 def _unknown(identities: Sequence[str]) -> Failure:
-    return Failure(Exit.UNKNOWN_ID, f"There is no dead letter of {', '.join(map(ascii, identities))}, or not now.")
+    return Failure(
+        Exit.UNKNOWN_ID,
+        f"There is no dead letter of {', '.join(map(ascii, identities))}, or another command holds it now.",
+    )

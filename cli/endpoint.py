@@ -88,7 +88,9 @@ class Endpoint:
         except httpx2.TimeoutException:
             raise Failure(Exit.TRY_AGAIN, f"{self.name} did not answer within {silence_s:.0f} s.") from None
         except httpx2.HTTPError:
-            raise Failure(Exit.NO_ENDPOINT, f"The connection to {self.name} broke off, or is not HTTP.") from None
+            raise Failure(
+                Exit.NO_ENDPOINT, f"The connection to {self.name} broke off, or what answers there is not HTTP."
+            ) from None
 
     def parse(self, body: bytes | str, kind: type[Answered], response: httpx2.Response) -> Answered:
         """Read the one field of an answer; raise Failure, or DocumentRefused."""
@@ -106,7 +108,7 @@ class Endpoint:
         error = answer.errors[0] if answer and answer.errors else None
         said = plain(error.message) if error else ""
         if status == 401 and not self._with_key:
-            return Failure(Exit.REFUSED, f"{self.name} wants a key; give it with --key or RUBYDRAW_KEY.")
+            return Failure(Exit.REFUSED, f"{self.name} requires a key; give it with --key or RUBYDRAW_KEY.")
         if status in (401, 403):
             return Failure(Exit.REFUSED, f"{self.name} does not accept this key.")
         if status == 413:
@@ -116,7 +118,7 @@ class Endpoint:
         if error is None or status in (404, 405):
             return Failure(Exit.NO_ENDPOINT, f"What answers at {self.name} is not the endpoint (status {status}).")
         if answer and answer.data is None and error.extensions.code is None:
-            return DocumentRefused(Exit.REFUSED, f"The endpoint does not take this request: {said}")
+            return DocumentRefused(Exit.REFUSED, f"The endpoint does not accept this request: {said}")
         return Failure(Exit.TRY_AGAIN if error.extensions.retryable else Exit.REFUSED, said)
 
 
@@ -137,7 +139,7 @@ def _client(url: str, headers: Mapping[str, str]) -> httpx2.Client:
 def failed(job: Job) -> Failure:
     """The Failure for a job that ended without a drawing."""
     if job.status == "not_found":
-        return Failure(Exit.UNKNOWN_ID, f"No job {plain(job.request_id)} is known, or no longer.")
+        return Failure(Exit.UNKNOWN_ID, f"Job {plain(job.request_id)} is unknown, or no longer kept.")
     return _of_problem(job, job.error or "The job failed without a reason.")
 
 

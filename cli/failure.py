@@ -27,8 +27,8 @@ MEANINGS = {
     Exit.REFUSED: "refused: the same request would fail again; or check-env found a fault",
     Exit.USAGE: "wrong usage, or a file that cannot be read or written",
     Exit.TRY_AGAIN: "failed, but may succeed later",
-    Exit.NO_ENDPOINT: "nothing answers at the endpoint's address, or something else does",
-    Exit.UNKNOWN_ID: "no such request id, or no longer",
+    Exit.NO_ENDPOINT: "nothing answers at the endpoint's address, or something other than the endpoint",
+    Exit.UNKNOWN_ID: "unknown request id, or one that is no longer kept",
     Exit.INTERRUPTED: "interrupted with Ctrl-C",
     Exit.TERMINATED: "ended by SIGTERM",
 }

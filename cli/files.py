@@ -70,7 +70,9 @@ def _target(path: Path) -> Path:
     """Follow symlinks to what is replaced; raise Failure where that is a device, a pipe or the like."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise Failure(Exit.USAGE, f"{path} is no regular file; name one, or a new one, to save the drawing in.")
+            raise Failure(
+                Exit.USAGE, f"{path} is not a regular file; name a regular or a new file to save the drawing in."
+            )
     except FileNotFoundError:
         pass
     return path.resolve()

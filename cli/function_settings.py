@@ -13,9 +13,9 @@ def read(environment: Mapping[str, str], *needed: str) -> Settings:
     """Return the settings; only the `needed` ones must be there. Raise Failure, naming everything that is wrong."""
     given = {name: value for name, value in environment.items() if value}
     if missing := [name for name in needed if name not in given]:
-        raise Failure(Exit.REFUSED, f"Settings that are missing: {', '.join(missing)}. Nothing was asked.")
+        raise Failure(Exit.REFUSED, f"Settings that are missing: {', '.join(missing)}. No service was asked.")
     unused = {"REDIS_URL": "redis://unused", "GEMINI_MODE": "api", "GEMINI_API_KEY": "unused"}
     try:
         return Settings.from_env(unused | given)
     except BadSettings as bad:
-        raise Failure(Exit.REFUSED, f"{bad}. Nothing was asked.") from None
+        raise Failure(Exit.REFUSED, f"{bad}. No service was asked.") from None

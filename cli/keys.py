@@ -18,12 +18,12 @@ def make(report: Report, name: str, about: Mapping[str, Any]) -> Exit:
     try:
         key, entry = api_keys.new(name, **about)
     except ValueError as error:
-        raise Failure(Exit.USAGE, f"Such a key cannot be made: {error}.") from None
+        raise Failure(Exit.USAGE, f"This key cannot be made: {error}.") from None
     if api_keys.expired(entry):
-        raise Failure(Exit.USAGE, "Such a key cannot be made: expires must be today, in UTC, or a later day.")
+        raise Failure(Exit.USAGE, "This key cannot be made: expires must be today, in UTC, or a later day.")
     report.knows(key=key, entry=entry.entry)
     return report.end(
         Text(f"key    {key}"),
         Text(f"entry  {json.dumps(entry.entry)}"),
-        Text("The key is shown this once. The entry is one of the list in API_KEYS."),
+        Text("The key is shown only now. Add the entry to the list in API_KEYS."),
     )

@@ -24,7 +24,7 @@ from cli.report import reported
 NAME = "python -m cli"
 
 app = typer.Typer(
-    help="Sketches in, clean drawings out, through the GraphQL endpoint of a RubyDraw backend.",
+    help="Turns sketches into clean drawings, through the GraphQL endpoint of a RubyDraw backend.",
     epilog=STATUSES,
     add_completion=False,
     rich_markup_mode=None,
@@ -43,7 +43,7 @@ Key = Annotated[
         envvar="RUBYDRAW_KEY",
         metavar="KEY",
         show_default=False,
-        help="API key, sent as a bearer token. Other users of the machine can see options: prefer the variable.",
+        help="API key, sent as a bearer token. Other users of this machine can see options, so prefer the variable.",
     ),
 ]
 Output = Annotated[Path | None, Option("--output", "-o", metavar="OUT.png", help="Where to save the drawing.")]
@@ -56,12 +56,16 @@ LOCAL = "http://127.0.0.1:8080/graphql"
 def improve(
     sketch: Annotated[Path, Argument(metavar="IN.png", help="The sketch, a PNG.")],
     output: Output = None,
-    hints: Annotated[str, Option(help="What you ask for, in words.", metavar="TEXT", show_default=False)] = "",
+    hints: Annotated[
+        str, Option(help="Your wishes for the drawing, in words.", metavar="TEXT", show_default=False)
+    ] = "",
     svg: Annotated[Path | None, Option(metavar="FILE", help="The same drawing as SVG, a structural hint.")] = None,
     variant: Annotated[int, Option(min=0, metavar="N", help="1, 2, 3 and so on ask for another drawing.")] = 0,
-    background: Annotated[bool, Option("--background", help="Submit it, say its request id, and end.")] = False,
+    background: Annotated[
+        bool, Option("--background", help="Start a background job, print its request id, and end.")
+    ] = False,
     watch: Annotated[
-        bool, Option("--watch", help="Submit it to the background, and follow it until it is drawn.")
+        bool, Option("--watch", help="Start a background job, and follow it until its drawing is there.")
     ] = False,
     endpoint: EndpointUrl = LOCAL,
     key: Key = "",
@@ -72,7 +76,7 @@ def improve(
     The request waits until it is drawn; with --background or --watch a background job draws it.
     """
     if output is None and (watch or not background):
-        raise typer.BadParameter("name a file to save the drawing in", param_hint="--output")
+        raise typer.BadParameter("name the file in which to save the drawing", param_hint="--output")
     order = commands.Order(sketch, output, hints, svg, variant, follow=watch)
     command = commands.submit if background or watch else commands.improve
     return reported(as_json, commands.on_endpoint(endpoint, key, functools.partial(command, order=order)))
@@ -80,8 +84,8 @@ def improve(
 
 @app.command(epilog=STATUSES)
 def status(
-    request_id: Annotated[str, Argument(metavar="ID", help="The request id that `improve --background` said.")],
-    watch: Annotated[bool, Option("--watch", help="Follow it until it is drawn or has failed.")] = False,
+    request_id: Annotated[str, Argument(metavar="ID", help="The request id that `improve --background` printed.")],
+    watch: Annotated[bool, Option("--watch", help="Follow the job until it is done or has failed.")] = False,
     output: Output = None,
     endpoint: EndpointUrl = LOCAL,
     key: Key = "",

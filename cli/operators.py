@@ -15,16 +15,19 @@ operators = typer.Typer()
 """Added to the other commands without a group name of its own."""
 
 letters = typer.Typer(
-    help="See the jobs that were given up, and have them done again or forgotten; for operators.",
+    help="List, show, replay or drop the jobs that were given up; for operators.",
     epilog=STATUSES,
     rich_markup_mode=None,
 )
 operators.add_typer(letters, name="dead-letters")
 
-keys = typer.Typer(help="API keys of an endpoint, for its operator.")
+keys = typer.Typer(help="Make API keys for an endpoint; for its operator.")
 operators.add_typer(keys, name="keys")
 
-Letters = Annotated[list[str], Argument(metavar="ID", help="Request ids, or message ids where there is none.")]
+Letters = Annotated[list[str], Argument(metavar="ID", help="Request ids; for letters without one, message ids.")]
+
+
+OWN_LIMIT = "Limit of this key, in place of the endpoint's."
 
 
 @operators.command("budget", epilog=STATUSES)
@@ -61,7 +64,7 @@ def list_letters(as_json: Json = False) -> int:
 
 @letters.command("show", epilog=STATUSES)
 def show_letter(
-    identity: Annotated[str, Argument(metavar="ID", help="A request id, or a message id where there is none.")],
+    identity: Annotated[str, Argument(metavar="ID", help="A request id; for a letter without one, its message id.")],
     as_json: Json = False,
 ) -> int:
     """Tell when and why a job was given up, and how large it is; never what was drawn or asked for."""
@@ -73,8 +76,8 @@ def show_letter(
 @letters.command("replay", epilog=STATUSES)
 def replay_letters(
     identities: Letters = [],  # noqa: B006 -- typer's way to say that there may be none
-    everything: Annotated[bool, Option("--all", help="Instead of ids: every letter.")] = False,
-    code: Annotated[str | None, Option(metavar="CODE", help="With --all: only those of this code.")] = None,
+    everything: Annotated[bool, Option("--all", help="Replay every letter; name no ids.")] = False,
+    code: Annotated[str | None, Option(metavar="CODE", help="With --all: replay only letters with this code.")] = None,
     as_json: Json = False,
 ) -> int:
     """Have jobs done again, with all their attempts and time, under their request ids.
@@ -84,7 +87,7 @@ def replay_letters(
     from cli import dead_letters
 
     if everything == bool(identities) or (code and not everything):
-        raise typer.BadParameter("name letters, or say --all, with or without --code", param_hint="ID")
+        raise typer.BadParameter("name letters, or use --all, with or without --code", param_hint="ID")
     return reported(as_json, functools.partial(dead_letters.replay, identities=identities, code=code))
 
 
@@ -98,12 +101,12 @@ def drop_letters(identities: Letters, as_json: Json = False) -> int:
 
 @keys.command("new", epilog=STATUSES)
 def new_key(
-    name: Annotated[str, Argument(metavar="NAME", help="Whose key it is; jobs belong to this name.")],
-    expires: Annotated[str, Option(metavar="YYYY-MM-DD", help="Its last day, in UTC.", show_default=False)] = "",
-    requests_per_minute: Annotated[int | None, Option(metavar="N", help="Its own limit.", show_default=False)] = None,
-    concurrent_jobs: Annotated[int | None, Option(metavar="N", help="Its own limit.", show_default=False)] = None,
-    calls_per_day: Annotated[int | None, Option(metavar="N", help="Its own limit.", show_default=False)] = None,
-    dollars_per_day: Annotated[float | None, Option(metavar="X", help="Its own limit.", show_default=False)] = None,
+    name: Annotated[str, Argument(metavar="NAME", help="Name of the key's owner, to whom the jobs will belong.")],
+    expires: Annotated[str, Option(metavar="YYYY-MM-DD", help="The key's last day, in UTC.", show_default=False)] = "",
+    requests_per_minute: Annotated[int | None, Option(metavar="N", help=OWN_LIMIT, show_default=False)] = None,
+    concurrent_jobs: Annotated[int | None, Option(metavar="N", help=OWN_LIMIT, show_default=False)] = None,
+    calls_per_day: Annotated[int | None, Option(metavar="N", help=OWN_LIMIT, show_default=False)] = None,
+    dollars_per_day: Annotated[float | None, Option(metavar="X", help=OWN_LIMIT, show_default=False)] = None,
     as_json: Json = False,
 ) -> int:
     """Make an API key and the entry for API_KEYS by which the endpoint knows it.

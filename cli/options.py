@@ -9,4 +9,6 @@ from typer import Option
 from cli.failure import MEANINGS
 
 STATUSES = "\b\nExit status:\n" + "\n".join(f"{status.value:5}  {meaning}" for status, meaning in MEANINGS.items())
-Json = Annotated[bool, Option("--json", help="One JSON object on standard output; progress stays on standard error.")]
+Json = Annotated[
+    bool, Option("--json", help="Print one JSON object on standard output; progress goes to standard error.")
+]

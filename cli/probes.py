@@ -21,7 +21,7 @@ WITHIN_S = 15.0
 NO_CREDENTIALS = "no Google credentials here; `gcloud auth application-default login` makes them"
 WRITES_NOTHING = ("LPUSHX", "improve_sketch:nothing", "")
 """Redis allows or refuses this like any write, but it changes nothing: the list that it would add to does not exist."""
-OTHER_GEMINI = "is not what answers at GEMINI_BASE_URL"
+OTHER_GEMINI = "something else answers at GEMINI_BASE_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     )
     for name, topic, without in (
         ("Topic", settings.pubsub_topic, "not set: there are no background jobs"),
-        ("Dead-letter topic", settings.dead_letter_topic, "not set: jobs given up are logged only"),
+        ("Dead-letter topic", settings.dead_letter_topic, "not set: jobs that were given up are only logged"),
     ):
         yield _found(name, _topic(topic, settings.pubsub_url)) if topic else Finding(name, "off", without)
     yield _found("Gemini", _gemini(settings))
@@ -68,7 +68,7 @@ def _found(name: str, question: Awaitable[str]) -> Finding:
     except TimeoutError:
         return Finding(name, "failed", f"no answer within {WITHIN_S:.0f} s")
     except Exception as error:  # a failing check must not hide the others; the error's text may hold secrets
-        return Finding(name, "failed", f"cannot be asked: {type(error).__name__}")
+        return Finding(name, "failed", f"could not be checked: {type(error).__name__}")
 
 
 async def _redis(url: str, ca_cert: str) -> str:
@@ -84,7 +84,7 @@ async def _redis(url: str, ca_cert: str) -> str:
         said, taken = await connected.pipeline(("INFO",), WRITES_NOTHING)
         store.raise_first([said])
     except SketchError:
-        raise Wrong(f"{place} does not answer, or does not accept user and password") from None
+        raise Wrong(f"{place} does not answer, or does not accept the user and password") from None
     except (ValueError, OSError, RedisError):
         raise Wrong("the address or the certificates cannot be read") from None
     finally:
@@ -103,7 +103,7 @@ def _unfit(info: dict[str, str], refused: str) -> str:
     if info.get("cluster_enabled") == "1":
         return "is a node of a cluster; the functions need one Redis that has all keys"
     if info.get("role") == "slave":
-        return "is a replica, and the functions write; name its primary"
+        return "is a replica, but the functions write; name its primary"
     if refused == "OOM":
         return "is full: it takes no writes"
     return f"takes no writes ({refused})" if refused else ""
@@ -141,7 +141,7 @@ async def _topic(topic: str, pubsub_url: str) -> str:
     except Misconfigured:
         raise Wrong(NO_CREDENTIALS) from None
     except SketchError:
-        raise Wrong("Google gives no access token right now") from None
+        raise Wrong("Google gives no access token now") from None
     try:
         async with httpx2.AsyncClient(trust_env=False, timeout=WITHIN_S) as client:
             response = await client.get(f"{pubsub_url}/v1/{topic}", headers=headers)
@@ -207,9 +207,9 @@ def _refusal(error: APIError, settings: Settings) -> str:
         case 400 | 401 | 403:
             return f"does not accept the key or the credentials (status {error.code})"
         case 404 if error.status == "NOT_FOUND":
-            return f"knows no model {settings.gemini_model}"
+            return f"does not know the model {settings.gemini_model}"
         case 404:
             return OTHER_GEMINI
         case 429:
-            return "asks to be left alone for now (status 429)"
+            return "refuses calls for now (status 429)"
     return f"answers status {error.code}"

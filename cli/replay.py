@@ -16,9 +16,9 @@ from cli.retained import Retained
 
 WORDS = {
     "queued": "queued again",
-    "done": "is done: the letter was of no use any more",
-    "running": "is being done again already",
-    "busy": "is held by a worker right now: the letter is kept",
+    "done": "is done already: the letter is not needed any more",
+    "running": "is running again already: the letter is not needed any more",
+    "busy": "is held by a worker now: the letter is kept",
     "unreadable": "cannot be read as a job: the letter is kept",
 }
 
@@ -67,9 +67,9 @@ class Replay:
         if self._why:
             (first, why), *others = self._why.items()
             more = f", nor can {len(others)} more" if others else ""
-            return Failure(Exit.REFUSED, f"{first} cannot be read as a job ({why}){more}: drop it, or show it.")
+            return Failure(Exit.REFUSED, f"{first} cannot be read as a job ({why}){more}: show it, or drop it.")
         if busy := self.told["busy"]:
-            return Failure(Exit.TRY_AGAIN, f"A worker has {', '.join(busy)} right now; replay it once that has ended.")
+            return Failure(Exit.TRY_AGAIN, f"A worker holds {', '.join(busy)} now; replay again later.")
         return None
 
     async def aclose(self) -> None:
@@ -90,10 +90,12 @@ class Replay:
                 self._raised[letter.id] = job.generation
             return status
         except StoreUnavailable:
-            raise Failure(Exit.TRY_AGAIN, f"Redis does not answer; {letter.id} and what follows are kept.") from None
+            raise Failure(
+                Exit.TRY_AGAIN, f"Redis does not answer; {letter.id} and the letters after it are kept."
+            ) from None
         except Misconfigured:
             where = self._settings.pubsub_topic
-            raise Failure(Exit.REFUSED, f"{where} takes no messages from here; {letter.id} is kept.") from None
+            raise Failure(Exit.REFUSED, f"{where} does not accept messages from here; {letter.id} is kept.") from None
         except SketchError:
-            sentence = f"Pub/Sub did not take {letter.id} in time; it and what follows are kept."
+            sentence = f"Pub/Sub did not take {letter.id} in time; it and the letters after it are kept."
             raise Failure(Exit.TRY_AGAIN, sentence) from None

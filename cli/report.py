@@ -19,8 +19,8 @@ from cli.progress import described
 FRESHNESS = {
     "HIT": "drawn before",
     "MISS": "newly drawn",
-    "ARCHIVE": "drawn before, and kept in the archive",
-    "COALESCED": "drawn together with the same sketch of another",
+    "ARCHIVE": "drawn before, from the archive",
+    "COALESCED": "drawn once for this and an identical request",
 }
 _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 

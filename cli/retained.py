@@ -97,7 +97,7 @@ class Retained:
         except Misconfigured:
             raise Failure(Exit.REFUSED, NO_CREDENTIALS) from None
         except SketchError:
-            raise Failure(Exit.TRY_AGAIN, "Google gives no access token right now; try again.") from None
+            raise Failure(Exit.TRY_AGAIN, "Google gives no access token now; try again.") from None
         except httpx2.RequestError:
             raise Failure(Exit.NO_ENDPOINT, f"Pub/Sub at {self._place} does not answer.") from None
         match response.status_code:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from emulator.parts import CannotStart
 
-ONE_WORKER = "pushes to the first worker only: Google's emulator knows one endpoint a subscription"
+ONE_WORKER = "pushes to the first worker only: in Google's emulator a subscription has one endpoint"
 
 _IN_SDK = Path("platform", "pubsub-emulator", "bin", "cloud-pubsub-emulator")
 _MISSING = (

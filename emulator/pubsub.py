@@ -169,8 +169,12 @@ async def _hang_up(request: Request) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--min-backoff-s", type=float, default=0.5, help="where a subscription sets no retry policy")
-    parser.add_argument("--max-bytes", type=int, default=2**30, help="unacknowledged, before publishing answers 429")
+    parser.add_argument(
+        "--min-backoff-s", type=float, default=0.5, help="first back-off of a subscription without a retry policy"
+    )
+    parser.add_argument(
+        "--max-bytes", type=int, default=2**30, help="unacknowledged bytes above which publishing answers 429"
+    )
     options = parser.parse_args()
     rest = Rest(options.max_bytes, options.min_backoff_s)
     uvicorn.run(app(rest), host="127.0.0.1", port=options.port, log_level="error", timeout_graceful_shutdown=1)

@@ -56,7 +56,7 @@ async def test_all_is_well(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ("--replicaof 127.0.0.1 1", "is a replica, and the functions write; name its primary"),
+        ("--replicaof 127.0.0.1 1", "is a replica, but the functions write; name its primary"),
         ("--maxmemory 1 --maxmemory-policy noeviction", "is full: it takes no writes"),
         ("--min-replicas-to-write 1", "takes no writes (NOREPLICAS)"),
         (
@@ -70,7 +70,7 @@ def test_redis_that_is_of_no_use(settings: Cli, tmp_path: Path, options: str, wo
     """1: it answers, and the functions could not work with it."""
     with contextmanager(servers.a_valkey)(*options.format(port=free_port(), folder=tmp_path).split()) as server:
         ended = settings.run("check-env", REDIS_URL=f"redis://127.0.0.1:{server.port}/0")
-    assert (1, "Not well: Redis.") == (ended.status, ended.sentence)
+    assert (1, "These checks failed: Redis.") == (ended.status, ended.sentence)
     assert f"failed 127.0.0.1:{server.port} {words}" == rows(ended)["Redis"]
 
 
@@ -90,7 +90,7 @@ async def test_missing_settings(settings: Cli) -> None:
     assert 1 == ended.status
     assert rows(ended)["REDIS_URL"].startswith("missing")
     assert ended.sentence.startswith("Settings that cannot be used: REDIS_URL is missing")
-    assert ended.sentence.endswith(". Nothing was asked.")
+    assert ended.sentence.endswith(". No service was asked.")
     unusable = settings.run("check-env", LEASE_MS="soon", GEMINI_API_KEY="", PUBSUB_TOPIC="jobs")
     assert unusable.sentence.startswith("Settings that cannot be used: PUBSUB_TOPIC must ")
     assert "LEASE_MS must " in unusable.sentence
@@ -107,18 +107,18 @@ async def test_each_fault_has_its_words(settings: Cli, gemini_stand_in: GeminiSt
     await gemini_stand_in.fail("status", status=404)
     ended = settings.run("check-env", **bad)
     told = rows(ended)
-    assert [1, "Not well: Redis, Topic, Gemini."] == [ended.status, ended.sentence]
-    assert f"failed 127.0.0.1:{port} does not answer, or does not accept user and password" == told["Redis"]
+    assert [1, "These checks failed: Redis, Topic, Gemini."] == [ended.status, ended.sentence]
+    assert f"failed 127.0.0.1:{port} does not answer, or does not accept the user and password" == told["Redis"]
     assert "failed projects/test/topics/none does not exist" == told["Topic"]
-    assert "off not set: jobs given up are logged only" == told["Dead-letter topic"]
-    assert "failed knows no model gemini-3.1-flash-image" == told["Gemini"]
+    assert "off not set: jobs that were given up are only logged" == told["Dead-letter topic"]
+    assert "failed does not know the model gemini-3.1-flash-image" == told["Gemini"]
 
 
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
         (403, "failed does not accept the key or the credentials (status 403)"),
-        (429, "failed asks to be left alone for now (status 429)"),
+        (429, "failed refuses calls for now (status 429)"),
         (500, "failed answers status 500"),
     ],
 )
@@ -135,7 +135,7 @@ async def test_wrong_addresses(settings: Cli, pubsub_stand_in: PubsubStandIn) ->
     assert "failed does not answer" == told["Gemini"]
     assert f"failed {nobody.removeprefix('http://')} does not answer" == told["Topic"]
     other = rows(settings.run("check-env", GEMINI_BASE_URL=pubsub_stand_in.url))
-    assert "failed is not what answers at GEMINI_BASE_URL" == other["Gemini"]
+    assert "failed something else answers at GEMINI_BASE_URL" == other["Gemini"]
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b"", b"{}", b"[]", b'{"name": ""}'])
@@ -146,7 +146,7 @@ def test_something_else_answers_well(settings: Cli, body: bytes) -> None:
         told = rows(settings.run("check-env", PUBSUB_URL=address, GEMINI_BASE_URL=address))
     other = f"failed what answers at {address.removeprefix('http://')} is not Pub/Sub"
     assert [other, other] == [told["Topic"], told["Dead-letter topic"]]
-    assert "failed is not what answers at GEMINI_BASE_URL" == told["Gemini"]
+    assert "failed something else answers at GEMINI_BASE_URL" == told["Gemini"]
 
 
 def test_archive_may_be_read(settings: Cli, s3_server: S3, tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_archive_may_not_be_read(settings: Cli, s3_server: S3, bad: dict[str, st
     """1: the functions would go on without it, and pay for what it has."""
     good = {"ARCHIVE_URL": f"s3://{BUCKET}", "ARCHIVE_ENDPOINT": s3_server.url, **s3_server.credentials}
     ended = settings.run("check-env", **{**good, **bad})
-    assert (1, "Not well: Archive.") == (ended.status, ended.sentence)
+    assert (1, "These checks failed: Archive.") == (ended.status, ended.sentence)
     assert f"failed {words}" == rows(ended)["Archive"]
     assert "canary" not in ended.out + ended.err
 
@@ -198,9 +198,9 @@ def test_token_server_that_is_away(settings: Cli, tmp_path: Path) -> None:
     """1, or 3 from dead-letters: nothing that is set is wrong."""
     account = account_file(tmp_path, f"http://127.0.0.1:{free_port()}/token")
     far = {"GOOGLE_APPLICATION_CREDENTIALS": str(account), "PUBSUB_URL": f"https://127.0.0.1:{free_port()}"}
-    assert "failed Google gives no access token right now" == rows(settings.run("check-env", **far))["Topic"]
+    assert "failed Google gives no access token now" == rows(settings.run("check-env", **far))["Topic"]
     ended = settings.run("dead-letters", "list", **far)
-    assert [3, "Google gives no access token right now; try again."] == [ended.status, ended.sentence]
+    assert [3, "Google gives no access token now; try again."] == [ended.status, ended.sentence]
 
 
 async def test_json(settings: Cli) -> None:

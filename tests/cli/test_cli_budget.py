@@ -23,12 +23,12 @@ async def test_todays_spend_is_told(environment: dict[str, str], raw: redis.asyn
 async def test_what_cannot_be_read_is_one_sentence(environment: dict[str, str]) -> None:
     """3 where Redis is away, 1 where its address is missing or cannot be read."""
     away = Cli(**environment).run("budget", REDIS_URL=f"redis://:canary@127.0.0.1:{free_port()}/0")
-    assert (3, "Redis does not answer, or does not accept user and password.") == (away.status, away.sentence)
+    assert (3, "Redis does not answer, or does not accept the user and password.") == (away.status, away.sentence)
     bad = Cli().run("budget", REDIS_URL="redis://:canary#@127.0.0.1/0")
     assert (1, True) == (bad.status, bad.sentence.startswith("Settings that cannot be used: REDIS_URL must look like"))
     assert "canary" not in bad.err
     nowhere = Cli().run("budget")
-    assert (1, "Settings that are missing: REDIS_URL. Nothing was asked.") == (nowhere.status, nowhere.sentence)
+    assert (1, "Settings that are missing: REDIS_URL. No service was asked.") == (nowhere.status, nowhere.sentence)
 
 
 async def test_an_address_is_all_it_needs(redis_url: str, raw: redis.asyncio.Redis) -> None:

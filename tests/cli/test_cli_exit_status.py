@@ -58,7 +58,7 @@ def test_passing_fault(cli: Cli, service: Service, sketch: Path, drawing: Path, 
 def test_unknown_request_id(cli: Cli, way: tuple[str, ...]) -> None:
     """5, at once."""
     ended = cli.run("status", UNKNOWN, *way)
-    assert [5, f"No job {UNKNOWN} is known, or no longer."] == [ended.status, ended.sentence]
+    assert [5, f"Job {UNKNOWN} is unknown, or no longer kept."] == [ended.status, ended.sentence]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_unknown_request_id(cli: Cli, way: tuple[str, ...]) -> None:
     [
         ([], "Missing command. See python -m cli --help."),
         (["draw"], "No such command 'draw'. See python -m cli --help."),
-        (["improve", "{sketch}"], "Invalid value for --output: name a file to save the drawing in. See"),
+        (["improve", "{sketch}"], "Invalid value for --output: name the file in which to save the drawing. See"),
         (
             ["improve", "{sketch}", "-o", "{drawing}", "--variant", "-1"],
             "Invalid value for '--variant': Input",
@@ -77,7 +77,10 @@ def test_unknown_request_id(cli: Cli, way: tuple[str, ...]) -> None:
         (["improve", "{sketch}", "-o", "{folder}/no/d.png"], "{folder}/no/d.png cannot be saved: no such file"),
         (["improve", "{sketch}", "-o", "{sketch}"], "{sketch} is the sketch itself; save the drawing under another"),
         (["improve", "{sketch}", "-o", "{drawing}", "--svg", "{sketch}"], "{sketch} is not text in UTF-8."),
-        (["improve", "{sketch}", "-o", "{drawing}", "--key", "a\nb"], "The key holds characters that no key has"),
+        (
+            ["improve", "{sketch}", "-o", "{drawing}", "--key", "a\nb"],
+            "The key has a character that is not printable ASCII",
+        ),
         (["improve", "{sketch}", "-o", "{drawing}", "--endpoint", "ftp://x"], "The endpoint must look like http://127"),
         (["improve", "{sketch}", "-o", "x" * 300], "x" * 300 + " cannot be saved: file name too long."),
         (["improve", "{sketch}", "-o", "{drawing}", "--hints", "\udcff"], "The hints must be text in UTF-8."),
@@ -105,8 +108,8 @@ def test_what_is_no_regular_file_is_not_replaced(cli: Cli, service: Service, ske
     link.symlink_to(pipe)
     loop.symlink_to(loop)
     for target, sentence in (
-        (pipe, f"{pipe} is no regular file; name one, or a new one, to save the drawing in."),
-        (link, f"{link} is no regular file; name one, or a new one, to save the drawing in."),
+        (pipe, f"{pipe} is not a regular file; name a regular or a new file to save the drawing in."),
+        (link, f"{link} is not a regular file; name a regular or a new file to save the drawing in."),
         (loop, f"{loop} cannot be saved: too many levels of symbolic links."),
     ):
         ended = cli.run("improve", sketch, "-o", target)
@@ -244,7 +247,7 @@ def test_something_else_at_the_endpoint(answer: bytes) -> None:
 @pytest.mark.parametrize(
     ("answer", "status", "sentence"),
     [
-        (http("401 Unauthorized", b"no"), 1, "{url} wants a key; give it with --key or RUBYDRAW_KEY."),
+        (http("401 Unauthorized", b"no"), 1, "{url} requires a key; give it with --key or RUBYDRAW_KEY."),
         (http("403 Forbidden", b"no"), 1, "{url} does not accept this key."),
         (http("413 Too Large", b""), 1, "The sketch is larger than the endpoint accepts."),
         (http("429 Too Many", b'{"errors": [{"message": "Slowly."}]}'), 3, "Slowly."),
@@ -252,7 +255,7 @@ def test_something_else_at_the_endpoint(answer: bytes) -> None:
         (
             http("200 OK", b'{"errors": [{"message": "Cannot query field \\"attempt\\"."}]}'),
             1,
-            'The endpoint does not take this request: Cannot query field "attempt".',
+            'The endpoint does not accept this request: Cannot query field "attempt".',
         ),
         (
             http("200 OK", b'{"data": null, "errors": [{"message": "Away\\u001b[2J.", "extensions": {"code": "X"}}]}'),
@@ -282,7 +285,7 @@ def test_interrupted_while_following(
     assert [status, status] == [process.returncode, told["exitStatus"]]
     assert "Traceback" not in err
     request_id = told["requestId"]
-    assert f"`python -m cli status {request_id} --watch` follows it." in err.splitlines()[-1]
+    assert f"`python -m cli status {request_id} --watch`." in err.splitlines()[-1]
     service.clear()
     assert 0 == cli.run("status", request_id, "--watch", "-o", drawing).status
     assert drawing.exists()
@@ -295,7 +298,10 @@ def test_interrupted_while_waiting(cli: Cli, service: Service, sketch: Path, dra
     poll(lambda: service.counts["waiting"] == 1, "the call is not begun")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
-    assert [130, "Interrupted; a drawing that was begun is kept, and the same sketch sent again fetches it."] == [
+    assert [
+        130,
+        "Interrupted; a drawing that was begun is finished and kept: send the same sketch again to get it.",
+    ] == [
         process.returncode,
         err.splitlines()[-1],
     ]

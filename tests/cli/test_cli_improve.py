@@ -97,7 +97,10 @@ def test_status_of_a_running_job(cli: Cli, service: Service, sketch: Path, drawi
     state = cli.run("status", request_id)
     assert [0, f"{request_id}: running, attempt 1 of 1"] == [state.status, state.out.splitlines()[0]]
     early = cli.run("status", request_id, "-o", drawing)
-    assert [3, f"Job {request_id} is running: there is no drawing yet; add --watch."] == [early.status, early.sentence]
+    assert [3, f"Job {request_id} is running: there is no drawing yet; add --watch to wait for it."] == [
+        early.status,
+        early.sentence,
+    ]
     assert not drawing.exists()
     told = cli.run("status", request_id, "--json").json
     assert [request_id, "running", 1] == [told["requestId"], told["status"], told["attempt"]]

@@ -34,7 +34,7 @@ def test_what_no_key_can_have_is_one_sentence() -> None:
     ):
         ended = Cli().run("keys", "new", "a", "--expires", expires)
         assert (2, "") == (ended.status, ended.out)
-        assert f"Such a key cannot be made: {why}." == ended.sentence
+        assert f"This key cannot be made: {why}." == ended.sentence
 
 
 def test_a_key_that_was_made_opens_the_laptop(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_key_that_was_made_opens_the_laptop(tmp_path: Path) -> None:
         cli, sent = Cli(RUBYDRAW_ENDPOINT=running.endpoint), ("", api_keys.new("my-app")[0], made["key"])
         without, wrong, right = (cli.run(*improve, RUBYDRAW_KEY=key) for key in sent)
         told = right.out + right.err + "".join(running.lines + running.logs)
-    assert [1, f"{running.endpoint} wants a key; give it with --key or RUBYDRAW_KEY."] == [
+    assert [1, f"{running.endpoint} requires a key; give it with --key or RUBYDRAW_KEY."] == [
         without.status, without.sentence,
     ]  # fmt: skip
     assert [1, f"{running.endpoint} does not accept this key."] == [wrong.status, wrong.sentence]

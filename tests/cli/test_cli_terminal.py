@@ -108,7 +108,7 @@ def test_ctrl_c_in_a_terminal(cli: Cli, service: Service, sketch: Path, drawing:
     terminal.read_until("running, attempt 1")
     terminal.type("\x03")
     assert 130 == terminal.read_to_end()
-    assert re.search(r"Interrupted; job [0-9a-f-]{36} goes on, and", terminal.text)
+    assert re.search(r"Interrupted; job [0-9a-f-]{36} goes on: follow it", terminal.text)
     assert SHOW in terminal.text
     assert "Traceback" not in terminal.text
 

@@ -193,7 +193,7 @@ async def test_replay_of_all_can_be_narrowed_to_one_code(
     assert ([undelivered.request_id], [done.request_id]) == (told["queued"], told["done"])
     ended = await operator.run("replay", "--all")
     assert 1 == ended.status
-    assert re.fullmatch(r"\d+ cannot be read as a job \(.*\): drop it, or show it\.", ended.sentence)
+    assert re.fullmatch(r"\d+ cannot be read as a job \(.*\): show it, or drop it\.", ended.sentence)
     assert {undelivered.request_id, failed.request_id} == set(await queued(pubsub_stand_in))
     assert ["MALFORMED"] == [each["code"] for each in (await operator.run("list", "--json")).json["letters"]]
 
@@ -206,7 +206,10 @@ async def test_refused_publish_keeps_the_letter_and_the_next_replay_makes_up_for
     await letters.given_up(given_up)
     await pubsub_stand_in.fail("refuse_publish", status=403)
     ended = await operator.run("replay", given_up.request_id)
-    assert (1, f"{TOPIC} takes no messages from here; {given_up.request_id} is kept.") == (ended.status, ended.sentence)
+    assert (1, f"{TOPIC} does not accept messages from here; {given_up.request_id} is kept.") == (
+        ended.status,
+        ended.sentence,
+    )
     assert [] == await queued(pubsub_stand_in)
     assert 0 == (await operator.run("replay", given_up.request_id)).status
     [(_, attributes)] = await pubsub_stand_in.pulled()
@@ -219,7 +222,7 @@ async def test_job_that_a_worker_holds_is_kept(operator: Operator, letters: Lett
     await letters.given_up(held)
     await letters.mark(held, status="running", lease_until_ms=now_ms() + HOUR_MS)
     ended = await operator.run("replay", held.request_id)
-    assert (3, f"A worker has {held.request_id} right now; replay it once that has ended.") == (
+    assert (3, f"A worker holds {held.request_id} now; replay again later.") == (
         ended.status, ended.sentence,
     )  # fmt: skip
     assert 1 == await letters.count()
@@ -231,7 +234,10 @@ async def test_drop_forgets_all_copies(operator: Operator, letters: Letters) -> 
     await letters.given_up(dropped, copies=2)
     malformed = await letters.put(b"", {"code": "MALFORMED"})
     ended = await operator.run("drop", dropped.request_id, malformed, "nothing")
-    assert (5, "There is no dead letter of 'nothing', or not now.") == (ended.status, ended.sentence)
+    assert (5, "There is no dead letter of 'nothing', or another command holds it now.") == (
+        ended.status,
+        ended.sentence,
+    )
     assert 0 == await letters.count()
 
 
@@ -244,8 +250,13 @@ async def test_each_fault_has_its_sentence(
     for name, value, status, sentence in (
         ("PUBSUB_URL", f"http://{place}", 4, f"Pub/Sub at {place} does not answer."),
         ("DEAD_LETTER_TOPIC", "projects/p/topics/other", 1, "The subscription projects/p/subscriptions/other does not"),
-        ("REDIS_URL", f"redis://{place}/0", 3, f"Redis does not answer; {given_up.request_id} and what follows are"),
-        ("PUBSUB_TOPIC", "", 1, "Settings that are missing: PUBSUB_TOPIC. Nothing was asked."),
+        (
+            "REDIS_URL",
+            f"redis://{place}/0",
+            3,
+            f"Redis does not answer; {given_up.request_id} and the letters after it",
+        ),
+        ("PUBSUB_TOPIC", "", 1, "Settings that are missing: PUBSUB_TOPIC. No service was asked."),
     ):
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
@@ -286,7 +297,7 @@ async def test_something_else_answers_as_pubsub(
 @pytest.mark.parametrize("arguments", [(), ("--all", "an-id"), ("--code", "EXPIRED")], ids=" ".join)
 async def test_replay_wants_ids_or_all(operator: Operator, arguments: tuple[str, ...]) -> None:
     """One or the other, and a code with all only."""
-    with pytest.raises(typer.BadParameter, match="name letters, or say --all, with or without --code"):
+    with pytest.raises(typer.BadParameter, match="name letters, or use --all, with or without --code"):
         await operator.run("replay", *arguments)
 
 
