@@ -18,7 +18,7 @@ resource "google_cloud_run_v2_service_iam_member" "worker_invoker" {
   lifecycle {
     postcondition {
       condition     = !contains(["allUsers", "allAuthenticatedUsers"], self.member)
-      error_message = "The worker spends money on whatever it is sent: only the push account may call it."
+      error_message = "Only the push account may call the worker, because the worker spends money on each message that it is sent."
     }
   }
 }

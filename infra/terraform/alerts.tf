@@ -49,7 +49,7 @@ resource "google_monitoring_alert_policy" "event" {
   }
 
   documentation {
-    content = "`message` of the line names what happened; docs/operations.md says what it means and what to do."
+    content = "The field `message` of the log line names the event; docs/operations.md says what it means and what to do."
   }
 }
 
@@ -82,6 +82,6 @@ resource "google_monitoring_alert_policy" "waiting_jobs" {
   }
 
   documentation {
-    content = "Jobs expire after an hour. docs/operations.md: does the worker start, is Redis away, is Gemini overloaded?"
+    content = "Jobs expire after an hour. Check whether the worker starts, Redis answers, and Gemini is overloaded: docs/operations.md."
   }
 }

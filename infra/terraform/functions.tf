@@ -122,7 +122,7 @@ resource "google_cloudfunctions2_function" "this" {
   lifecycle {
     postcondition {
       condition     = each.key == "graphql" || self.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
-      error_message = "The worker spends money on whatever it is sent: its ingress must be ALLOW_INTERNAL_ONLY."
+      error_message = "The worker's ingress must be ALLOW_INTERNAL_ONLY, because the worker spends money on each message that it is sent."
     }
   }
 

@@ -34,7 +34,7 @@ resource "google_compute_firewall" "allow_redis" {
 resource "google_compute_firewall" "deny_egress" {
   name               = "${var.name}-deny-egress"
   network            = google_compute_network.this.id
-  description        = "Whatever is not Redis: Gemini and Google's APIs are not reached through this network."
+  description        = "Blocks everything but Redis: Gemini and Google's APIs are not reached through this network."
   direction          = "EGRESS"
   priority           = 65000
   destination_ranges = ["0.0.0.0/0"]

@@ -1,5 +1,5 @@
 output "add_api_keys" {
-  description = "Adds a list of API keys as a new version of its secret: reads it from API_KEYS. Empty where access.mode is off."
+  description = "Command that adds the list of API keys in the variable API_KEYS as a new version of its secret. Empty if access.mode is off."
   value = var.access.mode == "off" ? "" : join(" ", [
     "printf %s \"$API_KEYS\" |",
     "gcloud secrets versions add ${google_secret_manager_secret.this["API_KEYS"].secret_id}",
@@ -8,7 +8,7 @@ output "add_api_keys" {
 }
 
 output "add_gemini_api_key" {
-  description = "Adds a key as a new version of its secret: reads it from GEMINI_API_KEY. Empty in the mode vertex."
+  description = "Command that adds the key in the variable GEMINI_API_KEY as a new version of its secret. Empty if gemini.mode is vertex."
   value = var.gemini.mode == "vertex" ? "" : join(" ", [
     "printf %s \"$GEMINI_API_KEY\" |",
     "gcloud secrets versions add ${google_secret_manager_secret.this["GEMINI_API_KEY"].secret_id}",
@@ -17,7 +17,7 @@ output "add_gemini_api_key" {
 }
 
 output "curl" {
-  description = "Redraws sketch.png in the current folder, with the API key in RUBYDRAW_KEY. One billed call, the second time a cached answer."
+  description = "Command that redraws sketch.png in the current folder, with the API key in RUBYDRAW_KEY. It makes one billed call; the second time the answer is cached."
   value = join(" ", [
     "printf '{\"query\":\"mutation($i:ImproveSketchInput!){improveSketch(input:$i){result{title imageBase64} errors}}\",\"variables\":{\"i\":{\"pngBase64\":\"%s\"}}}'",
     "\"$(base64 < sketch.png | tr -d '\\n')\" |",
@@ -26,17 +26,17 @@ output "curl" {
 }
 
 output "curl_free" {
-  description = "Asks for the status of a job that does not exist: proves function, network and Redis, and costs nothing."
+  description = "Command that asks for the status of a job that does not exist. It checks the function, the network and Redis, and costs nothing."
   value       = "curl --silent --show-error --header 'Content-Type: application/json'${local.curl_credentials} --data '{\"query\":\"{improveSketchStatus(requestId:\\\"00000000-0000-4000-8000-000000000000\\\"){status}}\"}' ${local.endpoint}"
 }
 
 output "dead_letter_subscription" {
-  description = "Where the jobs that were given up wait."
+  description = "Subscription that holds the jobs that were given up."
   value       = google_pubsub_subscription.dead_letters.id
 }
 
 output "endpoint" {
-  description = "Address that the front end sends its GraphQL to."
+  description = "Address to which the front end sends its GraphQL."
   value       = local.endpoint
 }
 

@@ -1,9 +1,9 @@
 variable "access" {
   description = <<-EOT
-    Who may call the GraphQL function, beside Google's IAM. `mode`: required (callers bring an API key or a token) or
-    off. `api_keys_version` is the version of the secret with the keys: latest, or a number, which makes a change of
-    keys one that can be planned and taken back. `jwt` names an issuer of tokens: docs/deploy.md has those of Firebase,
-    Supabase and Google.
+    Who may call the GraphQL function, in addition to Google's IAM. `mode`: required (callers bring an API key or a
+    token) or off. `api_keys_version`: the version of the secret with the keys, latest or a number; with a number, a
+    change of keys can be planned and rolled back. `jwt`: an issuer of tokens; docs/deploy.md has the values for
+    Firebase, Supabase and Google.
   EOT
   type = object({
     api_keys_version = optional(string, "latest")
@@ -27,7 +27,7 @@ variable "access" {
 }
 
 variable "alert_emails" {
-  description = "Addresses that are written to when something breaks, the day's budget is used up, or jobs wait: alerts.tf. None: no alerts."
+  description = "E-mail addresses that are alerted when something breaks, the day's budget is used up, or jobs wait (alerts.tf). Empty: no alerts."
   type        = list(string)
   default     = []
 
@@ -38,18 +38,18 @@ variable "alert_emails" {
 }
 
 variable "allow_unauthenticated_spending" {
-  description = "Must say \"yes, anyone may spend our money\" where access.mode is off and graphql_invokers lets everybody in."
+  description = "Must be \"yes, anyone may spend our money\" if access.mode is off and graphql_invokers lets everybody in."
   type        = string
   default     = ""
 
   validation {
     condition     = var.access.mode != "off" || length(setintersection(var.graphql_invokers, ["allUsers", "allAuthenticatedUsers"])) == 0 || var.allow_unauthenticated_spending == "yes, anyone may spend our money"
-    error_message = "allow_unauthenticated_spending needs to be \"yes, anyone may spend our money\" for access.mode = \"off\" on a public function: each call costs money. Better keep access.mode = \"required\", or name members in graphql_invokers."
+    error_message = "allow_unauthenticated_spending needs to be \"yes, anyone may spend our money\" for access.mode = \"off\" on a public function, because each call costs money. It is better to keep access.mode = \"required\", or to name members in graphql_invokers."
   }
 }
 
 variable "api_keys" {
-  description = "The first API keys, from TF_VAR_api_keys: a JSON list of what `python -m cli keys new` writes. To Secret Manager when the secret is made, to the state never. Without it nobody is let in until keys are added with the command in the output add_api_keys."
+  description = "The first API keys, from TF_VAR_api_keys: a JSON list of the entries that `python -m cli keys new` prints. It is written to Secret Manager when the secret is created, and never to the state. Without it no API key is accepted until you add keys with the command in the output add_api_keys."
   type        = string
   default     = null
   ephemeral   = true
@@ -61,7 +61,7 @@ variable "api_keys" {
       can(regex("^[a-z0-9][a-z0-9._-]{0,62}$", key.name)) && can(regex("^[0-9a-f]{64}$", key.sha256)) &&
       length(setsubtract(keys(key), ["calls_per_day", "concurrent_jobs", "dollars_per_day", "expires", "name", "requests_per_minute", "sha256"])) == 0
     ]), false)
-    error_message = "api_keys allows a JSON list of what `python -m cli keys new` writes as entries: [{\"name\": \"my-app\", \"sha256\": \"…\"}], the list's brackets too."
+    error_message = "api_keys allows a JSON list of the entries that `python -m cli keys new` prints: [{\"name\": \"my-app\", \"sha256\": \"…\"}], including the brackets of the list."
   }
   validation {
     condition = var.api_keys == null || try(alltrue(flatten([
@@ -71,16 +71,16 @@ variable "api_keys" {
         if !contains(["name", "sha256"], field)
       ]
     ])), true)
-    error_message = "api_keys allows an expires such as 2027-01-31, and as limits whole numbers (dollars with parts), 0 for nothing but in requests_per_minute."
+    error_message = "api_keys allows dates such as 2027-01-31 as expires, and whole numbers as limits: requests_per_minute from 1, the others from 0, dollars_per_day also with decimals."
   }
   validation {
     condition     = var.api_keys == null || try(length(distinct(jsondecode(var.api_keys)[*].sha256)) == length(jsondecode(var.api_keys)), true)
-    error_message = "api_keys allows each sha256 once."
+    error_message = "api_keys allows each sha256 only once."
   }
 }
 
 variable "archive" {
-  description = "A bucket that keeps every drawing behind Redis, so that none is paid for twice; null: none. keep_days: after so many days a drawing is deleted, 0 for never."
+  description = "A bucket that keeps every drawing, also when Redis has dropped it, so that none is paid for twice; null: no bucket. keep_days: after how many days a drawing is deleted; 0: never."
   type = object({
     keep_days = optional(number, 0)
   })
@@ -88,25 +88,25 @@ variable "archive" {
 
   validation {
     condition     = try(var.archive.keep_days >= 0 && floor(var.archive.keep_days) == var.archive.keep_days, var.archive == null)
-    error_message = "archive.keep_days allows whole days, and 0 for ever."
+    error_message = "archive.keep_days allows a whole number of days; 0 keeps drawings for ever."
   }
   validation {
     condition     = var.archive == null || var.cache_enabled
-    error_message = "archive needs cache_enabled = true: it stands behind the cache."
+    error_message = "archive needs cache_enabled = true, because it serves what the cache no longer has."
   }
 }
 
 variable "background_enabled" {
-  description = "Whether async requests are accepted. When not, they answer MISCONFIGURED, and what is queued is still worked off."
+  description = "Whether async requests are accepted. If not, they are answered MISCONFIGURED, and jobs that are already queued are still done."
   type        = bool
   default     = true
 }
 
 variable "budget" {
   description = <<-EOT
-    What calls to Gemini may cost in one UTC day, all callers' together (`daily_`) and each one's (`principal_daily_`):
-    their number and US dollars. Over it answers come from the cache alone, until midnight UTC. The word unlimited takes
-    a ceiling away. Prices are in `settings`.
+    Ceilings for the calls to Gemini in one UTC day, in number and in US dollars: of all callers together (`daily_`)
+    and of each caller (`principal_daily_`). Once one is reached, only kept drawings are served until midnight UTC. The
+    word unlimited removes a ceiling. Prices are in `settings`.
   EOT
   type = object({
     daily_calls             = optional(string, "500")
@@ -118,43 +118,43 @@ variable "budget" {
 
   validation {
     condition     = alltrue([for ceiling in [var.budget.daily_calls, var.budget.principal_daily_calls] : can(regex("^([0-9]{1,9}|unlimited)$", ceiling))])
-    error_message = "budget allows numbers of calls, or the word unlimited."
+    error_message = "budget allows whole numbers of calls, or the word unlimited."
   }
   validation {
     condition     = alltrue([for ceiling in [var.budget.daily_dollars, var.budget.principal_daily_dollars] : can(regex("^([0-9]{1,6}([.][0-9]+)?|unlimited)$", ceiling))])
-    error_message = "budget allows dollars as 50 or 0.5, or the word unlimited."
+    error_message = "budget allows dollars such as 50 or 0.5, or the word unlimited."
   }
 }
 
 variable "bundle_dir" {
-  description = "Folder of graphql.zip and worker.zip, relative to this one; `make bundle` writes it."
+  description = "Folder of graphql.zip and worker.zip, relative to this folder; `make bundle` writes both."
   type        = string
   default     = "build"
 }
 
 variable "cache_enabled" {
-  description = "Whether results are kept. When not, each request is a billed call, LOCAL_ALLOWANCE_PER_MINUTE (see settings) bounds them per instance, and async requests must be off too."
+  description = "Whether results are kept. If not, each request is a billed call, LOCAL_ALLOWANCE_PER_MINUTE (see settings) limits the calls per instance, and background_enabled must be false, too."
   type        = bool
   default     = true
 
   validation {
     condition     = var.cache_enabled || !var.background_enabled
-    error_message = "cache_enabled = false needs background_enabled = false: a background job hands its result over in the cache."
+    error_message = "cache_enabled = false needs background_enabled = false, because a background job hands over its result in the cache."
   }
   validation {
     condition     = var.cache_enabled || var.results_redis == null
-    error_message = "cache_enabled = false needs results_redis = null: there would be nothing to store in it."
+    error_message = "cache_enabled = false needs results_redis = null, because there would be nothing to store in it."
   }
 }
 
 variable "cors_origins" {
-  description = "Exact origins of the browsers that may call, such as https://draw.example."
+  description = "Exact origins of the pages that may call, such as https://draw.example."
   type        = list(string)
   default     = []
 
   validation {
     condition     = alltrue([for origin in var.cors_origins : can(regex("^https?://([A-Za-z0-9._-]+|\\[[0-9A-Fa-f:.]+\\])(:[0-9]{1,5})?$", origin))])
-    error_message = "cors_origins allows exact origins: a scheme and a host, perhaps a port, no path and no star (https://draw.example)."
+    error_message = "cors_origins allows exact origins: a scheme, a host and optionally a port, without path or wildcard (https://draw.example)."
   }
 }
 
@@ -167,8 +167,8 @@ variable "deletion_protection" {
 variable "gemini" {
   description = <<-EOT
     How Gemini is called. `mode`: api (key of the Gemini API), express (key of Vertex express) or vertex (no key: the
-    functions' own accounts). `location` is used by vertex. `api_key_version` is the version of the secret that the
-    functions read: latest, or a number, which makes a new key a change that can be planned and taken back.
+    functions' own accounts). `location` is used by vertex. `api_key_version`: the version of the secret that the
+    functions read, latest or a number; with a number, a change of the key can be planned and rolled back.
   EOT
   type = object({
     api_key_version = optional(string, "latest")
@@ -192,7 +192,7 @@ variable "gemini" {
 }
 
 variable "gemini_api_key" {
-  description = "The first key, from TF_VAR_gemini_api_key: written to Secret Manager when the secret is made, to the state never. Without it, add one with the command in the output add_gemini_api_key."
+  description = "The first key, from TF_VAR_gemini_api_key. It is written to Secret Manager when the secret is created, and never to the state. Without it, add a key with the command in the output add_gemini_api_key."
   type        = string
   default     = null
   ephemeral   = true
@@ -200,12 +200,12 @@ variable "gemini_api_key" {
 
   validation {
     condition     = var.gemini_api_key == null || can(regex("^\\s*[!-~]*\\s*$", var.gemini_api_key))
-    error_message = "gemini_api_key allows one word of visible ASCII characters: was it copied whole, and without a line break within?"
+    error_message = "gemini_api_key allows one word of visible ASCII characters. Was the key copied completely, and without a line break inside it?"
   }
 }
 
 variable "graphql" {
-  description = "Size of the GraphQL function. Its memory sets MAX_IN_FLIGHT (250 with 1 GiB), and max_instances times that bounds the calls that may be billed at once."
+  description = "Size of the GraphQL function. Its memory determines MAX_IN_FLIGHT (250 with 1 GiB); at most max_instances times MAX_IN_FLIGHT calls can be billed at once."
   type = object({
     concurrency   = optional(number, 250) # as many calls as fit into 1 GiB; a watched stream holds a place too
     cpu           = optional(number, 1)
@@ -221,7 +221,7 @@ variable "graphql" {
   }
   validation {
     condition     = contains([1, 2, 4, 8], var.graphql.cpu)
-    error_message = "graphql.cpu allows 1, 2, 4 or 8: less than one cannot serve several requests at once."
+    error_message = "graphql.cpu allows 1, 2, 4 or 8, because with less than one CPU an instance cannot serve several requests at once."
   }
   validation {
     condition     = var.graphql.memory_mb >= (var.graphql.cpu < 4 ? 512 : 512 * var.graphql.cpu) && var.graphql.memory_mb <= 4096 * var.graphql.cpu # as Cloud Run has it
@@ -229,12 +229,12 @@ variable "graphql" {
   }
   validation {
     condition     = var.graphql.min_instances >= 0 && var.graphql.min_instances <= var.graphql.max_instances && var.graphql.max_instances >= 1 && var.graphql.max_instances <= 100
-    error_message = "graphql allows 1 to 100 max_instances, and min_instances from 0 up to as many."
+    error_message = "graphql allows max_instances from 1 to 100, and min_instances from 0 to max_instances."
   }
 }
 
 variable "graphql_invokers" {
-  description = "Who may call the GraphQL function. The default is everybody, as browsers need; IAM members make it private."
+  description = "Which IAM members may call the GraphQL function. The default is everybody, which browsers need; other members make it private."
   type        = set(string)
   default     = ["allUsers"]
 
@@ -245,7 +245,7 @@ variable "graphql_invokers" {
 }
 
 variable "labels" {
-  description = "Labels on everything that can carry them, beside app and managed_by."
+  description = "Labels for all resources that can have them, in addition to app and managed_by."
   type        = map(string)
   default     = {}
 
@@ -256,7 +256,7 @@ variable "labels" {
 }
 
 variable "limits" {
-  description = "What one caller may do: requests a minute (a cached answer is a tenth of one), and background jobs at once. The word unlimited takes a limit away."
+  description = "Limits of one caller: requests in a minute (a cached answer counts as a tenth), and unfinished background jobs. The word unlimited removes a limit."
   type = object({
     concurrent_jobs     = optional(string, "20")
     requests_per_minute = optional(string, "60")
@@ -270,7 +270,7 @@ variable "limits" {
 }
 
 variable "name" {
-  description = "What the names of all resources begin with; another one makes a second deployment in the same project."
+  description = "Prefix of the names of all resources; with another prefix you get a second deployment in the same project."
   type        = string
   default     = "improve-sketch"
 
@@ -291,7 +291,7 @@ variable "project_id" {
 }
 
 variable "redis" {
-  description = "The Redis that holds the state, and the results unless results_redis is set. The maintenance window is an hour, in UTC, for both."
+  description = "The Redis that holds the state, and the results unless results_redis is set. The maintenance window is one hour long, in UTC, and applies to both."
   type = object({
     high_availability    = optional(bool, false)
     maintenance_day      = optional(string, "SUNDAY")
@@ -325,7 +325,7 @@ variable "region" {
 }
 
 variable "results_redis" {
-  description = "A second Redis for the results alone, so that no burst of pictures can push out a job; null: one holds both."
+  description = "A second Redis for the results alone, so that no burst of pictures can evict a job; null: one Redis holds both."
   type = object({
     high_availability = optional(bool, false)
     memory_gb         = optional(number, 5)
@@ -339,7 +339,7 @@ variable "results_redis" {
 }
 
 variable "settings" {
-  description = "Settings of the functions that differ from their defaults (docs/reference.md), as { LOG_LEVEL = \"DEBUG\" }. With a TRUSTED_PROXIES above 1 the GraphQL function is reached through a load balancer of Google's alone, not by its own address."
+  description = "Settings of the functions that differ from their defaults (docs/reference.md), such as { LOG_LEVEL = \"DEBUG\" }. With TRUSTED_PROXIES above 1 the GraphQL function can be reached only through a Google load balancer, not at its own address."
   type        = map(string)
   default     = {}
 
@@ -368,11 +368,11 @@ variable "settings" {
       "TRUSTED_PROXIES",
       "WORK_DEADLINE_S",
     ])) == 0
-    error_message = "settings allows ARCHIVE_ENDPOINT, CALL_DOLLARS, GEMINI_BASE_URL, GEMINI_MODEL, GEMINI_TIMEOUT_S, HEARTBEAT_MS, INPUT_DOLLARS_PER_MILLION, INTROSPECTION, JOB_MAX_AGE_S, LEASE_MS, LOCAL_ALLOWANCE_PER_MINUTE, LOG_LEVEL, MAX_ATTEMPTS, MAX_IN_FLIGHT, MAX_PNG_BYTES, OUTPUT_DOLLARS_PER_MILLION, PUBLIC_URL, PUBLISH_TIMEOUT_S, PUBSUB_URL, SYNC_DEADLINE_S, TRUSTED_PROXIES and WORK_DEADLINE_S; the others have variables of their own."
+    error_message = "settings allows ARCHIVE_ENDPOINT, CALL_DOLLARS, GEMINI_BASE_URL, GEMINI_MODEL, GEMINI_TIMEOUT_S, HEARTBEAT_MS, INPUT_DOLLARS_PER_MILLION, INTROSPECTION, JOB_MAX_AGE_S, LEASE_MS, LOCAL_ALLOWANCE_PER_MINUTE, LOG_LEVEL, MAX_ATTEMPTS, MAX_IN_FLIGHT, MAX_PNG_BYTES, OUTPUT_DOLLARS_PER_MILLION, PUBLIC_URL, PUBLISH_TIMEOUT_S, PUBSUB_URL, SYNC_DEADLINE_S, TRUSTED_PROXIES and WORK_DEADLINE_S; all others have variables of their own."
   }
   validation {
     condition     = try(tonumber(lookup(var.settings, "WORK_DEADLINE_S", "180")) <= 220, false)
-    error_message = "settings allows a WORK_DEADLINE_S of at most 220: the worker is stopped after 240 s, and needs some to settle its job."
+    error_message = "settings allows a WORK_DEADLINE_S of at most 220: the worker is stopped after 240 s, and needs some time before that to settle its job."
   }
   validation {
     condition     = try(tonumber(lookup(var.settings, "SYNC_DEADLINE_S", "150")) <= 580, false)
@@ -380,16 +380,16 @@ variable "settings" {
   }
   validation {
     condition     = try(tonumber(lookup(var.settings, "MAX_PNG_BYTES", "5242880")) <= 6700000, false)
-    error_message = "settings allows a MAX_PNG_BYTES of at most 6700000: with all that may be said beside it, a larger sketch does not fit into a message."
+    error_message = "settings allows a MAX_PNG_BYTES of at most 6700000: together with the longest svg and hints, a larger sketch does not fit into a message."
   }
   validation {
     condition     = length(var.alert_emails) == 0 || lookup(var.settings, "LOG_LEVEL", "INFO") != "ERROR"
-    error_message = "settings allows a LOG_LEVEL of ERROR only where alert_emails is empty: most of what they are written about is logged as WARNING."
+    error_message = "settings allows a LOG_LEVEL of ERROR only where alert_emails is empty: most alerts are triggered by lines that are logged as WARNING."
   }
 }
 
 variable "subnet_cidr" {
-  description = "Addresses for the functions' instances; Cloud Run takes about two per instance, and more while a revision is replaced."
+  description = "IP addresses for the functions' instances. Cloud Run takes about two per instance, and more while a revision is replaced."
   type        = string
   default     = "10.8.0.0/24"
 
@@ -400,7 +400,7 @@ variable "subnet_cidr" {
 }
 
 variable "worker" {
-  description = "Size of the worker. max_instances times concurrency bounds the background calls that may be billed at once."
+  description = "Size of the worker. At most max_instances times concurrency background calls can be billed at once."
   type = object({
     concurrency   = optional(number, 64) # at 20 s a call and 0.07 to 0.3 s to convert its JPEG, a quarter to all of one CPU
     cpu           = optional(number, 1)
@@ -416,7 +416,7 @@ variable "worker" {
   }
   validation {
     condition     = contains([1, 2, 4, 8], var.worker.cpu)
-    error_message = "worker.cpu allows 1, 2, 4 or 8: less than one cannot serve several jobs at once."
+    error_message = "worker.cpu allows 1, 2, 4 or 8, because with less than one CPU an instance cannot do several jobs at once."
   }
   validation {
     condition     = var.worker.memory_mb >= (var.worker.cpu < 4 ? 512 : 512 * var.worker.cpu) && var.worker.memory_mb <= 4096 * var.worker.cpu # as Cloud Run has it
@@ -424,6 +424,6 @@ variable "worker" {
   }
   validation {
     condition     = var.worker.min_instances >= 0 && var.worker.min_instances <= var.worker.max_instances && var.worker.max_instances >= 1 && var.worker.max_instances <= 100
-    error_message = "worker allows 1 to 100 max_instances, and min_instances from 0 up to as many."
+    error_message = "worker allows max_instances from 1 to 100, and min_instances from 0 to max_instances."
   }
 }

@@ -15,7 +15,7 @@ Answer = Callable[[Scope, Receive], Awaitable[Response]]
 
 # The package `websockets`, which Gemini's SDK brings, is not for the server: it would keep some upgrades unanswered.
 UvicornWorker.CONFIG_KWARGS["ws"] = "none"
-_NO_UPGRADE = {"errors": [{"message": "The server speaks HTTP/1.1: ask for no upgrade."}]}
+_NO_UPGRADE = {"errors": [{"message": "The server speaks only HTTP/1.1: send no Upgrade header."}]}
 
 
 def bypass_framework(app: Starlette, answer: Answer) -> ASGIApp:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope
 from tests.functions.sketch_service import SketchService
 from tests.servers import WAIT_S, Server
 
-REFUSED = b'{"errors":[{"message":"The server speaks HTTP/1.1: ask for no upgrade."}]}'
+REFUSED = b'{"errors":[{"message":"The server speaks only HTTP/1.1: send no Upgrade header."}]}'
 INNER = b"GET /up HTTP/1.1\r\nhost: x\r\n\r\n"
 UPGRADE = f"""{{}} HTTP/1.1
 host: x

@@ -26,7 +26,7 @@ REFUSED = [
     ("alert_emails", ["team at example.com"], "alert_emails allows addresses such as"),
     ("api_keys", "a-key", "api_keys allows a JSON list of what"),
     *(
-        ("api_keys", value, "api_keys allows a JSON list of what `python -m cli keys new` writes as entries")
+        ("api_keys", value, "api_keys allows a JSON list of the entries that `python -m cli keys new` prints")
         for value in (
             *("", "null", "{}", "[1]", '["web"]', '[{"name": "web"}]', f'[{{"sha256": "{HASH}"}}]'),
             f'{{"name": "web", "sha256": "{HASH}"}}',
