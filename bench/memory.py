@@ -184,19 +184,21 @@ async def report() -> str:
 PAGE = """\
 ## Memory
 
-{measured}: `python -m bench.memory`. Sizes are MiB of PSS of all processes of one instance, which a cgroup stopped at \
-its memory. Sketches and pictures have 1 MB. *idle* is after a first call, *waiting* while Gemini draws, *peak* while \
-all calls are answered at once. Places are the setting `MAX_IN_FLIGHT`; half as many requests again are sent.
+{measured}: `python -m bench.memory`. Sizes are the PSS of all processes of one instance, in MiB; a cgroup limits the \
+instance to its memory. Sketches and pictures have 1 MB each. *idle* is measured after a first call, *waiting* while \
+Gemini draws, *peak* while all calls are answered at once. *places* is the setting `MAX_IN_FLIGHT`; one and a half \
+times as many requests are sent.
 
 | function | memory | places | sent | in flight | idle | waiting | peak | each, waiting | each, at worst | answers |
 |---|---|---|---|---|---|---|---|---|---|---|
 {calls}
 
-A sketch is encoded while it is sent (`rubydraw/gemini_exchange.py`). Handed to the SDK whole it is held three times \
-more, as base64 in a dict, as JSON and as the client's request: a waiting call took 4.5 MiB of the graphql function, \
-and 7.2 of the worker, which held body and message as well (2026-11-24, 200 calls, same script).
+A sketch is encoded while it is sent (`rubydraw/gemini_exchange.py`). If the SDK is given the whole sketch, it holds \
+three more copies: as base64 in a dict, as JSON and as the client's request. A waiting call then took 4.5 MiB in the \
+graphql function, and 7.2 MiB in the worker, which also held the body and the message (2026-11-24, 200 calls, same \
+script).
 
-The defaults follow: 250 calls for 1 GiB, and in Terraform `(memory - 110) / 3.65` for any other size.
+The defaults follow from these figures: 250 calls for 1 GiB, and in Terraform `(memory - 110) / 3.65` for any size.
 
 | what waits | how many | idle | waiting | each |
 |---|---|---|---|---|
@@ -204,7 +206,7 @@ The defaults follow: 250 calls for 1 GiB, and in Terraform `(memory - 110) / 3.6
 
 Cached drawings, {at_once} requests at once, each answered with 1.4 MB:
 
-| after so many hits | serving process | all processes | peak until then |
+| after this many hits | serving process | all processes | peak until then |
 |---|---|---|---|
 {hits}
 """.replace("{at_once}", str(AT_ONCE))
@@ -213,7 +215,9 @@ Cached drawings, {at_once} requests at once, each answered with 1.4 MB:
 async def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.memory", description=__doc__)
     parser.add_argument("--write", action="store_true", help="put the tables into docs/performance.md")
-    parser.add_argument("--calls", nargs=3, metavar=("FUNCTION", "MIB", "PLACES"), help="one row of the first table")
+    parser.add_argument(
+        "--calls", nargs=3, metavar=("FUNCTION", "MIB", "PLACES"), help="measure and print one row of the first table"
+    )
     options = parser.parse_args()
     if options.calls:
         target, memory_mib, places = options.calls

@@ -159,19 +159,19 @@ def page() -> str:
 PAGE = """\
 # Scale
 
-What a thousand, a hundred thousand and ten million sketches a day ask of each part. {measured}: \
-`python -m bench.simulate --write`.
+What a thousand, a hundred thousand and ten million sketches a day require of each part. {measured}: `python -m \
+bench.simulate --write`.
 
 ## How far to trust it
 
-A discrete-event simulation (`bench/simulation.py`): each sketch goes through graphql function, result, archive, \
-flight, Gemini and worker. **Measured** are the CPU seconds of each kind of request (`python -m bench.service_times`; \
-pictures are noise, the slowest to convert, so {miss_s} s for a call is the upper end) and the places per instance \
-([performance](performance.md)). **Assumed** are the curve of the day, bursts and repeats (`bench/arrivals.py`), 20 s \
-for a call, sizes of 0.3 and 1.2 MB, the prices (`bench/prices.py` names their sources), and the \
-round trips to Redis (counted in the code by hand). \
-`python -m bench.simulate --check` holds it against the laptop: it runs the fleet for 40 s, and fails where a median \
-wait of hits, drawn sketches or jobs is not within 20 % of the simulated one.
+The figures come from a discrete-event simulation (`bench/simulation.py`), in which each sketch goes through graphql \
+function, result, archive, flight, Gemini and worker. **Measured** are the CPU seconds of each kind of request \
+(`python -m bench.service_times`; the pictures are noise, which takes longest to convert, so {miss_s} s for a call is \
+the upper end) and the places per instance ([performance](performance.md)). **Assumed** are the curve of the day, \
+bursts and repeats (`bench/arrivals.py`), 20 s for a call, sizes of 0.3 and 1.2 MB, the prices (`bench/prices.py` \
+names their sources), and the round trips to Redis (counted in the code by hand). `python -m bench.simulate --check` \
+compares the simulation with the laptop: it runs the fleet for 40 s, and fails if the median wait of hits, drawn \
+sketches or jobs differs from the simulated one by more than 20 %.
 
 ## What is needed
 
@@ -179,40 +179,41 @@ wait of hits, drawn sketches or jobs is not within 20 % of the simulated one.
 
 ## The first wall
 
-Need and limit, the tightest first. 500 calls a day are the default of \
-`DAILY_CALLS`, 300 calls a minute are assumed for a new paying project (third-party tables, \
-February 2026; yours stands in AI Studio), 10 instances are the default of `max_instances`, 16 Gbit/s is what \
-Memorystore names (cloud.google.com/memorystore/docs/redis/redis-tiers).
+The table shows each need and its limit, the tightest first. The limits: 500 calls a day are the default of \
+`DAILY_CALLS`; 300 calls a minute are assumed for a new paying project (third-party tables, February 2026; AI Studio \
+shows yours); 10 instances are the default of `max_instances`; 16 Gbit/s is the figure of Memorystore's documentation \
+(cloud.google.com/memorystore/docs/redis/redis-tiers).
 
 | sketches a day | first | second | third | fourth |
 |---|---|---|---|---|
 {walls}
 
-What moves each of them:
+How to move each of them:
 
-* **The budget**: `budget.daily_calls`, and those for one caller beside it ([security](security.md)). \
-It is there to be met: raise it when the bill is what you mean to pay.
-* **Gemini's quota**: a higher tier, or `gemini.mode = "vertex"`, whose quota is another. Until then the cooldown has \
-the fleet wait together, jobs wait in Pub/Sub for up to an hour, and hits and archived drawings are served meanwhile.
-* **Instances**: `graphql.max_instances` and `worker.max_instances`, up to 100 each. What fills an instance is the \
-CPU that converts JPEG, before its memory does. `subnet_cidr` needs two addresses for each.
-* **Redis' network**: `results_redis` takes the pictures away from the state.
-* **Redis' memory** refuses nothing: it evicts, and each evicted drawing that comes again is one read of the archive \
-instead of a call. At ten million a day a week's drawings are 200 times what one Redis holds at most (300 GB): then \
-Redis holds the last hour, and `archive` the rest.
-* **Pub/Sub**: its quota per region is not compared here; see the volume above.
+* **The budget**: `budget.daily_calls`, and the budget of one caller ([security](security.md)). It is meant to stop \
+you: raise it when you are willing to pay the bill.
+* **Gemini's quota**: a higher tier, or `gemini.mode = "vertex"`, which has another quota. Until then the cooldown \
+makes the whole fleet wait, and jobs wait in Pub/Sub for up to an hour; hits and archived drawings are still served.
+* **Instances**: `graphql.max_instances` and `worker.max_instances`, up to 100 each. An instance runs out of CPU, for \
+converting JPEG, before it runs out of memory. `subnet_cidr` needs two addresses per instance.
+* **Redis' network**: with `results_redis`, the pictures are in another Redis than the state.
+* **Redis' memory** is no wall: a full Redis evicts drawings, and each evicted drawing that is requested again costs \
+one read of the archive instead of a call. At ten million a day, a week's drawings are 200 times what one Redis can \
+hold (300 GB): then Redis holds the drawings of the last hour, and `archive` the rest.
+* **Pub/Sub**: its quota per region is not compared here; the table above has the volume.
 
 ## What a thousand sketches cost
 
 {head}
 {parts}
 
-Together, and with parts switched off. Without a cache there are no background jobs; it is counted as if there were. \
-The archive's share is a year of storage.
+The sums, with everything on and with parts switched off. Without a cache there are no background jobs, but the \
+figures assume them. The archive's share is a year of storage.
 
 {head}
 {costs}
 
-Nearly all of it is calls. Repeats decide what cache and archive save: a cache of a day's drawings catches the near \
-ones, the archive the far ones, coalescing those that come while the first is being drawn.
+Nearly all of the cost is calls. How much cache and archive save depends on when sketches are repeated: a cache with a \
+day's drawings answers early repeats, the archive answers late ones, and coalescing answers those that come while the \
+first is being drawn.
 """
