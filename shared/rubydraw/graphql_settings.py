@@ -18,7 +18,7 @@ def key_set_address(text: str) -> str:
     host = address.hostname if address else None
     loopback = host in ("127.0.0.1", "localhost", "::1")
     if not (address and host and (address.scheme == "https" or (address.scheme == "http" and loopback))):
-        raise ValueError("must start with https:// and a host (http:// only for localhost or 127.0.0.1)")
+        raise ValueError("must start with https:// and a host, or with http:// and localhost, 127.0.0.1 or [::1]")
     return text
 
 

@@ -80,7 +80,7 @@ def _decoded(png_base64: str, max_png_bytes: int) -> bytes:
     if text[: len(_DATA_URL)].lower() == _DATA_URL:
         text = text[len(_DATA_URL) :]
     elif text[:5].lower() == "data:":
-        raise BadSketch("pngBase64 is a data URL of another type; data:image/png;base64, or plain base64 is allowed.")
+        raise BadSketch("pngBase64 is a data URL of another kind; allowed are data:image/png;base64, and plain base64.")
     if not text:
         raise BadSketch("pngBase64 is empty; a PNG in base64 is needed.")
     # Twice the limit leaves room for line breaks; beyond it nothing is decoded at all.

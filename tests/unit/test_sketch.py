@@ -95,7 +95,7 @@ def test_what_is_not_strict_base64_is_refused(written: str, found: str) -> None:
 @pytest.mark.parametrize("kind", ["data:image/jpeg;base64,", "data:image/png,", "DATA:text/plain;base64,", "data:,"])
 def test_a_data_url_of_something_else_is_told_so(kind: str) -> None:
     """As a canvas writes it in another format, or when it is empty."""
-    told = "pngBase64 is a data URL of another type; data:image/png;base64, or plain base64 is allowed."
+    told = "pngBase64 is a data URL of another kind; allowed are data:image/png;base64, and plain base64."
     assert told == refusal(png_base64=kind + B64)
 
 
