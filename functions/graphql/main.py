@@ -12,10 +12,11 @@ gc.disable()  # the imports below leave no garbage, and looking for it takes a q
 import functions_framework.aio
 from access import Access
 from addresses import PATH, Addresses
+from contract import bound_schema
 from endpoint import Endpoint
 from incoming import Incoming
 from pictures import Pictures
-from resolvers import Context, bound_schema, on_fault
+from resolvers import Context, Resolvers, on_fault
 from rubydraw import logs, wiring
 from rubydraw.direct import bypass_framework
 from rubydraw.graphql_settings import GraphqlSettings
@@ -53,11 +54,11 @@ def pictures() -> Pictures:
 @functools.cache
 def endpoint() -> Endpoint:
     quotas = wiring.quotas(parts())
-    schema = bound_schema(
+    resolvers = Resolvers(
         wiring.submit(parts()), wiring.watch(parts()), quotas, wiring.images(parts()), addresses(), SETTINGS
     )
     return Endpoint(
-        schema,
+        bound_schema(resolvers),
         introspection=SETTINGS.introspection,
         cors_origins=SETTINGS.cors_origins,
         intake=parts().intake,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import answers
@@ -12,7 +11,7 @@ import rate_limit_fields
 from addresses import Addresses, origin
 from answers import Words
 from execution import Info
-from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema, build_schema
+from graphql import GraphQLError
 from incoming import Incoming
 from leaving import until_gone
 from preferences import LONGEST_WAIT_S, Preferences, preferences
@@ -43,19 +42,20 @@ def on_fault(error: Exception) -> str:
     return logs.trace_id()
 
 
-def bound_schema(
-    submit: Submit, watch: Watch, quotas: Quotas, images: Images, addresses: Addresses, settings: Settings
-) -> GraphQLSchema:
-    """Return the contract of `schema.graphql` with its resolvers."""
-    # The tests check that the schema is valid: here the check would be a third of the time of the first request.
-    contract = (Path(__file__).parent / "schema.graphql").read_text("utf-8")
-    schema = build_schema(contract, assume_valid=True, no_location=True)
+class Resolvers:
+    """The fields of the contract that are more than an entry of the answer around them."""
 
-    async def improve_sketch(_: Any, info: Info, input: Words) -> Words:
+    def __init__(
+        self, submit: Submit, watch: Watch, quotas: Quotas, images: Images, addresses: Addresses, settings: Settings
+    ) -> None:
+        self._submit, self._watch, self._quotas = submit, watch, quotas
+        self._images, self._addresses, self._settings = images, addresses, settings
+
+    async def improve_sketch(self, _: Any, info: Info, input: Words) -> Words:
         client_mutation_id, asked = input.get("clientMutationId"), _context(info)
-        charge, failure = quotas.charge(asked.principal), None
+        charge, failure = self._quotas.charge(asked.principal), None
         try:
-            answer = await _improve(submit, watch, info, input, settings, charge)
+            answer = await self._improved(info, input, charge)
         except SketchError as error:
             failure = error
             answer = {
@@ -65,54 +65,78 @@ def bound_schema(
         asked.incoming.answer_headers.update(rate_limit_fields.fields(charge.quota, failure))
         return {"errors": [], "clientMutationId": client_mutation_id, **answer}
 
-    async def status(_: Any, info: Info, requestId: str) -> Words:  # noqa: N803
+    async def status(self, _: Any, info: Info, requestId: str) -> Words:  # noqa: N803
         try:
-            seen = await watch.once(requestId, _owner(info), **_wanted(info))
+            seen = await self._watch.once(requestId, _context(info).principal.owner, **_wanted(info))
         except Unavailable as error:
             raise _unavailable(error) from None
-        return answers.status(requestId, seen, settings.max_attempts)
+        return answers.status(requestId, seen, self._settings.max_attempts)
 
-    async def statuses(_: Any, info: Info, requestId: str) -> AsyncGenerator[Words]:  # noqa: N803
+    async def statuses(self, _: Any, info: Info, requestId: str) -> AsyncGenerator[Words]:  # noqa: N803
         _, principal = _context(info)
         try:
-            await quotas.charge(principal).pay_cached()
-            following = watch.follow(requestId, principal.owner, account=principal.account, **_wanted(info))
+            await self._quotas.charge(principal).pay_cached()
+            following = self._watch.follow(requestId, principal.owner, account=principal.account, **_wanted(info))
             async with aclosing(following) as states:
                 async for seen in states:
-                    yield answers.status(requestId, seen, settings.max_attempts)
+                    yield answers.status(requestId, seen, self._settings.max_attempts)
         except Stopping:
             raise
         except (Unavailable, RateLimited) as error:
             raise _unavailable(error) from None
 
-    async def image_url(words: Words, info: Info) -> str:
+    async def image_url(self, words: Words, info: Info) -> str:
         try:
-            return addresses.of(await images.name(*words["named"]), origin(_context(info).incoming))
+            return self._addresses.of(await self._images.name(*words["named"]), origin(_context(info).incoming))
         except StoreUnavailable as error:
             if url := answers.data_url(words):
                 return url
             raise _unavailable(error) from None
 
-    for kind, name, resolve in (
-        (schema.mutation_type, "improveSketch", improve_sketch),
-        (schema.query_type, "improveSketchStatus", status),
-        (schema.subscription_type, "improveSketchStatus", lambda words, *_, **__: words),
-        (schema.get_type("ImproveSketchResult"), "imageUrl", image_url),
-    ):
-        assert isinstance(kind, GraphQLObjectType)  # noqa: S101 - the contract has them all
-        kind.fields[name].resolve = resolve
-    assert schema.subscription_type is not None  # noqa: S101
-    schema.subscription_type.fields["improveSketchStatus"].subscribe = statuses
-    return schema
+    async def _improved(self, info: Info, input: Words, charge: Charge) -> Words:
+        charge.check()  # first, so that nothing is decoded for a caller who is refused anyway
+        if (chars := len(input.get("clientMutationId") or "")) > MAX_CLIENT_MUTATION_ID_CHARS:
+            raise BadSketch(
+                f"clientMutationId has {chars} characters; at most {MAX_CLIENT_MUTATION_ID_CHARS} are allowed."
+            )
+        incoming = _context(info).incoming
+        preferred = preferences(incoming.header(b"prefer"))
+        later = bool(input.get("async")) or preferred.respond_async
+        wait_s = _wait_s(input.get("waitSeconds"), preferred, later)
+        sketch = _sketch(input, self._settings.max_png_bytes)
+        cache = CacheUse(input.get("cache") or CacheUse.USE)
+        if not later:
+            with_image = info.field.selects("result", "imageBase64")
+            done = await self._submit.now(sketch, charge, with_image=with_image, cache=cache)
+            return {"result": answers.result(done.digest, done.drawing, done.outcome, with_image=with_image)}
+        key = input.get("idempotencyKey")
+        key = incoming.header(b"idempotency-key") if key is None else key
+        request_id = await self._submit.later(sketch, charge, idempotency_key=key, cache=cache)
+        del sketch
+        return {"requestId": request_id, **(await self._waited(info, request_id, wait_s) if wait_s else {})}
+
+    async def _waited(self, info: Info, request_id: str, wait_s: float) -> Words:
+        """Return the result or the problem of a job that settles within `wait_s`; otherwise nothing."""
+        with_image = info.field.selects("result", "imageBase64")
+        with_drawing = any(map(info.field.selects, ("result", "errors", "problem")))
+        incoming, (owner, account, _) = _context(info)
+        waiting = self._watch.settled(
+            request_id, owner, within_s=wait_s, account=account, with_image=with_image, with_drawing=with_drawing
+        )
+        if incoming.room:
+            incoming.room.give_back()  # nothing of the body is left, and others need the room
+        seen = await until_gone(waiting, incoming.receive)  # others need its place
+        if seen is None or seen.job is None:
+            return {}
+        if seen.code:
+            problem = answers.failure(seen.job, seen.code)
+            return {"errors": [problem["message"]], "problem": problem}
+        return {"result": answers.result(seen.job.digest, seen.drawing, seen.job.outcome)} if seen.drawing else {}
 
 
 def _context(info: Info) -> Context:
     asked: Context = info.context
     return asked
-
-
-def _owner(info: Info) -> str:
-    return _context(info).principal.owner
 
 
 def _wanted(info: Info) -> dict[str, bool]:
@@ -128,31 +152,15 @@ def _unavailable(error: Unavailable | RateLimited) -> GraphQLError:
     return GraphQLError(error.message, extensions=extensions)
 
 
-async def _improve(submit: Submit, watch: Watch, info: Info, input: Words, settings: Settings, charge: Charge) -> Words:
-    charge.check()  # first, so that nothing is decoded for a caller who is refused anyway
-    if (chars := len(input.get("clientMutationId") or "")) > MAX_CLIENT_MUTATION_ID_CHARS:
-        raise BadSketch(f"clientMutationId has {chars} characters; at most {MAX_CLIENT_MUTATION_ID_CHARS} are allowed.")
-    incoming = _context(info).incoming
-    preferred = preferences(incoming.header(b"prefer"))
-    later = bool(input.get("async")) or preferred.respond_async
-    wait_s = _wait_s(input.get("waitSeconds"), preferred, later)
-    sketch = Sketch.from_base64(
+def _sketch(input: Words, max_png_bytes: int) -> Sketch:
+    """Take the sketch out of the input, so that its text does not stay; raise BadSketch."""
+    return Sketch.from_base64(
         input.pop("pngBase64"),
         input.pop("svg", None),
         input.pop("hints", None),
         input.get("variant"),
-        max_png_bytes=settings.max_png_bytes,
+        max_png_bytes=max_png_bytes,
     )
-    cache = CacheUse(input.get("cache") or CacheUse.USE)
-    if not later:
-        with_image = info.field.selects("result", "imageBase64")
-        improved = await submit.now(sketch, charge, with_image=with_image, cache=cache)
-        return {"result": answers.result(improved.digest, improved.drawing, improved.outcome, with_image=with_image)}
-    key = input.get("idempotencyKey")
-    key = incoming.header(b"idempotency-key") if key is None else key
-    request_id = await submit.later(sketch, charge, idempotency_key=key, cache=cache)
-    del sketch
-    return {"requestId": request_id, **(await _waited(watch, info, request_id, wait_s) if wait_s else {})}
 
 
 def _wait_s(seconds: int | None, preferred: Preferences, later: bool) -> int:
@@ -164,22 +172,3 @@ def _wait_s(seconds: int | None, preferred: Preferences, later: bool) -> int:
     if not later:
         raise BadSketch("waitSeconds is for async requests: send async: true with it, or leave it out.")
     return seconds
-
-
-async def _waited(watch: Watch, info: Info, request_id: str, wait_s: float) -> Words:
-    """Return the result or the problem of a job that settles within `wait_s`; otherwise nothing."""
-    with_image = info.field.selects("result", "imageBase64")
-    with_drawing = any(map(info.field.selects, ("result", "errors", "problem")))
-    incoming, (owner, account, _) = _context(info)
-    waiting = watch.settled(
-        request_id, owner, within_s=wait_s, account=account, with_image=with_image, with_drawing=with_drawing
-    )
-    if incoming.room:
-        incoming.room.give_back()  # nothing of the body is left, and others need the room
-    seen = await until_gone(waiting, incoming.receive)  # others need its place
-    if seen is None or seen.job is None:
-        return {}
-    if seen.code:
-        problem = answers.failure(seen.job, seen.code)
-        return {"errors": [problem["message"]], "problem": problem}
-    return {"result": answers.result(seen.job.digest, seen.drawing, seen.job.outcome)} if seen.drawing else {}
