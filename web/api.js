@@ -12,9 +12,9 @@ const DRAWING_OF = `query Drawing($id: String!) {
  * `lasting`: it helps only once the user has changed something, so the page does not try again by itself.
  */
 export class Problem extends Error {
-  constructor({ message, retryable = false, retryAfterSeconds = null, refused = false, lasting = false }) {
+  constructor({ message, code, retryable = false, retryAfterSeconds = null, refused = false, lasting = false }) {
     super(message);
-    Object.assign(this, { retryable, retryAfterSeconds, refused, lasting });
+    Object.assign(this, { code, retryable, retryAfterSeconds, refused, lasting });
   }
 }
 
@@ -36,7 +36,7 @@ function problemOfStatus({ status, headers }, answer) {
 /** Errors without `data` and code were found before anything ran: the document itself is refused. */
 export function problemOfErrors({ errors: [{ message, extensions = {} }], data }) {
   const { code, retryable = true, retryAfterSeconds } = extensions;
-  return new Problem({ message, retryable, retryAfterSeconds, refused: data === undefined && !code });
+  return new Problem({ message, code, retryable, retryAfterSeconds, refused: data === undefined && !code });
 }
 
 export function failureOf(payload, sentence) {

@@ -56,6 +56,8 @@ async function* states(api, id, signal) {
     streaming++;
     try {
       yield* streamed(api, id, signal);
+    } catch (problem) {
+      if (problem.code !== "RATE_LIMITED") throw problem; // queries are not limited
     } finally {
       streaming--;
     }

@@ -22,7 +22,10 @@ MAX_DEPTH = 8
 MAX_ALIASES = 15
 MAX_REPEATS = 16  # of one field at one place, fragments followed: 800 equal fields take a second to compare
 MAX_PICTURES = {"imageBase64": 4, "imageUrl": 16}
-"""In one answer, fragments followed: aliases at each level multiply. A picture is a megabyte, an address a command."""
+"""In one operation, fragments followed and directives ignored: aliases at each level multiply.
+
+A picture is a megabyte, an address costs a command to Redis.
+"""
 MAX_SELECTIONS = 3_000  # fragments followed: the introspection query of the usual tools has 400, at its deepest 1,600
 
 

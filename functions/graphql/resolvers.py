@@ -104,6 +104,8 @@ class Resolvers:
         later = bool(input.get("async")) or preferred.respond_async
         wait_s = _wait_s(input.get("waitSeconds"), preferred, later)
         sketch = _sketch(input, self._settings.max_png_bytes)
+        if incoming.room:
+            incoming.room.shrink(len(sketch.png) + len(sketch.svg))
         cache = CacheUse(input.get("cache") or CacheUse.USE)
         if not later:
             with_image = info.field.selects("result", "imageBase64")

@@ -78,6 +78,12 @@ class Room:
             coming[self._account] = left
         self._account = ""
 
+    def shrink(self, size_bytes: int) -> None:
+        """Make room for others but for `size_bytes`: what is left of the body once it is read."""
+        left = min(size_bytes, self._size_bytes)
+        self._intake.held_bytes -= self._size_bytes - left
+        self._size_bytes = left
+
     def give_back(self) -> None:
         """Make room for others; again changes nothing."""
         if self._account:

@@ -25,6 +25,7 @@ BUSY = {
     "message": "The service is busy; try again.",
     "extensions": {"code": "UNAVAILABLE", "trace": "0" * 32, "retryAfterSeconds": 7},
 }
+LIMITED = {"message": "At most 50 requests …", "extensions": {"code": "RATE_LIMITED", "retryAfterSeconds": 5}}
 UNAUTHENTICATED = {"message": "Authentication is needed.", "extensions": {"code": "UNAUTHENTICATED"}}
 # Tells how long the page waits, and has the seven seconds of BUSY pass at once.
 NOTED_WAITS = """window.waited = []; const later = window.setTimeout;
@@ -40,7 +41,8 @@ def events(answers: Sequence[object]) -> str:
 class Endpoint:
     """An endpoint played by the browser's own routing: a job that is done after three looks at it."""
 
-    def __init__(self, *, streams: bool, rich: bool, busy: int = 0, known: bool = True) -> None:
+    def __init__(self, *, streams: bool, rich: bool, busy: int = 0, known: bool = True, limited: bool = False) -> None:
+        self.limited = limited
         self.streams = streams
         self.rich = rich
         self.busy = busy
@@ -67,6 +69,8 @@ class Endpoint:
         elif self.busy:
             self.busy -= 1
             route.fulfill(content_type=STREAM, body=events([{"errors": [BUSY]}]))
+        elif kind == "subscription" and self.limited:
+            route.fulfill(content_type=STREAM, body=events([{"errors": [LIMITED]}]))
         elif kind == "query":
             state = {"data": {"improveSketchStatus": self._state(len(self.asked) > 6)}}
             route.fulfill(json=state if known else UNKNOWN_FIELD)
@@ -135,6 +139,14 @@ def test_a_busy_endpoint_lacks_nothing(open_pad: OpenPad, laptop: Laptop) -> Non
     assert hand.finished(page) == "House"
     assert endpoint.asked == ["improve", "subscription rich", "subscription rich", "drawing"]
     assert 7000 in page.evaluate("waited")
+
+
+def test_a_job_is_polled_while_its_caller_has_too_many_streams(open_pad: OpenPad, laptop: Laptop) -> None:
+    """Queries are not limited; once there is a place again, the job is streamed."""
+    endpoint = Endpoint(streams=True, rich=True, limited=True)
+    improved_by(endpoint, open_pad, laptop)
+    assert ["subscription rich", "query rich"] * 3 == endpoint.asked[1:7]
+    assert {"subscription rich", "query rich", "drawing"} == set(endpoint.asked[1:])
 
 
 def enter_a_key(page: Any) -> None:

@@ -100,7 +100,13 @@ async def test_failed_flight_answers_everyone_for_five_seconds(flights: Flights,
 
 
 @pytest.mark.parametrize(
-    ("failure", "wait_s"), [(GeminiFailed(), 5), (GeminiFailed(may_be_billed=False), 5), (NotAccepted(), None)]
+    ("failure", "wait_s"),
+    [
+        (GeminiFailed(), 5),
+        (GeminiFailed(retry_after_s=1), 5),
+        (GeminiFailed(may_be_billed=False), 5),
+        (NotAccepted(), None),
+    ],
 )
 async def test_the_leader_is_told_to_wait_as_its_followers_are(
     flights: Flights, failure: SketchError, wait_s: float | None

@@ -150,6 +150,22 @@ async def test_who_waits_holds_no_room_for_its_body(
         assert "CANCELED" == (await waiting)["problem"]["code"]
 
 
+async def test_a_call_holds_room_for_its_sketch_alone(
+    environment: dict[str, str], http: httpx2.AsyncClient, gemini_stand_in: GeminiStandIn
+) -> None:
+    """Not for white space around it, nor for the rest of its body: one caller could take all the room with that."""
+    png_base64 = base64.b64encode(png()).decode() + " " * 2_000_000
+    await gemini_stand_in.fail("hold")
+    with servers.running_function("graphql", environment | {"MAX_IN_FLIGHT": "2"}) as server:
+        small = SketchService(http, server.url)
+        waiting = asyncio.create_task(small.improve(pngBase64=png_base64))
+        await gemini_stand_in.until_waiting(1)
+        payload = await small.improve(later=True, pngBase64=png_base64, variant=1)
+        assert ([], True) == (payload["errors"], bool(payload["requestId"]))
+        await gemini_stand_in.release()
+        assert [] == (await waiting)["errors"]
+
+
 async def test_who_leaves_while_it_waits_keeps_no_place(service: SketchService, raw: redis.asyncio.Redis) -> None:
     """A thousand of them would shut everybody else out for a minute."""
     given = {"pngBase64": base64.b64encode(png()).decode(), "async": True, "waitSeconds": 60}

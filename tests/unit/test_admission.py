@@ -101,9 +101,13 @@ def test_one_account_has_half_of_the_room_for_what_is_still_to_come() -> None:
         intake.admit(None, "ada")
     with intake.admit(None, "bo"), intake.admit("1000", "ada"):
         assert {"ada", "bo"} == intake.coming_bytes.keys()
+    assert {"ada": LONGEST_BODY_BYTES} == intake.coming_bytes
     room.fill()
     with intake.admit(half[:-1], "ada"), intake.admit(None):
         assert {"ada"} == intake.coming_bytes.keys()
+    room.shrink(100)
+    room.shrink(200)
+    assert 100 == intake.held_bytes
     room.give_back()
     room.give_back()
     assert (0, {}) == (intake.held_bytes, intake.coming_bytes)

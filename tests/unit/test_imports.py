@@ -32,7 +32,8 @@ def imported(path: Path) -> set[str]:
 )
 def test_the_product_and_the_laptop_know_nothing_of_each_other(folder: str, strangers: set[str]) -> None:
     """Nor of what measures and tests them."""
-    found = {path.name: {name.split(".")[0] for name in imported(path)} for path in (ROOT / folder).rglob("*.py")}
+    paths = (ROOT / folder).rglob("*.py")
+    found = {str(path): {name.split(".")[0] for name in imported(path)} for path in paths}
     assert found
     assert {} == {name: names & strangers for name, names in found.items() if names & strangers}
 
