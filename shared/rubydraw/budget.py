@@ -59,8 +59,9 @@ class Budget:
     def __init__(self, store: Store, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.store, self._settings = store, settings
         self._clock, self._full_until = clock, 0.0
+        # A full Redis counts calls all the same, else whoever fills it would be past every ceiling.
         self._reserve, self._check, self._settle = (
-            Script("budget", name) for name in ("reserve_call", "check_budget", "settle_call")
+            Script("budget", name, flags="allow-oom") for name in ("reserve_call", "check_budget", "settle_call")
         )
 
     async def reserve(self, payer: Principal) -> Bill:

@@ -47,8 +47,12 @@ class PaidCall:
         return await self._made(wish, now_ms, self._reserve_blindly if blind else self._reserve, landing)
 
     async def without_redis(self, wish: Wish) -> Improved:
-        """Make the call on nobody's account, within this instance's allowance: without Redis no budget is known."""
-        return await self._made(wish, round(time.time() * 1000), self._from_allowance)
+        """
+        Make the call within this instance's allowance, as the flight could not be taken.
+
+        A Redis that is only full still reserves its price; without Redis no budget is known, and nobody's account pays.
+        """
+        return await self._made(wish, round(time.time() * 1000), self._reserve_blindly)
 
     async def _made(
         self, wish: Wish, now_ms: int, pay: Callable[[Wish], Awaitable[Bill]], landing: Call | None = None

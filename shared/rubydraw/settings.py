@@ -96,7 +96,7 @@ class Settings:
         whole(1, 1000), 250, "simultaneous calls to Gemini per instance; 1 GiB holds 250 of them with sketches of 1 MiB"
     )
     local_allowance_per_minute: int = setting(
-        whole(0, 10_000), 10, "calls to Gemini per minute and instance while Redis cannot be reached"
+        whole(0, 10_000), 10, "calls to Gemini per minute and instance while Redis is away or full"
     )
     daily_calls: int | None = setting(
         count, 500, "calls to Gemini in a UTC day, for all callers; 0: none; `unlimited`: no ceiling"

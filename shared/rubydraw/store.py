@@ -37,10 +37,15 @@ _LUA = Path(__file__).parent / "lua"
 class Script:
     """A Lua script of ours, sent by its SHA-1, and as a whole only if Redis does not know it yet."""
 
-    def __init__(self, *names: str, steps: Mapping[str, Script] | None = None) -> None:
-        """Join the files `names` of `lua/`, in that order; `steps` stand before them as functions of KEYS and ARGV."""
+    def __init__(self, *names: str, steps: Mapping[str, Script] | None = None, flags: str = "") -> None:
+        """
+        Join the files `names` of `lua/`, in that order; `steps` stand before them as functions of KEYS and ARGV.
+
+        `flags` are Redis' own, such as `allow-oom`.
+        """
         before = (f"local function {name}(KEYS, ARGV)\n{step.text}end\n" for name, step in (steps or {}).items())
-        self.text: str = "".join((*before, *((_LUA / f"{name}.lua").read_text("utf-8") for name in names)))
+        head = f"#!lua flags={flags}\n" if flags else ""
+        self.text: str = "".join((head, *before, *((_LUA / f"{name}.lua").read_text("utf-8") for name in names)))
         self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 

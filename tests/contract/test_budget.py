@@ -227,6 +227,19 @@ async def test_a_caller_whose_own_ceiling_is_nothing_spends_nothing(store: Store
     await refused(budget(store, PRINCIPAL_DAILY_CALLS="9", PRINCIPAL_DAILY_DOLLARS="9"), Principal("", "bo", nothing))
 
 
+async def test_a_full_redis_counts_all_the_same(store: Store, raw: redis.asyncio.Redis) -> None:
+    """Its calls are reserved, corrected and refused, though Redis takes no other write."""
+    await raw.config_set("maxmemory-policy", "noeviction")
+    await raw.config_set("maxmemory", "1")
+    spender = budget(store, PRINCIPAL_DAILY_CALLS="1")
+    await spender.settle(await spender.reserve(ADA), GeminiFailed(may_be_billed=False))
+    bill = await spender.reserve(ADA)
+    bill.used(Usage(1_000, 1_120))
+    await spender.settle(bill)
+    assert "ada" == (await refused(spender)).account
+    assert (1, 0.0677) == await spent_today(store)
+
+
 async def test_a_reservation_outlives_its_call_and_not_the_day(store: Store, raw: redis.asyncio.Redis) -> None:
     """Two hours: a call that nobody settled leaves nothing behind."""
     bill = await budget(store, DAILY_CALLS="1").reserve(ADA)

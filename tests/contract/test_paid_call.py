@@ -71,6 +71,26 @@ async def test_a_budget_seen_used_up_is_called_out_of_by_no_allowance(
     assert 0 == await gemini_stand_in.calls()
 
 
+async def test_while_redis_is_full_a_call_is_counted_twice_over(
+    store: Store,
+    results: Results,
+    flights: Flights,
+    gemini: Gemini,
+    gemini_stand_in: GeminiStandIn,
+    raw: redis.asyncio.Redis,
+) -> None:
+    """In the budgets, and against the allowance, as nobody can take its flight; who finds none left pays nothing."""
+    await raw.config_set("maxmemory-policy", "noeviction")
+    await raw.config_set("maxmemory", "1")
+    improve = improve_of(store, results, flights, gemini, allowance=1)
+    assert "MISS" == (await improve(sketch(hints="1"), deadline=time.monotonic() + 150)).outcome
+    spent = await spent_today(store)
+    assert (1, True) == (spent.calls, 0 < spent.dollars < Settings.from_env(SETTINGS).call_dollars)
+    with pytest.raises(StoreUnavailable):
+        await improve(sketch(hints="2"), deadline=time.monotonic() + 150)
+    assert (1, spent) == (await gemini_stand_in.calls(), await spent_today(store))
+
+
 @pytest.fixture
 async def blind(store: Store, gemini: Gemini) -> AsyncIterator[Improve]:
     """One whose results have a Redis of their own, which is away, with one call a minute to make all the same."""

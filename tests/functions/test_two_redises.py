@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import httpx2
 import orjson
@@ -126,6 +127,26 @@ async def test_results_that_take_nothing_end_no_job(
     assert (1, []) == (await gemini_stand_in.calls(), await copies(pubsub_stand_in))
     told = [orjson.loads(line) for line in far_worker.lines if ".lost" in line]
     assert {("WARNING", "results.lost", "OOM")} == {(line["severity"], line["message"], line["kind"]) for line in told}
+
+
+@pytest.mark.parametrize("ceiling", ["PRINCIPAL_DAILY_CALLS", "DAILY_CALLS"])
+async def test_a_full_state_is_no_way_past_a_ceiling(
+    environment: dict[str, str],
+    http: httpx2.AsyncClient,
+    raw: redis.asyncio.Redis,
+    gemini_stand_in: GeminiStandIn,
+    ceiling: str,
+) -> None:
+    """Its Redis evicts nothing, so a caller may fill it with jobs; then no flight is taken, and each call counts."""
+    with contextmanager(servers.a_valkey)() as results:
+        apart = environment | {"CACHE_REDIS_URL": f"redis://127.0.0.1:{results.port}/0", ceiling: "3"}
+        with servers.running_function("graphql", apart) as server:
+            await raw.config_set("maxmemory-policy", "noeviction")
+            await raw.config_set("maxmemory", "1")
+            payloads = [await SketchService(http, server.url).improve(shade) for shade in range(5)]
+    codes = [payload["problem"]["code"] if payload["problem"] else None for payload in payloads]
+    assert [None] * 3 + ["BUDGET_EXCEEDED"] * 2 == codes
+    assert 3 == await gemini_stand_in.calls()
 
 
 async def test_a_drawing_that_cannot_be_looked_after_costs_no_attempt(
