@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from rubydraw import keys
-from rubydraw.errors import BadSketch, IdempotencyConflict
+from rubydraw.errors import BadSketch, IdempotencyConflict, StoreUnavailable
 from rubydraw.quotas import CACHED, Charge
 from rubydraw.store import Call, Script, Store
 
@@ -11,7 +13,7 @@ MAX_CHARS = 255
 
 
 class IdempotencyKeys:
-    """Keys of 1 to 255 visible ASCII characters, each bound to one input for 24 h."""
+    """Keys of 1 to 255 visible ASCII characters, each bound to one input for 24 h; that of a hit for one hour."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -42,6 +44,11 @@ class IdempotencyKeys:
         if outcome == b"conflict":
             raise IdempotencyConflict
         return str(bound.decode())
+
+    async def shorten(self, owner: str, key: str) -> None:
+        """Let `key` expire with its job, which was done at once: a day of keys of cheap hits would fill Redis."""
+        with suppress(StoreUnavailable):  # then it is kept for its 24 h
+            await self._store.command("PEXPIRE", keys.idempotency(owner, key), keys.SETTLED_JOB_MS)
 
 
 def _check(key: str) -> None:

@@ -113,11 +113,13 @@ class Submit:
         if idempotency_key is not None:
             request = await self._bound(_input_hash(sketch, cache), request.id, charge, idempotency_key)
         if not request.settled:
-            await self._record(request, sketch, charge, cache)
+            status = await self._record(request, sketch, charge, cache)
+            if idempotency_key is not None and status == "done":
+                await self._idempotency_keys.shorten(charge.principal.owner, idempotency_key)
         return request.id
 
-    async def _record(self, request: Request, sketch: Sketch, charge: Charge, cache: CacheUse) -> None:
-        """Record a job unless it is recorded already, and publish it if it is queued."""
+    async def _record(self, request: Request, sketch: Sketch, charge: Charge, cache: CacheUse) -> str:
+        """Record a job unless it is recorded already, and publish it if it is queued; return its status."""
         digest, owner = self._improve.digest(sketch), charge.principal.owner
         status, created_at_ms = "queued", request.queued_at_ms
         if not created_at_ms:
@@ -127,6 +129,7 @@ class Submit:
             job = JobMessage(request.id, owner, created_at_ms, 0, digest, logs.traceparent(), sketch)
             job = replace(job, refresh=cache is CacheUse.REFRESH, payer=charge.principal)
             await self._publish(job, repeated=request.repeated)
+        return status
 
     async def _recorded(self, request_id: str, digest: str, charge: Charge, cache: CacheUse) -> tuple[str, int]:
         """

@@ -10,8 +10,9 @@ import pytest
 import redis.asyncio
 from rubydraw.errors import BadSketch, IdempotencyConflict
 from rubydraw.idempotency import IdempotencyKeys
-from rubydraw.store import Store
+from rubydraw.store import Store, connect
 
+from tests.servers import free_port
 from tests.sketches import HOUR_MS
 
 NOT_ASCII = "has a space, or another character that is not visible ASCII"
@@ -85,6 +86,20 @@ async def test_key_is_kept_for_a_day_and_only_as_a_hash(
     fields: dict[Any, Any] = await raw.hgetall(key)
     stored = key + b"".join([*fields, *fields.values()])
     assert (False, False) == (b"secret-key" in stored, b"somebody" in stored)
+
+
+async def test_key_of_a_hit_is_kept_as_long_as_its_job(
+    idempotency_keys: IdempotencyKeys, raw: redis.asyncio.Redis
+) -> None:
+    """An hour; without Redis it stays as it is, and nobody is refused for it."""
+    await idempotency_keys.bind("me", "a-key", "r1", INPUT)
+    await idempotency_keys.shorten("me", "a-key")
+    assert "r1" == await idempotency_keys.bind("me", "a-key", "r2", INPUT)
+    [key] = await raw.keys()
+    assert HOUR_MS - 60_000 < await raw.pttl(key) <= HOUR_MS
+    nowhere = connect(f"redis://127.0.0.1:{free_port()}/0", "")
+    await IdempotencyKeys(nowhere).shorten("me", "a-key")
+    await nowhere.close()
 
 
 @pytest.mark.parametrize(

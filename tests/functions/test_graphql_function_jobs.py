@@ -135,6 +135,21 @@ async def test_ten_requests_at_once_with_one_key_are_exactly_one(service: Sketch
     assert 1 == len(set(ids))
 
 
+@pytest.mark.parametrize("cache", ["USE", "ONLY"])
+async def test_key_of_a_job_that_was_done_at_once_ends_with_it(
+    service: SketchService, raw: redis.asyncio.Redis, cache: str
+) -> None:
+    """A hit costs its caller little, so a day of keys would fill Redis; that of a queued job is kept for a day."""
+    await service.submit(1, idempotencyKey="queued")
+    [queued] = await raw.keys("improve_sketch:idempotency:*")
+    assert keys.SETTLED_JOB_MS < await raw.pttl(queued)
+    await service.improve(2)
+    done = await service.submit(2, cache=cache, idempotencyKey="done")
+    [hit] = set(await raw.keys("improve_sketch:idempotency:*")) - {queued}
+    assert await raw.pttl(keys.status(done)) <= await raw.pttl(hit) <= keys.SETTLED_JOB_MS
+    assert done == await service.submit(2, cache=cache, idempotencyKey="done")
+
+
 async def test_key_with_another_sketch_is_a_conflict(service: SketchService, pubsub_stand_in: PubsubStandIn) -> None:
     """Nothing is handed over for it."""
     await service.submit(1, idempotencyKey="a-key")
