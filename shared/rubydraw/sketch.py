@@ -59,7 +59,8 @@ class Sketch:
             picture = read_png(png)
         except BadPng as bad:
             raise BadSketch(f"pngBase64 is not a PNG that can be used: {bad}.") from None
-        _check_length(svg.strip(), hints.strip())
+        svg, hints = svg.strip(), hints.strip()
+        _check_length(svg, hints)  # before anything looks at each character
         svg, hints = _text("svg", svg), _text("hints", hints)
         _check_length(svg, hints)  # a few characters grow in NFC
         content = _hash(str(variant).encode(), svg.encode(), hints.encode(), picture.identity)
@@ -119,7 +120,7 @@ def _check_length(svg: str, hints: str) -> None:
 
 
 def _text(name: str, value: str) -> str:
-    """Return `value` in NFC and stripped; refuse control characters and piles of combining marks."""
+    """Return `value` in NFC; refuse control characters and piles of combining marks."""
     if found := _CONTROL.search(value):
         raise BadSketch(
             f"{name} contains the control character U+{ord(found[0]):04X};"
@@ -129,9 +130,12 @@ def _text(name: str, value: str) -> str:
         value.encode()
     except UnicodeEncodeError:
         raise BadSketch(f"{name} contains half a surrogate pair; only whole characters are allowed.") from None
-    if not value.isascii() and _piles_marks(value):
+    if value.isascii():
+        return value
+    # Again in NFC, as the worker checks it: some letters and marks come apart into several marks.
+    if _piles_marks(value) or ((normal := unicodedata.normalize("NFC", value)) != value and _piles_marks(normal)):
         raise BadSketch(f"{name} has more than {MAX_MARKS} combining marks in a row.")
-    return unicodedata.normalize("NFC", value).strip()
+    return normal
 
 
 def _piles_marks(value: str) -> bool:

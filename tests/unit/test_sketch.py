@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import sys
 import time
 import unicodedata
 import weakref
+from contextlib import suppress
 from dataclasses import fields
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rubydraw.errors import BadSketch, Code
-from rubydraw.sketch import MAX_HINTS_CHARS, MAX_SVG_BYTES, Sketch
+from rubydraw.sketch import MAX_HINTS_CHARS, MAX_MARKS, MAX_SVG_BYTES, Sketch
 
 from tests.unit.pngs import chunk, file, ihdr, pixels, png
 
@@ -24,6 +26,9 @@ CUT_OFF, MISPLACED = "the = at its end is missing, or it is cut off", "it has = 
 FOREIGN = "it has a character that base64 does not use"
 ANYTHING = st.text(alphabet=st.characters(codec=None), max_size=60)
 """Text with halves of surrogate pairs too, as JSON can carry it."""
+COMING_APART = [each for each in map(chr, range(sys.maxunicode + 1)) if len(unicodedata.normalize("NFC", each)) > 1]
+"""What normal form takes apart: ninety letters and marks, and those of music."""
+PILES = st.text(alphabet=[*COMING_APART, *"\u0301\u0327\u00e9\u00a0\u0085a "], max_size=60)
 
 
 def sketch(
@@ -111,7 +116,7 @@ def test_no_text_as_picture_crashes(written: str) -> None:
     refusal(png_base64=written)
 
 
-@given(ANYTHING, ANYTHING)
+@given(ANYTHING | PILES, ANYTHING | PILES)
 def test_no_words_crash(svg: str, hints: str) -> None:
     """Whatever comes as text is normalised and can be encoded, or is BadSketch."""
     try:
@@ -137,6 +142,7 @@ def test_size_of_the_words_is_bounded() -> None:
     assert len(sketch(svg="x" * MAX_SVG_BYTES).svg) == MAX_SVG_BYTES
     assert len(sketch(hints="é" * MAX_HINTS_CHARS).hints) == MAX_HINTS_CHARS
     assert sketch(hints=" \n" + "a" * MAX_HINTS_CHARS + "\n ").hints == "a" * MAX_HINTS_CHARS
+    assert sketch(svg="\u00a0" + "x" * MAX_SVG_BYTES + "\u3000").svg == "x" * MAX_SVG_BYTES
     assert str(MAX_SVG_BYTES) in refusal(svg="é" * (MAX_SVG_BYTES // 2 + 1))
     assert "2001 characters; at most 2000" in refusal(hints="é" * (MAX_HINTS_CHARS + 1))
 
@@ -154,6 +160,18 @@ def test_marks_piled_up_are_refused_at_once(name: str, marks: str) -> None:
 def test_letters_that_are_piles_of_marks_count_as_marks() -> None:
     """Three Tibetan vowel signs are no marks to Unicode until they are taken apart."""
     assert "more than 30 combining marks" in refusal(hints="\u0f40" + "\u0f73" * 31)
+
+
+@pytest.mark.parametrize("letter", COMING_APART, ids=ascii)
+def test_what_is_accepted_once_is_accepted_again(letter: str) -> None:
+    """By the worker, in normal form: what is refused there only becomes a dead letter."""
+    accepted = []
+    for pile in (letter + "\u0301" * MAX_MARKS, *(letter * (MAX_MARKS // parts) for parts in (1, 2, 3))):
+        with suppress(BadSketch):
+            accepted.append(sketch(svg=pile, hints=pile))
+    assert accepted
+    for one in accepted:
+        assert one is Sketch.from_png(one.png, one.svg, one.hints, one.variant, max_png_bytes=MAX_PNG_BYTES)
 
 
 def test_length_counts_as_sent_and_as_kept() -> None:
@@ -182,6 +200,14 @@ def test_control_characters_are_refused_by_number(name: str, point: int) -> None
     message = refusal(**{name: f"a{chr(point)}b"})
     assert message.startswith(f"{name} contains the control character U+{point:04X}")
     assert chr(point) not in message
+
+
+def test_white_space_around_is_cut_before_anything_else_looks_at_the_text() -> None:
+    """Of any kind: to look at each of 12 million blanks would block all other requests for a second."""
+    around = "".join(each for each in map(chr, range(sys.maxunicode + 1)) if each.isspace())
+    assert {*"\v\f\x1c\x85\u00a0\u3000"} < {*around}
+    one = sketch(svg=f"{around}<svg/>{around}", hints=f"{around}a{around}")
+    assert ("<svg/>", "a") == (one.svg, one.hints)
 
 
 def test_tab_and_line_ends_are_taken() -> None:
