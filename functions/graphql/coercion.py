@@ -14,6 +14,7 @@ from graphql import (
     GraphQLNamedInputType,
     GraphQLScalarType,
     GraphQLSchema,
+    GraphQLString,
     OperationDefinitionNode,
     Undefined,
     get_nullable_type,
@@ -39,9 +40,12 @@ def coerce(
     """Return the coerced variables, and drop those that were sent; or return at least one error."""
     coerced: VariableValues | list[GraphQLError] = _NONE
     if definitions := operation.variable_definitions:
+        # First, as graphql-core reads all of a value to write it into messages that we do not use.
+        if errors := _errors(schema, operation, variables):
+            return errors
         coerced = get_variable_values(schema, definitions, variables, max_errors=1, hide_suggestions=True)
     if isinstance(coerced, list):
-        return _errors(schema, operation, variables)
+        return [{"message": "The variables do not fit the types that the operation declares."}]
     # Only the coerced copy stays: a resolver that drops the sketch from its input thereby frees its memory.
     coerced.sources.clear()
     variables.clear()
@@ -82,7 +86,7 @@ def kind(value: Any) -> str:
 def _errors(
     schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
 ) -> list[GraphQLFormattedError]:
-    """Return errors for what graphql-core refused, without the values."""
+    """Return errors for what graphql-core would refuse, without the values."""
     errors: list[GraphQLFormattedError] = []
     for definition in operation.variable_definitions or ():
         name = definition.variable.name.value
@@ -94,7 +98,7 @@ def _errors(
             errors.append(GraphQLError(told, definition).formatted)
             if len(errors) == MAX_ERRORS:
                 return errors
-    return errors or [{"message": "The variables do not fit the types that the operation declares."}]
+    return errors
 
 
 def _misfits(value: Any, declared: GraphQLInputType, path: str) -> Iterator[str]:
@@ -110,13 +114,19 @@ def _misfits(value: Any, declared: GraphQLInputType, path: str) -> Iterator[str]
         for name, field in type_.fields.items():
             if name in value or is_required_input_field(field):
                 yield from _misfits(value.get(name, Undefined), field.type, f"{path}.{name}")
-        for name in value.keys() - type_.fields.keys():
-            yield stranger(f"Variable '{path}'", type_, name)
+        for name in value:
+            if name not in type_.fields:
+                yield stranger(f"Variable '{path}'", type_, name)
     elif not (is_leaf_type(type_) and _is_leaf(value, type_)):
         yield _misfit(value, declared, path)
 
 
 def _is_leaf(value: Any, type_: GraphQLScalarType | GraphQLEnumType) -> bool:
+    # Only numbers and booleans go to graphql-core, which writes a misfit into its error, and compares it with an enum.
+    if isinstance(type_, GraphQLEnumType):
+        return isinstance(value, str) and value in type_.values
+    if type_ is GraphQLString or isinstance(value, str | list | dict):
+        return type_ is GraphQLString and isinstance(value, str)
     try:
         return type_.coerce_input_value(value) is not Undefined
     except Exception:  # whatever a scalar raises: its text repeats the value

@@ -18,6 +18,7 @@ MAX_MARKS = 300_000
 The most commas, brackets and braces in a body: a few more than the longest SVG may hold. Without a bound the values
 that they separate took 40 times the bytes of the body.
 """
+_MANY_MARKS = 10_000
 
 
 class Parameters(NamedTuple):
@@ -68,14 +69,16 @@ async def _body(incoming: Incoming) -> bytes:
 
 
 def _is_crowded(text: bytes) -> bool:
-    """Whether a body has too many marks; `count` looks at each byte and takes fifteen times as long for a picture."""
+    """Whether a body has too many marks: `find` leaps over a picture, `translate` is faster where there are many."""
     marks = 0
     for mark in b",[{":
         at = text.find(mark)
-        while at >= 0 and marks <= MAX_MARKS:
+        while at >= 0:
             marks += 1
+            if marks == _MANY_MARKS:
+                return len(text) - len(text.translate(None, b",[{")) > MAX_MARKS
             at = text.find(mark, at + 1)
-    return marks > MAX_MARKS
+    return False
 
 
 def _loaded(text: bytes, what: str) -> Any:

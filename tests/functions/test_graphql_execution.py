@@ -71,6 +71,22 @@ async def test_no_more_than_ten_misfits_are_listed(service: TinyService) -> None
     assert 10 == len(messages(await service.post({"query": IMPROVE, "variables": variables})))
 
 
+@pytest.mark.parametrize(
+    "misfit",
+    [{"a": 0}, {"svg": {"a": 0}}, {"svg": [{}]}, {"svg": 0}, {"cache": "a"}, {"variant": "a"}, {"async": "a"}],
+    ids=repr,
+)
+async def test_no_misfit_is_written_down_or_compared(
+    service: TinyService, monkeypatch: pytest.MonkeyPatch, misfit: dict[str, Any]
+) -> None:
+    """By graphql-core, in errors that nobody reads: twelve megabytes take it a second."""
+    read: list[object] = []
+    for module, name in (("pyutils.inspect", "inspect_recursive"), ("type.definition", "did_you_mean_enum_value")):
+        monkeypatch.setattr(sys.modules[f"graphql.{module}"], name, lambda *given: read.append(given) or "")
+    response = await service.post({"query": IMPROVE, "variables": {"input": {"pngBase64": "", **misfit}}})
+    assert (1, []) == (len(messages(response)), read)
+
+
 async def test_a_null_for_a_variable_with_a_default_is_the_callers_fault(service: TinyService) -> None:
     """The one misfit that only execution finds is no internal error, and is not echoed either."""
     query = """mutation ($png: String = "", $svg: String) {
