@@ -108,6 +108,7 @@ class Resolvers:
             incoming.room.shrink(len(sketch.png) + len(sketch.svg))
         cache = CacheUse(input.get("cache") or CacheUse.USE)
         if not later:
+            input.clear()  # of what is left, a key of any length would stay while the drawing is awaited
             with_image = info.field.selects("result", "imageBase64")
             done = await self._submit.now(sketch, charge, with_image=with_image, cache=cache)
             return {"result": answers.result(done.digest, done.drawing, done.outcome, with_image=with_image)}

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rubydraw.errors import GeminiFailed
+from rubydraw.principal import NOBODY
+from rubydraw.quotas import Quotas
 
-from tests.functions.tiny_graphql import GRAPHQL_RESPONSE, IMPROVE, ORIGIN, TinyService, messages
+from tests.functions.tiny_graphql import (
+    GRAPHQL_RESPONSE,
+    IMPROVE,
+    ORIGIN,
+    Incoming,
+    TinyService,
+    messages,
+    resolvers,
+)
+from tests.sketches import png
 
 TYPENAME = {"query": "{ __typename }"}
 CANARY = "canary-0123456789"
@@ -211,6 +225,28 @@ async def test_a_sketch_that_a_resolver_drops_is_gone(
     schema.mutation_type.fields["improveSketch"].resolve = drop
     await service.post({"query": query, "variables": variables})
     assert references <= [2]  # the name in `drop` and the argument of `getrefcount`
+
+
+async def test_a_call_that_is_awaited_holds_nothing_of_its_input() -> None:
+    """A synchronous request has no use for an idempotency key, which may have as many megabytes as a body."""
+    given: dict[str, Any] = {"pngBase64": base64.b64encode(png()).decode(), "idempotencyKey": "long", "variant": 1}
+    held: list[dict[str, Any]] = []
+
+    class Submit:
+        async def now(self, *_: object, **__: object) -> None:
+            held.append(dict(given))
+            raise GeminiFailed
+
+    scope: Any = {"method": "POST", "path": "/", "query_string": b"", "scheme": "http", "headers": []}
+    nothing: Any = None
+    info: Any = SimpleNamespace(
+        context=resolvers.Context(Incoming(scope, nothing), NOBODY), field=SimpleNamespace(selects=lambda *_: True)
+    )
+    submit: Any = Submit()
+    settings: Any = SimpleNamespace(max_png_bytes=10_000)
+    quotas = Quotas(nothing, requests_per_minute=None)
+    await resolvers.Resolvers(submit, nothing, quotas, nothing, nothing, settings).improve_sketch(None, info, given)
+    assert [{}] == held
 
 
 async def test_an_explicit_null_arrives_as_none_and_an_absent_field_as_its_default(

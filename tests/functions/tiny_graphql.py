@@ -30,6 +30,7 @@ import execution as execution  # noqa: E402
 import key_set as key_set  # noqa: E402
 import lingering as lingering  # noqa: E402
 import readers as readers  # noqa: E402
+import resolvers as resolvers  # noqa: E402
 import splicing as splicing  # noqa: E402
 import sse as sse  # noqa: E402
 import tokens as tokens  # noqa: E402
