@@ -21,7 +21,7 @@ from graphql import (
 MAX_DEPTH = 8
 MAX_ALIASES = 15
 MAX_REPEATS = 16  # of one field at one place, fragments followed: 800 equal fields take a second to compare
-MAX_PICTURES = {"imageBase64": 4, "imageUrl": 16}
+MAX_PICTURES = {"imageBase64": 2, "imageUrl": 16}
 """In one operation, fragments followed and directives ignored: aliases at each level multiply.
 
 A picture is a megabyte, an address costs a command to Redis.
