@@ -22,8 +22,9 @@ OOM = "OOM command not allowed when used memory > 'maxmemory'."
 READONLY = "READONLY You can't write against a read only replica."
 
 _LUA = [Path(file.name).stem for file in (files("rubydraw") / "lua").iterdir()]
-_BEFORE = ((), ("job",), ("job", "kept"), ("kept",), ("budget",))
-_SCRIPTS = {Script(*before, name).sha: name for name in _LUA for before in _BEFORE} | {accept_script().sha: "accept"}
+_BEFORE = ((), ("job",), ("job", "kept"), ("kept",))
+_SCRIPTS = {Script(*before, name).sha: name for name in _LUA for before in _BEFORE}
+_SCRIPTS |= {Script("budget", name, flags="allow-oom").sha: name for name in _LUA} | {accept_script().sha: "accept"}
 _MORE = {b"*": 1, b"~": 1, b">": 1, b"%": 2}
 
 
