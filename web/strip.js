@@ -62,6 +62,8 @@ export class Strip {
   }
 }
 
-function button(className, onclick) {
+/** The second click of a double click is none: by then another item may lie under the pointer. */
+function button(className, act) {
+  const onclick = ({ detail }) => detail > 1 || act();
   return Object.assign(document.createElement("button"), { className, onclick });
 }

@@ -192,6 +192,36 @@ def test_another_variant_is_another_sketch_in_the_strip(open_pad: OpenPad) -> No
     assert page.locator("#earlier").is_hidden()
 
 
+def test_a_double_click_in_the_strip_is_one_click(open_pad: OpenPad) -> None:
+    """It forgets one drawing: the one that slides under the pointer stays, here and after a reload."""
+    page = open_pad()
+    hand.draw_anew(page)
+    hand.press(page, "Improve now")
+    hand.finished(page)
+    for variant in (1, 2):
+        hand.press(page, "Another variant")
+        page.get_by_text(f"variant {variant}").wait_for()
+    page.locator("#strip button.forget").first.dblclick()
+    assert page.locator("#strip li").count() == 2
+    page.reload()
+    page.get_by_role("radio", name="Ink").wait_for()
+    page.locator("#strip li").nth(1).wait_for()
+
+
+def test_a_double_click_on_another_variant_picks_nothing(open_pad: OpenPad, laptop: Laptop) -> None:
+    """The panel shows the variant that was asked for, not the drawing that slides under the pointer."""
+    page = open_pad(viewport={"width": 390, "height": 900})
+    hand.draw_anew(page)
+    hand.press(page, "Improve now")
+    hand.finished(page)
+    laptop.plays({"kind": "hold"})
+    page.get_by_role("button", name="Another variant").dblclick()
+    page.locator("#panel[data-state=working]").wait_for()
+    assert page.locator("#strip li").first.locator("button.pick").get_attribute("aria-pressed") == "true"
+    laptop.release()
+    page.get_by_text("variant 1").wait_for()
+
+
 def test_markup_in_an_answer_is_text(open_pad: OpenPad, laptop: Laptop) -> None:
     """A title, notes and colours with markup in them are shown letter by letter, and run nothing."""
     evil = "<img src=x onerror='document.title=`gotcha`'><script>document.title='gotcha'</script>"
