@@ -22,7 +22,7 @@ export class Pad extends EventTarget {
     this.canvas = canvas;
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => this.lift());
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => this.#up(event));
     canvas.addEventListener("keydown", (event) => this.#key(event));
     canvas.addEventListener("focus", () => this.#show());
     canvas.addEventListener("blur", () => this.lift());
@@ -112,6 +112,11 @@ export class Pad extends EventTarget {
     const events = event.getCoalescedEvents?.() ?? [];
     for (const each of events.length ? events : [event]) this.#extend(this.#point(each));
     this.#show();
+  }
+
+  /** A second finger, or a palm, ends no stroke but its own. */
+  #up({ pointerId }) {
+    if (this.live?.pointer === pointerId) this.lift();
   }
 
   #extend(point) {

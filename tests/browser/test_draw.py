@@ -103,6 +103,29 @@ def test_a_pen_presses_and_a_finger_draws(open_pad: OpenPad) -> None:
     hand.finished(page)
 
 
+def test_a_second_finger_ends_no_stroke(open_pad: OpenPad) -> None:
+    """What touches the pad beside the finger that draws, and leaves it again, changes nothing."""
+    page = open_pad(has_touch=True)
+    box = page.locator("#paper").bounding_box()
+    devtools = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[int, int, int]) -> None:
+        at = [{"id": finger, "x": box["x"] + x, "y": box["y"] + y} for finger, x, y in points]
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+    touch("touchStart", (0, 50, 50))
+    touch("touchMove", (0, 150, 50))
+    touch("touchStart", (0, 150, 50), (1, 200, 250))
+    touch("touchEnd", (0, 150, 50))
+    before = hand.inked(page)
+    assert before > 0
+    touch("touchMove", (0, 250, 50))
+    touch("touchMove", (0, 350, 50))
+    touch("touchEnd")
+    assert hand.inked(page) > before + 500
+    assert strokes_sent(page, lambda: page.keyboard.press("Control+Enter")).count("<path") == 1
+
+
 def strokes_sent(page: Any, how: Callable[[], None]) -> str:
     """The SVG that goes out; what it is answered plays no part."""
     page.route("**/graphql", lambda route: route.fulfill(status=404))
