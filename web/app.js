@@ -47,6 +47,7 @@ async function run(record) {
 async function ended(record) {
   const found = await navigator.locks.request(record.id, () => history.read(record.id));
   if (!found) return forget(record);
+  if (isPending(found) && found.requestId) return run(Object.assign(record, found));
   const problem = { message: "The page was closed before the answer came.", retryable: true };
   Object.assign(record, found, isPending(found) && { state: "error", problem });
   changed(record);

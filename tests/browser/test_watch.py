@@ -222,6 +222,38 @@ def test_another_tab_waits_for_the_one_that_asks(open_pad: OpenPad, laptop: Lapt
     assert hand.finished(other) == hand.finished(page)
 
 
+KEPT_ID = """() => new Promise((resolve) => {
+  indexedDB.open("sketch-pad").onsuccess = ({ target: { result } }) => {
+    const all = result.transaction("records").objectStore("records").getAll();
+    all.onsuccess = () => (result.close(), resolve(all.result[0].requestId));
+  };
+})"""
+
+
+def test_a_job_outlives_the_tab_that_sent_it(open_pad: OpenPad, laptop: Laptop) -> None:
+    """A tab that opened before the job had its request id follows it once the other one is closed."""
+    sending: list[Any] = []
+    resting = Resting(streams=False, rich=True)
+
+    def handle(route: Any) -> None:
+        resting.handle(route) if sending else sending.append(route)
+
+    page = open_pad(lambda page: page.route(laptop.endpoint, handle))
+    hand.draw(page)
+    with page.expect_request(laptop.endpoint):
+        hand.press(page, "In the background")
+    other = page.context.new_page()
+    other.route(laptop.endpoint, Endpoint(streams=True, rich=True).handle)
+    other.goto(laptop.pad)
+    other.locator("#strip button.pick").click()
+    other.locator("#doing", has_text="Sending the sketch").wait_for()
+    resting.handle(sending[0])
+    page.locator("#doing", has_text="Waiting: next attempt in ").wait_for()
+    assert page.evaluate(KEPT_ID) == ID
+    page.close()
+    assert hand.finished(other) == "House"
+
+
 def test_a_direct_request_ends_with_its_tab(open_pad: OpenPad, laptop: Laptop) -> None:
     """Other tabs say so, and can send the sketch again."""
     laptop.plays({"kind": "hold"})
