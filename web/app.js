@@ -46,15 +46,19 @@ async function run(record) {
 /** A direct request ends in the tab that sent it, which may still be open, or with that tab. */
 async function ended(record) {
   const found = await navigator.locks.request(record.id, () => history.read(record.id));
-  if (!found) return forget(record);
+  if (!found) return remove(record);
   if (isPending(found) && found.requestId) return run(Object.assign(record, found));
   const problem = { message: "The page was closed before the answer came.", retryable: true };
   Object.assign(record, found, isPending(found) && { state: "error", problem });
   changed(record);
 }
 
-async function forget(record) {
+function forget(record) {
   $("panel-title").focus({ preventScroll: true });
+  return remove(record);
+}
+
+async function remove(record) {
   jobs.stop(record);
   records.delete(record.id);
   strip.drop(record.id);

@@ -254,6 +254,23 @@ def test_a_job_outlives_the_tab_that_sent_it(open_pad: OpenPad, laptop: Laptop) 
     assert hand.finished(other) == "House"
 
 
+def test_what_one_tab_forgets_leaves_the_focus_of_another(open_pad: OpenPad, laptop: Laptop) -> None:
+    """Whoever types there goes on typing; the sketch leaves the strip of both."""
+    laptop.plays({"kind": "hold"})
+    page = open_pad()
+    hand.draw_anew(page)
+    hand.press(page, "Improve now")
+    page.locator("#doing", has_text="Drawing").wait_for()
+    other = page.context.new_page()
+    other.goto(laptop.pad)
+    other.locator("#strip li").wait_for()
+    other.get_by_label("Hints").focus()
+    hand.press(page, "Stop waiting")
+    other.locator("#strip li").wait_for(state="detached")
+    assert other.evaluate("document.activeElement.id") == "hints"
+    laptop.release()
+
+
 def test_a_direct_request_ends_with_its_tab(open_pad: OpenPad, laptop: Laptop) -> None:
     """Other tabs say so, and can send the sketch again."""
     laptop.plays({"kind": "hold"})
