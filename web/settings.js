@@ -16,7 +16,8 @@ export class Settings {
   /** Loads the endpoint that the server of this page names; else takes `/graphql` on the same host. */
   async load() {
     const response = await fetch("config.json").catch(() => null);
-    this.#served = response?.ok ? (await response.json()).endpoint : new URL("/graphql", location).href;
+    const config = response?.ok && (await response.json().catch(() => null));
+    this.#served = config?.endpoint ?? new URL("/graphql", location).href;
   }
 
   api() {

@@ -151,6 +151,20 @@ def test_a_busy_endpoint_says_when_to_come_again(
     page.get_by_role("button", name="Try again in ").wait_for()
 
 
+@pytest.mark.parametrize("body", ["<h1>Hello</h1>", "null", "{}"])
+def test_without_a_configuration_the_pages_own_host_is_asked(open_pad: OpenPad, laptop: Laptop, body: str) -> None:
+    """A host may answer for config.json with a page of its own, which names no endpoint."""
+
+    def prepare(page: object) -> None:
+        page.route("**/config.json", lambda route: route.fulfill(body=body))  # type: ignore[attr-defined]
+        page.route(f"{laptop.pad}/graphql", lambda route: route.fulfill(status=404))  # type: ignore[attr-defined]
+
+    page = open_pad(prepare)
+    hand.draw(page)
+    hand.press(page, "Improve now")
+    assert hand.failed(page) == "There is no endpoint at this address. Settings has it."
+
+
 def test_settings_left_by_escape_stay_as_they_were(open_pad: OpenPad, laptop: Laptop) -> None:
     """What was typed is kept by Save alone, also when the panel was saved before; an empty address is the first one."""
     page = open_pad()
