@@ -24,6 +24,7 @@ const SENTENCES = {
   404: "There is no endpoint at this address. Settings has it.",
   413: "The sketch is larger than the endpoint accepts.",
 };
+const BROKEN = "The connection broke before the whole answer was here.";
 const NOT_IT = "What answers at this address is not the endpoint.";
 
 /** The problem of a request that was refused before GraphQL ran. */
@@ -77,7 +78,8 @@ export class Api {
   /** The picture at an `imageUrl`, which the browser caches. */
   async picture(url, signal) {
     const response = await fetch(url, { signal }).catch(() => null);
-    if (response?.ok) return response.blob();
+    const picture = response?.ok && (await response.blob().catch(() => null));
+    if (picture) return picture;
     throw new Problem({ message: "The drawing is done but cannot be fetched.", retryable: true });
   }
 
@@ -95,7 +97,8 @@ export async function answerOf(response, signal) {
     answer = await response.json();
   } catch (error) {
     if (signal?.aborted) throw error;
-    if (response.ok) throw new Problem({ message: NOT_IT, retryable: true, lasting: true });
+    const whole = error instanceof SyntaxError;
+    if (response.ok) throw new Problem({ message: whole ? NOT_IT : BROKEN, retryable: true, lasting: whole });
   }
   if (answer?.data && !answer.errors) return answer.data;
   throw response.status <= 400 && answer?.errors?.length ? problemOfErrors(answer) : problemOfStatus(response, answer);

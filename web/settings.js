@@ -50,7 +50,8 @@ export class Settings {
       await api.ask("{ __typename }", {}, AbortSignal.timeout(10_000));
       $("verdict").textContent = "The endpoint answers.";
     } catch (problem) {
-      $("verdict").textContent = problem.message;
+      const late = problem.name === "TimeoutError";
+      $("verdict").textContent = late ? "The endpoint did not answer within 10 s." : problem.message;
     }
   }
 }

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -121,12 +123,40 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+class BreaksOff(BaseHTTPRequestHandler):
+    """Closes the connection in the middle of every answer."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(200)
+        self.send_header("access-control-allow-origin", "*")
+        self.send_header("content-length", "1000")
+        self.end_headers()
+        self.wfile.write(b'{"data": ')
+
+    do_POST = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def breaks_off() -> Iterator[str]:
+    """The address of a server whose answers break off; a route may continue there."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BreaksOff) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/graphql"
+        server.shutdown()
+
+
 OpenPad = Callable[..., Any]
 
 
-def of_a_refusal(message: Any) -> bool:
+def of_the_browser(message: Any) -> bool:
     text: str = message.text
     url: str = message.location["url"]
+    if text == "Failed to load resource: net::ERR_CONTENT_LENGTH_MISMATCH":
+        return True
     return text.startswith("Failed to load resource: the server responded with a status") and "/graphql" in url
 
 
@@ -135,7 +165,7 @@ def open_pad(chromium: Browser, laptop: Laptop) -> Iterator[OpenPad]:
     """
     Open the pad as a new visitor; at the end nothing may have been said on any page's console.
 
-    But for what the browser itself says there of every refusal by an endpoint.
+    But for what the browser itself says there of every refusal by an endpoint, and of an answer that breaks off.
     """
     contexts: list[BrowserContext] = []
     said: list[str] = []
@@ -145,7 +175,7 @@ def open_pad(chromium: Browser, laptop: Laptop) -> Iterator[OpenPad]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
-        page.on("console", lambda message: of_a_refusal(message) or said.append(message.text))
+        page.on("console", lambda message: of_the_browser(message) or said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         prepare(page)
         page.goto(laptop.pad)

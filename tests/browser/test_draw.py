@@ -116,7 +116,7 @@ def test_a_second_finger_ends_no_stroke(open_pad: OpenPad) -> None:
     touch("touchStart", (0, 50, 50))
     touch("touchMove", (0, 150, 50))
     touch("touchStart", (0, 150, 50), (1, 200, 250))
-    touch("touchMove", (0, 150, 50))  # the other one is gone
+    touch("touchEnd", (1, 200, 250))
     before = hand.inked(page)
     assert before > 0
     touch("touchMove", (0, 250, 50))

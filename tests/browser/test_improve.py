@@ -165,6 +165,35 @@ def test_without_a_configuration_the_pages_own_host_is_asked(open_pad: OpenPad, 
     assert hand.failed(page) == "There is no endpoint at this address. Settings has it."
 
 
+def test_an_answer_that_breaks_off_is_told(open_pad: OpenPad, laptop: Laptop, breaks_off: str) -> None:
+    """Neither the address nor the page is blamed for it, and the sketch can be sent again."""
+    page = open_pad()
+    page.route(laptop.endpoint, lambda route: route.continue_(url=breaks_off))
+    hand.draw_anew(page)
+    hand.press(page, "Improve now")
+    assert hand.failed(page) == "The connection broke before the whole answer was here."
+    page.unroute(laptop.endpoint)
+    page.route("**/images/*", lambda route: route.continue_(url=breaks_off))
+    hand.press(page, "Try again")
+    page.locator("#sorry", has_text="The drawing is done but cannot be fetched.").wait_for()
+    page.unroute("**/images/*")
+    hand.press(page, "Try again")
+    assert hand.finished(page) != ""
+
+
+def test_a_check_of_a_silent_endpoint_ends(open_pad: OpenPad, laptop: Laptop) -> None:
+    """The verdict names the limit, which is shortened here."""
+    page = open_pad(
+        lambda page: page.add_init_script(
+            "const { timeout } = AbortSignal; AbortSignal.timeout = () => timeout.call(AbortSignal, 1);"
+        )
+    )
+    page.route(laptop.endpoint, lambda route: None)
+    hand.press(page, "Settings")
+    hand.press(page, "Check")
+    page.get_by_text("The endpoint did not answer within 10 s.").wait_for()
+
+
 def test_settings_left_by_escape_stay_as_they_were(open_pad: OpenPad, laptop: Laptop) -> None:
     """What was typed is kept by Save alone, also when the panel was saved before; an empty address is the first one."""
     page = open_pad()

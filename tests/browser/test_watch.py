@@ -141,6 +141,27 @@ def test_a_busy_endpoint_lacks_nothing(open_pad: OpenPad, laptop: Laptop) -> Non
     assert 7000 in page.evaluate("waited")
 
 
+class BreakingOff(Endpoint):
+    """The first answer about a state breaks off."""
+
+    def __init__(self, breaks_off: str) -> None:
+        super().__init__(streams=False, rich=True)
+        self._breaks_off = breaks_off
+
+    def _tell(self, route: Any, kind: str, fields: str) -> None:
+        if "query rich" in self.asked or kind != "query":
+            return super()._tell(route, kind, fields)
+        self.asked.append(f"{kind} {fields}")
+        route.continue_(url=self._breaks_off)
+
+
+def test_a_job_is_followed_beyond_an_answer_that_breaks_off(open_pad: OpenPad, laptop: Laptop, breaks_off: str) -> None:
+    """A state that did not come whole is asked for again."""
+    endpoint = BreakingOff(breaks_off)
+    improved_by(endpoint, open_pad, laptop)
+    assert ["improve", "subscription rich", "query rich", "query rich"] == endpoint.asked[:4]
+
+
 def test_a_job_is_polled_while_its_caller_has_too_many_streams(open_pad: OpenPad, laptop: Laptop) -> None:
     """Queries are not limited; once there is a place again, the job is streamed."""
     endpoint = Endpoint(streams=True, rich=True, limited=True)
