@@ -37,10 +37,11 @@ async function start(record) {
 /** The lock tells other tabs that this one is at it, until the record is kept as it ended. */
 async function run(record) {
   await configured;
-  await navigator.locks.request(record.id, { mode: "shared" }, async () => {
+  const toItsEnd = async () => {
     await jobs.run(record);
     await history.read(record.id);
-  });
+  };
+  await navigator.locks.request(record.id, { mode: "shared" }, toItsEnd).catch(toItsEnd); // blocked: no other tab knows
 }
 
 /** A direct request ends in the tab that sent it, which may still be open, or with that tab. */

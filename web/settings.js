@@ -4,6 +4,22 @@ import { Api } from "./api.js";
 
 const $ = (id) => document.getElementById(id);
 
+/** Where the browser blocks what sites store, values last as long as the page. */
+const values = new Map();
+const unstored = {
+  getItem: (name) => values.get(name) ?? null,
+  setItem: (name, value) => values.set(name, value),
+  removeItem: (name) => values.delete(name),
+};
+
+function storage(name) {
+  try {
+    return window[name];
+  } catch {
+    return unstored;
+  }
+}
+
 export class Settings {
   #served = "";
 
@@ -22,8 +38,8 @@ export class Settings {
 
   api() {
     return new Api({
-      endpoint: localStorage.getItem("endpoint") || this.#served,
-      key: sessionStorage.getItem("key") ?? "",
+      endpoint: storage("localStorage").getItem("endpoint") || this.#served,
+      key: storage("sessionStorage").getItem("key") ?? "",
     });
   }
 
@@ -38,9 +54,9 @@ export class Settings {
 
   #save() {
     const endpoint = $("endpoint").value.trim();
-    if (endpoint && endpoint !== this.#served) localStorage.setItem("endpoint", endpoint);
-    else localStorage.removeItem("endpoint");
-    sessionStorage.setItem("key", $("key").value.trim());
+    if (endpoint && endpoint !== this.#served) storage("localStorage").setItem("endpoint", endpoint);
+    else storage("localStorage").removeItem("endpoint");
+    storage("sessionStorage").setItem("key", $("key").value.trim());
   }
 
   async #check() {

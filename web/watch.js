@@ -12,9 +12,10 @@ const MAX_FAILURES = 8;
 const MAX_STREAMS = 3; // over HTTP/1.1 a browser has six connections to a host, and other requests need some
 let streaming = 0;
 
-/** What an endpoint turned out to lack, remembered for the session: "streams", or the "newer fields". */
-const lacks = (api, what) => sessionStorage.getItem(`no ${what} at ${api.endpoint}`) !== null;
-const noteLack = (api, what) => sessionStorage.setItem(`no ${what} at ${api.endpoint}`, "");
+/** What an endpoint turned out to lack, remembered until the page is left: "streams", or the "newer fields". */
+const lacking = new Set();
+const lacks = (api, what) => lacking.has(`${what} at ${api.endpoint}`);
+const noteLack = (api, what) => void lacking.add(`${what} at ${api.endpoint}`);
 
 const operation = (kind, fields) => `${kind} Watch($id: String!) { improveSketchStatus(requestId: $id) { ${fields} } }`;
 

@@ -194,6 +194,27 @@ def test_a_check_of_a_silent_endpoint_ends(open_pad: OpenPad, laptop: Laptop) ->
     page.get_by_text("The endpoint did not answer within 10 s.").wait_for()
 
 
+# What Chromium does where "site data" is blocked.
+BLOCKED = """const refuse = () => { throw new DOMException("Access is denied.", "SecurityError"); };
+  for (const name of ["localStorage", "sessionStorage"]) Object.defineProperty(window, name, { get: refuse });
+  LockManager.prototype.request = async () => refuse();
+  IDBFactory.prototype.open = refuse;"""
+
+
+@pytest.mark.parametrize("button", ["Improve now", "In the background"])
+def test_a_browser_that_stores_nothing_is_enough(open_pad: OpenPad, laptop: Laptop, button: str) -> None:
+    """Sketches are drawn, and settings hold, until the page is left."""
+    page = open_pad(lambda page: page.add_init_script(BLOCKED))
+    hand.press(page, "Settings")
+    page.get_by_label("API key").fill("a-key")
+    hand.press(page, "Save")
+    hand.draw_anew(page)
+    with page.expect_request(laptop.endpoint) as request:
+        hand.press(page, button)
+    assert request.value.headers["authorization"] == "Bearer a-key"
+    assert hand.finished(page) != ""
+
+
 def test_settings_left_by_escape_stay_as_they_were(open_pad: OpenPad, laptop: Laptop) -> None:
     """What was typed is kept by Save alone, also when the panel was saved before; an empty address is the first one."""
     page = open_pad()

@@ -1,4 +1,4 @@
-"""How a background job is followed: by stream where there is one, else by asking, found out once a session."""
+"""How a background job is followed: by stream where there is one, else by asking, found out once."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_stream_is_enough(open_pad: OpenPad, laptop: Laptop) -> None:
 
 
 def test_an_endpoint_without_streams_or_newer_fields_is_asked_plainly(open_pad: OpenPad, laptop: Laptop) -> None:
-    """What an endpoint lacks is tried once, quietly, and not again in this session."""
+    """What an endpoint lacks is tried once, quietly, and not again."""
     endpoint = Endpoint(streams=False, rich=False)
     page = improved_by(endpoint, open_pad, laptop)
     assert endpoint.asked[:4] == ["improve", "subscription rich", "query rich", "query plain"]
@@ -149,10 +149,11 @@ class BreakingOff(Endpoint):
         self._breaks_off = breaks_off
 
     def _tell(self, route: Any, kind: str, fields: str) -> None:
-        if "query rich" in self.asked or kind != "query":
-            return super()._tell(route, kind, fields)
-        self.asked.append(f"{kind} {fields}")
-        route.continue_(url=self._breaks_off)
+        if kind == "query" and "query rich" not in self.asked:
+            self.asked.append("query rich")
+            route.continue_(url=self._breaks_off)
+        else:
+            super()._tell(route, kind, fields)
 
 
 def test_a_job_is_followed_beyond_an_answer_that_breaks_off(open_pad: OpenPad, laptop: Laptop, breaks_off: str) -> None:
