@@ -66,6 +66,34 @@ def test_a_phone_has_room_for_everything(open_pad: OpenPad) -> None:
 
 
 @pytest.mark.browser
+def test_a_failure_is_read_whole_on_the_smallest_phone(open_pad: OpenPad, laptop: Laptop) -> None:
+    """At 320 pixels the sentence and both buttons are inside the frame, which grows with them."""
+    said = "The endpoint says at some length what is wrong. " * 4 + "See https://endpoint.example/" + "a" * 60
+    answer = {"data": {"improveSketch": None}, "errors": [{"message": said, "extensions": {"code": "INTERNAL"}}]}
+    page = open_pad(
+        lambda page: page.route(laptop.endpoint, lambda route: route.fulfill(json=answer)),
+        viewport={"width": 320, "height": 640},
+        has_touch=True,
+        is_mobile=True,
+    )
+    hand.press(page, "watch me draw one")
+    page.locator("#clear:enabled").wait_for()
+    hand.press(page, "Improve now")
+    assert hand.failed(page) == said
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    outside = page.evaluate(
+        """() => {
+          const frame = document.querySelector("#stage").getBoundingClientRect();
+          return [...document.querySelectorAll(".failed > *, .failed button")].filter((each) => {
+            const { top, bottom, left, right } = each.getBoundingClientRect();
+            return top < frame.top || bottom > frame.bottom || left < frame.left || right > frame.right;
+          }).map(({ id, className }) => id || className);
+        }"""
+    )
+    assert outside == []
+
+
+@pytest.mark.browser
 def test_the_first_paint_waits_for_no_script(open_pad: OpenPad) -> None:
     """What there is to see stands in the page itself: on a slow line it is seen before any script has come."""
     page, scripts = open_pad(), "**/*.js"
