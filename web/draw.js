@@ -49,6 +49,7 @@ export class Pad extends EventTarget {
   }
 
   add(mark) {
+    this.lift();
     this.marks.push(mark);
     this.undone = [];
     this.#redraw();
@@ -66,10 +67,12 @@ export class Pad extends EventTarget {
   }
 
   clear() {
+    this.lift();
     if (this.visible.length) this.add({ clear: true });
   }
 
   replace(strokes) {
+    this.lift();
     this.marks.push({ clear: true }, ...strokes);
     this.undone = [];
     this.#redraw();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,11 @@ from tests.browser import hand
 from tests.browser.conftest import OpenPad
 
 pytestmark = pytest.mark.browser
+
+# The smallest PNG there is, white; the pad enlarges it.
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+)
 
 
 def test_undo_redo_and_clear_move_along_what_was_done(open_pad: OpenPad) -> None:
@@ -178,3 +184,41 @@ def test_who_draws_ends_the_example(open_pad: OpenPad) -> None:
     page.locator("#invite").wait_for(state="hidden")
     hand.draw(page)
     assert strokes_sent(page, lambda: page.keyboard.press("Control+Enter")).count("#2f8f4e") == 2
+
+
+def begin_the_example(page: Any) -> None:
+    hand.press(page, "watch me draw one")
+    page.locator("#clear:enabled").wait_for()
+
+
+def test_clear_ends_the_example(open_pad: OpenPad) -> None:
+    """What was being drawn is cleared with the rest, and nothing follows."""
+    page = open_pad()
+    begin_the_example(page)
+    hand.press(page, "Clear the pad")
+    assert hand.inked(page) == 0
+    page.get_by_text("Draw something rough").wait_for()
+
+
+def test_an_earlier_sketch_ends_the_example(open_pad: OpenPad) -> None:
+    """The sketch to be edited comes back as it was sent."""
+    page = open_pad()
+    hand.draw(page)
+    assert strokes_sent(page, lambda: hand.press(page, "Improve now")).count("<path") == 2
+    hand.failed(page)
+    hand.press(page, "Clear the pad")
+    begin_the_example(page)
+    hand.press(page, "Edit this sketch")
+    assert strokes_sent(page, lambda: page.keyboard.press("Control+Enter")).count("<path") == 2
+
+
+def test_a_loaded_image_ends_the_example(open_pad: OpenPad) -> None:
+    """It is the last mark: undo takes it away."""
+    page = open_pad()
+    begin_the_example(page)
+    half = page.evaluate("document.querySelector('#paper').width * document.querySelector('#paper').height / 2")
+    image = {"name": "pixel.png", "mimeType": "image/png", "buffer": PIXEL}
+    page.locator("#file").set_input_files(image)
+    hand.until_more_is_inked(page, half)
+    hand.press(page, "Undo (Ctrl+Z)")
+    assert hand.inked(page) < half
