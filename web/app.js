@@ -11,6 +11,7 @@ import { Strip } from "./strip.js";
 import { wireTools } from "./tools.js";
 
 const $ = (id) => document.getElementById(id);
+const NOTHING_DRAWN = "Draw something first, or load an image.";
 
 const settings = new Settings();
 const history = new History();
@@ -78,11 +79,15 @@ jobs.addEventListener("change", ({ detail }) => changed(detail));
 
 async function improve(mode) {
   pad.lift();
-  $("ask-note").textContent = pad.empty ? "Draw something first, or load an image." : "";
+  $("ask-note").textContent = pad.empty ? NOTHING_DRAWN : "";
   if (pad.empty) return;
   const { svg, strokes } = pad;
   await start(newRecord({ mode, svg, strokes, hints: $("hints").value.trim(), original: await pad.png() }));
 }
+
+pad.addEventListener("change", () => {
+  if (!pad.empty && $("ask-note").textContent === NOTHING_DRAWN) $("ask-note").textContent = "";
+});
 
 async function load(file) {
   if (!file) return;

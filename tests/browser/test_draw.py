@@ -36,12 +36,16 @@ def test_undo_redo_and_clear_move_along_what_was_done(open_pad: OpenPad) -> None
 
 
 def test_an_empty_pad_is_not_sent(open_pad: OpenPad) -> None:
-    """With nothing drawn, or nothing but rubbing out, the page asks for a drawing first."""
+    """With nothing drawn, or nothing but rubbing out, the page asks for a drawing until there is one."""
     page = open_pad()
     page.get_by_role("radio", name="Eraser").check()
     hand.draw(page)
     hand.press(page, "Improve now")
-    assert page.get_by_role("alert").inner_text() == "Draw something first, or load an image."
+    asked = page.locator("#ask-note", has_text="Draw something first, or load an image.")
+    asked.wait_for()
+    page.get_by_role("radio", name="Ink").check()
+    hand.draw(page)
+    asked.wait_for(state="detached")
 
 
 def test_a_file_that_is_no_image_is_refused_by_name(open_pad: OpenPad) -> None:
