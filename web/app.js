@@ -110,7 +110,10 @@ wireTools({ pad, load, improve });
 /** The second click of a double click is none. */
 $("now").onclick = ({ detail }) => detail > 1 || improve("now");
 $("later").onclick = ({ detail }) => detail > 1 || improve("later");
-$("example").onclick = () => drawExample(pad);
+$("example").onclick = () => {
+  $("now").focus({ preventScroll: true }); // the button disappears
+  drawExample(pad);
+};
 $("stop").onclick = () => forget(panel.shown);
 $("forget").onclick = () => confirm("Forget all earlier sketches?") && [...records.values()].forEach(forget);
 $("variant").onclick = () => {

@@ -23,6 +23,7 @@ export class Panel {
     const state = !record ? "empty" : isPending(record) ? "working" : record.state;
     const changed = record !== this.#shown || dataset.state !== state;
     this.#shown = record;
+    if (state !== "working" && document.activeElement === $("stop")) $("panel-title").focus({ preventScroll: true });
     dataset.state = state;
     clearInterval(this.#timer);
     if (record && changed) this.#enter(record);

@@ -45,10 +45,11 @@ function take(pad) {
   $("dot").style.setProperty("--size", `${width}px`);
 }
 
+/** A button that is really disabled would lose the focus. */
 function reflect(pad) {
-  $("undo").disabled = pad.marks.length === 0;
-  $("redo").disabled = pad.undone.length === 0;
-  $("clear").disabled = pad.visible.length === 0;
+  $("undo").ariaDisabled = pad.marks.length === 0;
+  $("redo").ariaDisabled = pad.undone.length === 0;
+  $("clear").ariaDisabled = pad.visible.length === 0;
   $("invite").hidden = pad.visible.length > 0 || pad.live !== null;
 }
 

@@ -192,7 +192,7 @@ def test_who_draws_ends_the_example(open_pad: OpenPad) -> None:
 
 def begin_the_example(page: Any) -> None:
     hand.press(page, "watch me draw one")
-    page.locator("#clear:enabled").wait_for()
+    page.locator("#clear[aria-disabled=false]").wait_for()
 
 
 def test_clear_ends_the_example(open_pad: OpenPad) -> None:

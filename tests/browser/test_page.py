@@ -77,7 +77,7 @@ def test_a_failure_is_read_whole_on_the_smallest_phone(open_pad: OpenPad, laptop
         is_mobile=True,
     )
     hand.press(page, "watch me draw one")
-    page.locator("#clear:enabled").wait_for()
+    page.locator("#clear[aria-disabled=false]").wait_for()
     hand.press(page, "Improve now")
     assert hand.failed(page) == said
     assert page.evaluate("document.documentElement.scrollWidth") == 320
@@ -107,6 +107,41 @@ def test_forced_colours_leave_the_pens_theirs(open_pad: OpenPad) -> None:
           getComputedStyle(input.nextElementSibling).outlineStyle !== 'none').map(({ ariaLabel }) => ariaLabel)"""
     )
     assert outlines == ["Green"]
+
+
+@pytest.mark.browser
+def test_the_keyboards_focus_stays_on_the_page(open_pad: OpenPad, laptop: Laptop) -> None:
+    """A button that has done its work, or disappears, does not send whoever pressed it back to the start."""
+    page = open_pad()
+
+    def press_on(button: str) -> None:
+        page.locator(f"#{button}").focus()
+        page.keyboard.press("Enter")
+
+    def focused() -> str:
+        hand.inked(page)  # the browser moves the focus when it paints
+        name: str = page.evaluate("document.activeElement.id")
+        return name
+
+    press_on("example")
+    assert focused() == "now"
+    page.reload()
+    hand.draw(page)
+    press_on("undo")
+    press_on("undo")
+    assert focused() == "undo"
+    assert page.locator("#undo").get_attribute("aria-disabled") == "true"
+    hand.draw_anew(page)
+    press_on("clear")
+    assert focused() == "clear"
+    laptop.plays({"kind": "hold"})
+    hand.draw(page)
+    hand.press(page, "Improve now")
+    page.locator("#doing", has_text="Drawing").wait_for()
+    page.locator("#stop").focus()
+    laptop.release()
+    hand.finished(page)
+    assert focused() == "panel-title"
 
 
 @pytest.mark.browser
