@@ -1,15 +1,20 @@
 """Redis away or hanging, Gemini overloaded: nothing hangs, nothing is lost, and no money is spent for nothing."""
 
 import asyncio
+import base64
+import io
+import math
+import random
 import time
 from typing import Any
 
 import httpx2
 import pytest
+from PIL import Image
 
 from tests.e2e.conftest import Laptop, StartLaptop
 from tests.e2e.redis_server import RedisServer
-from tests.e2e.sketch_client import SKETCH, SketchClient, client_of
+from tests.e2e.sketch_client import SketchClient, client_of
 
 REDIS_MAY_COST_S = 2.0
 SLACK_S = 8
@@ -153,17 +158,25 @@ async def test_more_than_an_instance_can_hold_is_refused_with_a_time_to_come_bac
         assert (await client.settled(job))["status"] == "done"
 
 
+def noisy(size_bytes: int) -> str:
+    """Return a PNG of about that size, in base64: noise cannot be compressed."""
+    side_px, file = math.isqrt(size_bytes // 3), io.BytesIO()
+    pixels = random.Random(1).randbytes(3 * side_px**2)
+    Image.frombytes("RGB", (side_px, side_px), pixels).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
 async def test_a_body_for_which_there_is_no_room_is_refused_before_it_is_read(start_laptop: StartLaptop) -> None:
     """Two large sketches fill a small instance: a third is answered 503 and when to come back; what is small is not."""
     laptop = start_laptop(MAX_IN_FLIGHT="2")
     assert laptop.endpoint
     async with client_of(laptop.addresses) as client:
         await client.faults({"kind": "hold", "times": 2})
-        padded = SKETCH + " " * 1_400_000
-        held = [asyncio.create_task(client.improve(variant=variant, pngBase64=padded)) for variant in (1, 2)]
+        large = noisy(1_000_000)
+        held = [asyncio.create_task(client.improve(variant=variant, pngBase64=large)) for variant in (1, 2)]
         await client.waiting(2)
         with pytest.raises(httpx2.HTTPStatusError) as refused:
-            await client.improve(variant=3, pngBase64=padded)
+            await client.improve(variant=3, pngBase64=large)
         assert refused.value.response.status_code == 503
         assert int(refused.value.response.headers["retry-after"]) > 0
         assert refused.value.response.json()["errors"][0]["extensions"]["code"] == "UNAVAILABLE"

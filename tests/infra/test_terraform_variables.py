@@ -24,7 +24,7 @@ REFUSED = [
         "access.jwt needs an audience",
     ),
     ("alert_emails", ["team at example.com"], "alert_emails allows addresses such as"),
-    ("api_keys", "a-key", "api_keys allows a JSON list of what"),
+    ("api_keys", "a-key", "api_keys allows a JSON list of the entries"),
     *(
         ("api_keys", value, "api_keys allows a JSON list of the entries that `python -m cli keys new` prints")
         for value in (
@@ -40,7 +40,7 @@ REFUSED = [
         (
             "api_keys",
             f'[{{"name": "web", "sha256": "{HASH}", {field}}}]',
-            "api_keys allows an expires such as 2027-01-31",
+            "api_keys allows dates such as 2027-01-31 as expires",
         )
         for field in (
             *('"expires": "soon"', '"expires": "2027-02-30"', '"requests_per_minute": 0', '"calls_per_day": 1.5'),
@@ -50,12 +50,12 @@ REFUSED = [
     (
         "api_keys",
         f'[{{"name": "a", "sha256": "{HASH}"}}, {{"name": "b", "sha256": "{HASH}"}}]',
-        "allows each sha256 once",
+        "allows each sha256 only once",
     ),
-    ("archive", {"keep_days": -1}, "archive.keep_days allows whole days"),
+    ("archive", {"keep_days": -1}, "archive.keep_days allows a whole number of days"),
     ("cache_enabled", False, "cache_enabled = false needs background_enabled = false"),
-    ("budget", {"daily_calls": "none"}, "budget allows numbers of calls, or the word unlimited"),
-    ("budget", {"principal_daily_dollars": "-1"}, "budget allows dollars as 50 or 0.5, or the word unlimited"),
+    ("budget", {"daily_calls": "none"}, "budget allows whole numbers of calls, or the word unlimited"),
+    ("budget", {"principal_daily_dollars": "-1"}, "budget allows dollars such as 50 or 0.5, or the word unlimited"),
     ("cors_origins", ["*"], "cors_origins allows exact origins"),
     ("cors_origins", ["https://draw.example/"], "cors_origins allows exact origins"),
     ("cors_origins", ["https://me@draw.example"], "cors_origins allows exact origins"),
@@ -74,7 +74,7 @@ REFUSED = [
         )
         for cpu, memory_mb in ((1, 128), (1, 4097), (2, 8193), (4, 2047), (4, 16385), (8, 512), (8, 32769))
     ),
-    ("graphql", {"min_instances": 11}, "graphql allows 1 to 100 max_instances"),
+    ("graphql", {"min_instances": 11}, "graphql allows max_instances from 1 to 100"),
     ("graphql_invokers", ["everybody"], "graphql_invokers allows allUsers"),
     ("labels", {"Team": "draw"}, "labels allows keys and values of"),
     ("limits", {"requests_per_minute": ""}, "limits allows whole numbers, or the word unlimited"),
@@ -92,7 +92,7 @@ REFUSED = [
     ("subnet_cidr", "10.8.0.0/28", "subnet_cidr allows an IPv4 range of at least 64"),
     ("worker", {"concurrency": 1.5}, "worker.concurrency allows 1 to 1000"),
     ("worker", {"cpu": 3}, "worker.cpu allows 1, 2, 4 or 8"),
-    ("worker", {"max_instances": 0}, "worker allows 1 to 100 max_instances"),
+    ("worker", {"max_instances": 0}, "worker allows max_instances from 1 to 100"),
     ("worker", {"memory_mb": 32768}, "worker.memory_mb allows 512 to 4096 with a cpu of 1, 512 to"),
 ]
 
