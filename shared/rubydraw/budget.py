@@ -149,10 +149,9 @@ class Budget:
 
     def _price(self, usage: Usage) -> int:
         """Return the price in millionths of a dollar; the settings give dollars per million tokens."""
-        paid = self._settings
-        return round(
-            usage.input_tokens * paid.input_dollars_per_million + usage.output_tokens * paid.output_dollars_per_million
-        )
+        settings = self._settings
+        asked = usage.input_tokens * settings.input_dollars_per_million
+        return round(asked + usage.output_tokens * settings.output_dollars_per_million)
 
     def _ceilings(self, payer: Principal) -> tuple[int, ...]:
         limits, settings = payer.limits, self._settings

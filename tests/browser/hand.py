@@ -31,6 +31,20 @@ def press(page: Page, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
 
 
+def under_way(page: Page, laptop: Any, button: str = "Improve now") -> None:
+    """A new sketch that is being drawn, until the laptop releases it."""
+    laptop.plays({"kind": "hold"})
+    draw_anew(page)
+    press(page, button)
+    page.locator("#doing", has_text="Drawing").wait_for()
+
+
+def another_tab(page: Page, laptop: Any) -> Page:
+    other = page.context.new_page()
+    other.goto(laptop.pad)
+    return other
+
+
 def once(page: Page, expression: str) -> Any:
     """The first value of `expression` that is not falsy; it is looked at in every frame, for 20 s.
 

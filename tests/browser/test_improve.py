@@ -27,11 +27,8 @@ def test_a_sketch_is_improved_now(open_pad: OpenPad) -> None:
 
 def test_a_sketch_is_improved_in_the_background_across_a_reload(open_pad: OpenPad, laptop: Laptop) -> None:
     """A background job shows that it runs, survives a reload of the page, and ends with its picture."""
-    laptop.plays({"kind": "hold"})
     page = open_pad()
-    hand.draw_anew(page)
-    hand.press(page, "In the background")
-    page.locator("#doing", has_text="Drawing").wait_for()
+    hand.under_way(page, laptop, "In the background")
     page.reload()
     page.locator("#strip li[data-state=working]").wait_for()
     laptop.release()

@@ -231,13 +231,9 @@ def test_only_the_panel_counts_down(open_pad: OpenPad, laptop: Laptop) -> None:
 
 def test_another_tab_waits_for_the_one_that_asks(open_pad: OpenPad, laptop: Laptop) -> None:
     """A sketch that an open tab has sent is under way in every tab, and done in every tab."""
-    laptop.plays({"kind": "hold"})
     page = open_pad()
-    hand.draw_anew(page)
-    hand.press(page, "Improve now")
-    page.locator("#doing", has_text="Drawing").wait_for()
-    other = page.context.new_page()
-    other.goto(laptop.pad)
+    hand.under_way(page, laptop)
+    other = hand.another_tab(page, laptop)
     other.locator("#strip button.pick").click()
     other.locator("#panel[data-state=working]").wait_for()
     laptop.release()
@@ -278,13 +274,9 @@ def test_a_job_outlives_the_tab_that_sent_it(open_pad: OpenPad, laptop: Laptop) 
 
 def test_what_one_tab_forgets_leaves_the_focus_of_another(open_pad: OpenPad, laptop: Laptop) -> None:
     """Whoever types there goes on typing; the sketch leaves the strip of both."""
-    laptop.plays({"kind": "hold"})
     page = open_pad()
-    hand.draw_anew(page)
-    hand.press(page, "Improve now")
-    page.locator("#doing", has_text="Drawing").wait_for()
-    other = page.context.new_page()
-    other.goto(laptop.pad)
+    hand.under_way(page, laptop)
+    other = hand.another_tab(page, laptop)
     other.locator("#strip li").wait_for()
     other.get_by_label("Hints").focus()
     hand.press(page, "Stop waiting")
@@ -295,13 +287,9 @@ def test_what_one_tab_forgets_leaves_the_focus_of_another(open_pad: OpenPad, lap
 
 def test_a_direct_request_ends_with_its_tab(open_pad: OpenPad, laptop: Laptop) -> None:
     """Other tabs say so, and can send the sketch again."""
-    laptop.plays({"kind": "hold"})
     page = open_pad()
-    hand.draw_anew(page)
-    hand.press(page, "Improve now")
-    page.locator("#doing", has_text="Drawing").wait_for()
-    other = page.context.new_page()
-    other.goto(laptop.pad)
+    hand.under_way(page, laptop)
+    other = hand.another_tab(page, laptop)
     other.locator("#strip button.pick").click()
     other.locator("#panel[data-state=working]").wait_for()
     page.close()

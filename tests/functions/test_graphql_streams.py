@@ -13,9 +13,13 @@ import httpx2
 import pytest
 from graphql import GraphQLError
 from rubydraw.errors import Stopping
+from starlette.types import Message
 
 from tests.functions.tiny_graphql import IMPROVE, ORIGIN, Tell, TinyService, messages, served, sse
 from tests.servers import POLL_S, WAIT_S
+
+from splicing import Pieces  # isort: skip
+from sse import EventStream  # isort: skip
 
 WATCH = "subscription Watch($id: String!) { improveSketchStatus(requestId: $id) { requestId status } }"
 SUBSCRIBE = {"query": WATCH, "variables": {"id": "a"}}
@@ -160,6 +164,22 @@ async def test_queries_and_mutations_are_one_event(url: str, client: httpx2.Asyn
 
 def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
+
+
+async def test_a_picture_is_not_copied_into_its_event() -> None:
+    """Its base64 is sent as it was encoded: joined, each client that does not read would hold a copy."""
+
+    async def bodies() -> AsyncGenerator[Pieces]:
+        yield (b'{"imageBase64":"', picture, b'"}')
+
+    picture = b"A" * 1000
+    event = await EventStream(bodies(), {})._next_event(refused)
+    assert event
+    assert (b"event: next\ndata: {", True, b"\n\n") == (event[0][:19], event[1] is picture, event[-1][-2:])
+
+
+async def refused(_: Message) -> None:
+    pytest.fail("nothing is sent yet")
 
 
 async def test_a_stream_opens_no_back_door(url: str, client: httpx2.AsyncClient, service: TinyService) -> None:
