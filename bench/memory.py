@@ -20,7 +20,7 @@ from collections import Counter
 import httpx2
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
 from rubydraw.sketch import Sketch
 
 from bench import pages
@@ -193,7 +193,7 @@ times as many requests are sent.
 |---|---|---|---|---|---|---|---|---|---|---|
 {calls}
 
-A sketch is encoded while it is sent (`rubydraw/gemini_exchange.py`). If the SDK is given the whole sketch, it holds \
+A sketch is encoded while it is sent (`rubydraw/gemini/exchange.py`). If the SDK is given the whole sketch, it holds \
 three more copies: as base64 in a dict, as JSON and as the client's request. A waiting call then took 4.5 MiB in the \
 graphql function, and 7.2 MiB in the worker, which also held the body and the message (2026-11-24, 200 calls, same \
 script).

@@ -7,8 +7,9 @@ import os
 from collections.abc import Mapping
 
 from rich.text import Text
-from rubydraw import budget, store
 from rubydraw.errors import StoreUnavailable
+from rubydraw.limits import budget
+from rubydraw.redis import store
 from rubydraw.settings import Settings
 
 from cli.failure import Exit, Failure

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from rubydraw.clock import iso
-from rubydraw.message import JobMessage, Malformed, NewerSchema, is_request_id
+from rubydraw.jobs.message import JobMessage, Malformed, NewerSchema, is_request_id
 from rubydraw.settings import MOST_PNG_BYTES
 
 from cli.contract import plain

@@ -74,8 +74,8 @@ def _found(name: str, question: Awaitable[str]) -> Finding:
 async def _redis(url: str, ca_cert: str) -> str:
     """Connect as the functions do, read what the server reports about itself, and check whether it takes writes."""
     from redis.exceptions import RedisError
-    from rubydraw import store
-    from rubydraw.round_trip import refusal
+    from rubydraw.redis import store
+    from rubydraw.redis.round_trip import refusal
 
     connected = store.connect(url, ca_cert)
     try:
@@ -112,7 +112,7 @@ def _unfit(info: dict[str, str], refused: str) -> str:
 async def _archive(url: str, endpoint: str) -> str:
     """Read an object that cannot be there, so nothing is written; then list, which fails if the bucket is missing."""
     from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-    from rubydraw.archive import opened
+    from rubydraw.drawings.archive import opened
 
     nothing = f"drawings/{'0' * 64}"
     try:
@@ -175,7 +175,7 @@ def _name(answer: bytes) -> str:
 async def _gemini(settings: Settings) -> str:
     """Read the model's description with the functions' own client: that is free."""
     import httpx2
-    from rubydraw.gemini import Gemini
+    from rubydraw.gemini.client import Gemini
 
     gemini = Gemini(settings)
     try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from rich.text import Text
-from rubydraw import store, wiring
+from rubydraw import wiring
 from rubydraw.errors import Misconfigured, SketchError, StoreUnavailable
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
 from rubydraw.pubsub import Publisher
+from rubydraw.redis import store
 from rubydraw.settings import Settings
 
 from cli.failure import Exit, Failure

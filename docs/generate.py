@@ -11,10 +11,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from rubydraw import durations, keys, png, quotas, sketch, updates
+from rubydraw import keys, png, sketch
 from rubydraw.errors import Code
 from rubydraw.graphql_settings import GraphqlSettings
-from rubydraw.idempotency import MAX_CHARS
+from rubydraw.jobs import durations, updates
+from rubydraw.jobs.idempotency import MAX_CHARS
+from rubydraw.limits import quotas
 from rubydraw.setting import NEEDED
 from rubydraw.settings import Settings
 
@@ -127,7 +129,7 @@ def events_table() -> str:
 
 def logged() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Yield event, severity and fields of every call of `logs.info`, `logs.warning` and `logs.error` in the code."""
-    for path in sorted(path for folder in SOURCES for path in folder.glob("*.py")):
+    for path in sorted(path for folder in SOURCES for path in folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             match node:
                 case ast.Call(

@@ -18,7 +18,7 @@ OUT_DIR = ROOT / "infra" / "terraform" / "build"
 FUNCTIONS = ("graphql", "worker")
 FUNCTION_FILES = ("*.py", "*.graphql", "requirements.txt")
 PACKAGE = "rubydraw"
-PACKAGE_FILES = ("*.py", "lua/*.lua", "py.typed")
+PACKAGE_FILES = ("*.py", "*/*.py", "lua/*.lua", "py.typed")
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold
 REGULAR_FILE = 0o100644 << 16

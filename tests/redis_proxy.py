@@ -13,8 +13,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from rubydraw.acceptance import accept_script
-from rubydraw.store import Script
+from rubydraw.jobs.acceptance import accept_script
+from rubydraw.redis.store import Script
 
 from tests.servers import POLL_S, WAIT_S
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 from rubydraw.drawing import Drawing
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
 from rubydraw.png import SIGNATURE
 from rubydraw.sketch import Sketch
 

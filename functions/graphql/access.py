@@ -14,8 +14,8 @@ from rubydraw import logs
 from rubydraw.api_keys import PREFIX, ApiKeys, expired
 from rubydraw.errors import RateLimited
 from rubydraw.graphql_settings import GraphqlSettings
+from rubydraw.limits.quotas import Quotas
 from rubydraw.principal import Principal
-from rubydraw.quotas import Quotas
 from tokens import BadCredential, Tokens
 
 MAX_CREDENTIAL_CHARS = 8192

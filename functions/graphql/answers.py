@@ -8,7 +8,7 @@ import pybase64
 from rubydraw.clock import iso
 from rubydraw.drawing import Drawing
 from rubydraw.errors import Code
-from rubydraw.job_state import JobState
+from rubydraw.jobs.state import JobState
 from rubydraw.watch import Seen
 
 Words = dict[str, Any]

@@ -19,8 +19,8 @@ from negotiation import EVENT_STREAM, GRAPHQL_RESPONSE, JSON, answer_type
 from parameters import Parameters, from_query_string
 from readers import Readers
 from refusal import Refused
-from rubydraw.admission import Intake
 from rubydraw.errors import Unavailable
+from rubydraw.limits.admission import Intake
 from rubydraw.principal import Principal
 from splicing import Pieces, PiecesResponse, encoded
 from sse import EventStream

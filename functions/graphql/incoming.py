@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rubydraw.admission import Room
+from rubydraw.limits.admission import Room
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 

@@ -8,8 +8,8 @@ import orjson
 from addresses import PATH, Addresses
 from cors import Cors
 from incoming import Incoming
+from rubydraw.drawings.images import Images, is_image_hash
 from rubydraw.errors import StoreUnavailable
-from rubydraw.images import Images, is_image_hash
 from splicing import PiecesResponse, encoded
 from starlette.datastructures import QueryParams
 from starlette.responses import Response

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from rubydraw.errors import BudgetExceeded, RateLimited, SketchError
-from rubydraw.quotas import WINDOW_S, Quota
+from rubydraw.limits.quotas import WINDOW_S, Quota
 
 POLICY = "requests"
 

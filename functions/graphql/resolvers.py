@@ -17,10 +17,10 @@ from leaving import until_gone
 from preferences import LONGEST_WAIT_S, Preferences, preferences
 from rubydraw import logs
 from rubydraw.drawing import CacheUse
+from rubydraw.drawings.images import Images
 from rubydraw.errors import BadSketch, RateLimited, SketchError, Stopping, StoreUnavailable, Unavailable
-from rubydraw.images import Images
+from rubydraw.limits.quotas import Charge, Quotas
 from rubydraw.principal import Principal
-from rubydraw.quotas import Charge, Quotas
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 from rubydraw.submit import Submit

@@ -10,8 +10,8 @@ import orjson
 import pybase64
 from rubydraw import logs
 from rubydraw.errors import Code, SketchError, StoreUnavailable
-from rubydraw.jobs import Jobs
-from rubydraw.message import JobMessage, Malformed, NewerSchema, generation
+from rubydraw.jobs.message import JobMessage, Malformed, NewerSchema, generation
+from rubydraw.jobs.transitions import Jobs
 from rubydraw.pubsub import Publisher
 from rubydraw.settings import Settings
 from rubydraw.work import Outcome, Work

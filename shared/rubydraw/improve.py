@@ -8,6 +8,9 @@ import uuid
 from collections.abc import Callable
 
 from rubydraw.drawing import Improved
+from rubydraw.drawings.flights import Flights, Look
+from rubydraw.drawings.glance import Glance
+from rubydraw.drawings.kept import Kept
 from rubydraw.errors import (
     BudgetExceeded,
     GeminiBusy,
@@ -17,16 +20,13 @@ from rubydraw.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from rubydraw.flights import Flights, Look
-from rubydraw.gemini import Gemini
-from rubydraw.glance import Glance
-from rubydraw.kept import Kept
+from rubydraw.gemini.client import Gemini
+from rubydraw.limits.quotas import Charge
 from rubydraw.paid_call import PaidCall
 from rubydraw.principal import NOBODY, Principal
-from rubydraw.quotas import Charge
+from rubydraw.redis.store import Call
 from rubydraw.sketch import Sketch
 from rubydraw.stopping import Stop
-from rubydraw.store import Call
 from rubydraw.wish import Wish
 
 POLL_S = 0.25

@@ -8,14 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from rubydraw import logs
-from rubydraw.admission import Allowance, Gate
-from rubydraw.budget import Bill, Budget, log_exceeded
 from rubydraw.drawing import Drawing, Improved
+from rubydraw.drawings.kept import Kept
 from rubydraw.errors import BudgetExceeded, GeminiFailed, OutOfTime, SketchError, Stopping, StoreUnavailable
-from rubydraw.gemini import Gemini
-from rubydraw.kept import Kept
+from rubydraw.gemini.client import Gemini
+from rubydraw.limits.admission import Allowance, Gate
+from rubydraw.limits.budget import Bill, Budget, log_exceeded
+from rubydraw.redis.store import Call
 from rubydraw.stopping import Stop
-from rubydraw.store import Call
 from rubydraw.wish import Wish
 
 

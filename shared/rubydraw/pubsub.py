@@ -18,7 +18,7 @@ from rubydraw.errors import Misconfigured, SketchError, Unavailable
 if TYPE_CHECKING:
     from httpcore2 import URL
 
-    from rubydraw.http_pool import HttpPool
+    from rubydraw.http.pool import HttpPool
 
 FIRST_PAUSE_S = 0.1
 ATTEMPT_TIMEOUT_S = 3.0
@@ -77,7 +77,7 @@ class Publisher:
         # The layer below httpx2, whose cookies, redirects and the like would take a quarter of a publish's CPU.
         import httpcore2  # here, so that a cached answer does not pay for it
 
-        from rubydraw.http_pool import HttpPool
+        from rubydraw.http.pool import HttpPool
 
         if self._pool is None:
             self._pool = HttpPool(PUBLISHES_AT_ONCE)

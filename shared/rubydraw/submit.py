@@ -11,9 +11,8 @@ from functools import partial
 from typing import NamedTuple
 
 from rubydraw import logs
-from rubydraw.acceptance import Acceptance
-from rubydraw.budget import log_exceeded
 from rubydraw.drawing import CacheUse, Improved
+from rubydraw.drawings.kept import NOT_KEPT, Kept
 from rubydraw.errors import (
     BudgetExceeded,
     Code,
@@ -23,14 +22,15 @@ from rubydraw.errors import (
     StoreUnavailable,
     Unavailable,
 )
-from rubydraw.idempotency import IdempotencyKeys
 from rubydraw.improve import Improve
-from rubydraw.job_state import JobState
-from rubydraw.jobs import Jobs
-from rubydraw.kept import NOT_KEPT, Kept
-from rubydraw.message import JobMessage
+from rubydraw.jobs.acceptance import Acceptance
+from rubydraw.jobs.idempotency import IdempotencyKeys
+from rubydraw.jobs.message import JobMessage
+from rubydraw.jobs.state import JobState
+from rubydraw.jobs.transitions import Jobs
+from rubydraw.limits.budget import log_exceeded
+from rubydraw.limits.quotas import Charge
 from rubydraw.pubsub import Publisher
-from rubydraw.quotas import Charge
 from rubydraw.sketch import Sketch
 
 NO_JOBS = "Background jobs are switched off here; send the sketch with async: false."

@@ -8,12 +8,12 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 from rubydraw.drawing import Drawing
+from rubydraw.drawings.results import Results, read
 from rubydraw.errors import Code, RateLimited, StoreUnavailable, Unavailable
-from rubydraw.job_state import SETTLED, JobState
-from rubydraw.jobs import Jobs
-from rubydraw.message import is_request_id
-from rubydraw.results import Results, read
-from rubydraw.updates import Updates
+from rubydraw.jobs.message import is_request_id
+from rubydraw.jobs.state import SETTLED, JobState
+from rubydraw.jobs.transitions import Jobs
+from rubydraw.jobs.updates import Updates
 
 REMEMBERED = 1000
 """How many jobs read lately are remembered. A status with its drawing then takes one round trip instead of two."""

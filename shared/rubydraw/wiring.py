@@ -6,28 +6,28 @@ import asyncio
 from typing import NamedTuple
 
 from rubydraw import logs
-from rubydraw.acceptance import Acceptance
-from rubydraw.admission import Allowance, Gate, Intake
-from rubydraw.archive import Archive
-from rubydraw.budget import Budget
+from rubydraw.drawings.archive import Archive
+from rubydraw.drawings.flights import Flights
+from rubydraw.drawings.images import Images
+from rubydraw.drawings.kept import Kept
+from rubydraw.drawings.results import Results
 from rubydraw.errors import StoreUnavailable
-from rubydraw.flights import Flights
-from rubydraw.gemini import Gemini
-from rubydraw.idempotency import IdempotencyKeys
-from rubydraw.images import Images
+from rubydraw.gemini.client import Gemini
 from rubydraw.improve import Improve
-from rubydraw.jobs import Jobs
-from rubydraw.kept import Kept
+from rubydraw.jobs.acceptance import Acceptance
+from rubydraw.jobs.idempotency import IdempotencyKeys
+from rubydraw.jobs.transitions import Jobs
+from rubydraw.jobs.unsettled import UnsettledJobs
+from rubydraw.jobs.updates import Updates
+from rubydraw.limits.admission import Allowance, Gate, Intake
+from rubydraw.limits.budget import Budget
+from rubydraw.limits.quotas import Quotas
 from rubydraw.paid_call import PaidCall
 from rubydraw.pubsub import Publisher
-from rubydraw.quotas import Quotas
-from rubydraw.results import Results
+from rubydraw.redis.store import Store, connect
 from rubydraw.settings import Settings
 from rubydraw.stopping import Stop
-from rubydraw.store import Store, connect
 from rubydraw.submit import Submit
-from rubydraw.unsettled import UnsettledJobs
-from rubydraw.updates import Updates
 from rubydraw.watch import Watch
 from rubydraw.work import Work
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rubydraw.principal import Principal
+from rubydraw.redis.store import Call
 from rubydraw.sketch import Sketch
-from rubydraw.store import Call
 
 
 class Wish(NamedTuple):

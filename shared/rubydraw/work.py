@@ -12,17 +12,17 @@ from functools import partial
 from typing import NamedTuple
 
 from rubydraw import logs
-from rubydraw.admission import Gate
 from rubydraw.drawing import Improved
+from rubydraw.drawings.glance import Glance
+from rubydraw.drawings.kept import Kept
 from rubydraw.errors import Code, GeminiBusy, ResultExpired, SketchError, StoreUnavailable, Unavailable
-from rubydraw.glance import Glance
 from rubydraw.improve import AFTER_THE_CALL_S, Improve
-from rubydraw.job_state import SETTLED
-from rubydraw.jobs import Claim, Jobs
-from rubydraw.kept import Kept
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
+from rubydraw.jobs.state import SETTLED
+from rubydraw.jobs.transitions import Claim, Jobs
+from rubydraw.limits.admission import Gate
+from rubydraw.redis.store import Call
 from rubydraw.stopping import Stop
-from rubydraw.store import Call
 
 LONGEST_WAIT_S = 30.0
 SPREAD = 0.2

@@ -14,7 +14,7 @@ import pytest
 import redis.asyncio
 import typer
 from rubydraw import keys
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
 from rubydraw.sketch import Sketch
 
 from cli.main import app

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 import redis.asyncio
-from rubydraw.flights import Flights
-from rubydraw.gemini import Gemini
-from rubydraw.jobs import Jobs
-from rubydraw.message import JobMessage
-from rubydraw.results import Results
+from rubydraw.drawings.flights import Flights
+from rubydraw.drawings.results import Results
+from rubydraw.gemini.client import Gemini
+from rubydraw.jobs.message import JobMessage
+from rubydraw.jobs.transitions import Jobs
+from rubydraw.jobs.updates import Updates
+from rubydraw.redis.store import Store, connect
 from rubydraw.settings import Settings
-from rubydraw.store import Store, connect
-from rubydraw.updates import Updates
 
 from tests.contract.accounts import TokenServer, account_file
 from tests.contract.gemini_calls import MODES, MakeGemini

@@ -9,7 +9,7 @@ from rubydraw.drawing import Drawing
 from rubydraw.errors import (
     SketchError,
 )
-from rubydraw.gemini import Gemini
+from rubydraw.gemini.client import Gemini
 
 from tests.sketches import sketch
 

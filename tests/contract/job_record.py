@@ -9,8 +9,8 @@ from typing import Any
 
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.jobs import Claim, Jobs
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
+from rubydraw.jobs.transitions import Claim, Jobs
 
 from tests.sketches import HOUR_MS, TRACEPARENT, now_ms
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import orjson
 import pytest
-from rubydraw import archive as archive_module
 from rubydraw import logs
-from rubydraw.archive import FAILURES, FORMAT, OPEN_S, Archive
 from rubydraw.drawing import Drawing
+from rubydraw.drawings import archive as archive_module
+from rubydraw.drawings.archive import FAILURES, FORMAT, OPEN_S, Archive
 from rubydraw.errors import StoreUnavailable
 from rubydraw.settings import Settings
 

@@ -8,12 +8,12 @@ import uuid
 import pytest
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.budget import Bill, Budget, Usage, spent_today
 from rubydraw.errors import BudgetExceeded, ContentRefused, GeminiBusy, GeminiFailed, NoImage, OutOfTime, SketchError
-from rubydraw.gemini_answer import read_answer
+from rubydraw.gemini.answer import read_answer
+from rubydraw.limits.budget import Bill, Budget, Usage, spent_today
 from rubydraw.principal import NOBODY, Limits, Principal
+from rubydraw.redis.store import Store, connect
 from rubydraw.settings import Settings
-from rubydraw.store import Store, connect
 
 NEEDED = {"REDIS_URL": "redis://127.0.0.1:1", "GEMINI_API_KEY": "k", "CALL_DOLLARS": "0.15"}
 UNLIMITED = dict.fromkeys(

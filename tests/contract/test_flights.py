@@ -7,6 +7,8 @@ import asyncio
 import pytest
 import redis.asyncio
 from rubydraw import keys
+from rubydraw.drawings.flights import Flights
+from rubydraw.drawings.results import Results
 from rubydraw.errors import (
     BadAnswer,
     ContentRefused,
@@ -17,8 +19,6 @@ from rubydraw.errors import (
     SketchError,
     Unavailable,
 )
-from rubydraw.flights import Flights
-from rubydraw.results import Results
 
 from tests.contract.job_record import LEASE_MS
 from tests.sketches import drawing, now_ms

@@ -10,15 +10,17 @@ from typing import Any
 
 import pytest
 import redis.asyncio
-from rubydraw import keys, store, updates
-from rubydraw.connection import Command
+from rubydraw import keys
+from rubydraw.drawings.results import Results
 from rubydraw.errors import Code, GeminiFailed, Stopping, StoreUnavailable, Unavailable
-from rubydraw.job_state import JobState
-from rubydraw.jobs import Jobs
-from rubydraw.message import JobMessage
-from rubydraw.results import Results
-from rubydraw.store import Store, connect
-from rubydraw.updates import Updates
+from rubydraw.jobs import updates
+from rubydraw.jobs.message import JobMessage
+from rubydraw.jobs.state import JobState
+from rubydraw.jobs.transitions import Jobs
+from rubydraw.jobs.updates import Updates
+from rubydraw.redis import store
+from rubydraw.redis.connection import Command
+from rubydraw.redis.store import Store, connect
 from rubydraw.watch import Seen, Watch
 
 from tests.contract.job_record import JobRecord

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.durations import KEPT, LATEST_MS, Forecast
-from rubydraw.jobs import Jobs
-from rubydraw.message import JobMessage
-from rubydraw.store import Store
+from rubydraw.jobs.durations import KEPT, LATEST_MS, Forecast
+from rubydraw.jobs.message import JobMessage
+from rubydraw.jobs.transitions import Jobs
+from rubydraw.redis.store import Store
 
 from tests.contract.job_record import JobRecord
 from tests.sketches import HOUR_MS, job, now_ms

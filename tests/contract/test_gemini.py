@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from rubydraw.errors import GeminiFailed, Misconfigured
-from rubydraw.gemini import Gemini
-from rubydraw.prompt import PROMPT_VERSION
+from rubydraw.gemini.client import Gemini
+from rubydraw.gemini.prompt import PROMPT_VERSION
 
 from tests.contract.accounts import BAD_GRANTS, TokenServer, account_file, federated_file
 from tests.contract.gemini_calls import KEY, MODES, MakeGemini, draw, failure

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rubydraw import gemini_exchange
 from rubydraw.errors import (
     BadAnswer,
     ContentRefused,
@@ -17,8 +16,9 @@ from rubydraw.errors import (
     OutOfTime,
     SketchError,
 )
-from rubydraw.gemini import Gemini
-from rubydraw.gemini_answer import REFUSING
+from rubydraw.gemini import exchange
+from rubydraw.gemini.answer import REFUSING
+from rubydraw.gemini.client import Gemini
 
 from tests.contract.gemini_calls import MakeGemini, draw, failure
 from tests.contract.wire_proxy import WireProxy
@@ -56,7 +56,7 @@ async def test_a_request_that_cannot_be_made_costs_nothing(
     gemini: Gemini, gemini_stand_in: GeminiStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing has left: it is for an operator to correct."""
-    monkeypatch.setattr(gemini_exchange, "_NO_PARTS", b"as another SDK may write it")
+    monkeypatch.setattr(exchange, "_NO_PARTS", b"as another SDK may write it")
     error = await failure(gemini)
     assert (Misconfigured, False) == (type(error), error.may_be_billed)
     assert 0 == await gemini_stand_in.calls()

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import redis.asyncio
 from rubydraw.errors import BadSketch, IdempotencyConflict
-from rubydraw.idempotency import IdempotencyKeys
-from rubydraw.store import Store, connect
+from rubydraw.jobs.idempotency import IdempotencyKeys
+from rubydraw.redis.store import Store, connect
 
 from tests.servers import free_port
 from tests.sketches import HOUR_MS

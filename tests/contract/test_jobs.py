@@ -7,8 +7,8 @@ import asyncio
 import pytest
 import redis.asyncio
 from rubydraw.errors import ContentRefused, GeminiFailed
-from rubydraw.jobs import Claim, Jobs
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
+from rubydraw.jobs.transitions import Claim, Jobs
 
 from tests.contract.job_record import LEASE_MS, SUBMITTED, JobRecord, queued, running, used_up
 from tests.sketches import TRACEPARENT, job, now_ms

@@ -9,8 +9,8 @@ import pytest
 import redis.asyncio
 from rubydraw import keys
 from rubydraw.errors import GeminiFailed
-from rubydraw.jobs import Claim, Jobs
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
+from rubydraw.jobs.transitions import Claim, Jobs
 
 from tests.contract.job_record import JobRecord, queued, running, used_up
 from tests.sketches import HOUR_MS, TRACEPARENT, now_ms

@@ -8,10 +8,10 @@ from functools import partial
 import pytest
 import redis.asyncio
 from rubydraw import keys
+from rubydraw.drawings.results import Results
 from rubydraw.errors import Code, ContentRefused, GeminiBusy, GeminiFailed, SketchError
-from rubydraw.jobs import Claim, Jobs
-from rubydraw.message import JobMessage
-from rubydraw.results import Results
+from rubydraw.jobs.message import JobMessage
+from rubydraw.jobs.transitions import Claim, Jobs
 
 from tests.contract.job_record import JobRecord, queued, running, used_up
 from tests.sketches import TRACEPARENT, drawing, job, now_ms

@@ -9,9 +9,9 @@ import pytest
 import redis.asyncio
 from rubydraw import keys
 from rubydraw.errors import Code, GeminiFailed
-from rubydraw.jobs import Claim, Jobs
-from rubydraw.message import JobMessage
-from rubydraw.store import Script, Store
+from rubydraw.jobs.message import JobMessage
+from rubydraw.jobs.transitions import Claim, Jobs
+from rubydraw.redis.store import Script, Store
 
 from tests.contract.job_record import LEASE_MS, JobRecord, queued, running, until_prolonged
 from tests.sketches import HOUR_MS, job, now_ms

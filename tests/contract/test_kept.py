@@ -6,12 +6,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from rubydraw.archive import Archive
 from rubydraw.drawing import Drawing, Improved
-from rubydraw.kept import Kept
-from rubydraw.results import Results
+from rubydraw.drawings.archive import Archive
+from rubydraw.drawings.kept import Kept
+from rubydraw.drawings.results import Results
+from rubydraw.redis.store import Store
 from rubydraw.settings import Settings
-from rubydraw.store import Store
 
 from tests.sketches import drawing, now_ms
 

@@ -18,9 +18,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from rubydraw import http_pool
-from rubydraw.http_pool import HttpPool
-from rubydraw.network import HELD_BYTES, UNREAD_BYTES, Network
+from rubydraw.http import pool as http_pool
+from rubydraw.http.network import HELD_BYTES, UNREAD_BYTES, Network
+from rubydraw.http.pool import HttpPool
 
 from tests.servers import free_port
 

@@ -10,21 +10,21 @@ from contextlib import AbstractContextManager
 import pytest
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.admission import Allowance, Gate
-from rubydraw.archive import Archive
-from rubydraw.budget import Budget, spent_today
+from rubydraw.drawings.archive import Archive
+from rubydraw.drawings.flights import Flights
+from rubydraw.drawings.kept import Kept
+from rubydraw.drawings.results import Results
 from rubydraw.errors import BudgetExceeded, GeminiBusy, Stopping, StoreUnavailable
-from rubydraw.flights import Flights
-from rubydraw.gemini import Gemini
+from rubydraw.gemini.client import Gemini
 from rubydraw.improve import Improve
-from rubydraw.jobs import Jobs
-from rubydraw.kept import Kept
+from rubydraw.jobs.transitions import Jobs
+from rubydraw.limits.admission import Allowance, Gate
+from rubydraw.limits.budget import Budget, spent_today
 from rubydraw.paid_call import PaidCall
 from rubydraw.principal import NOBODY, Limits, Principal
-from rubydraw.results import Results
+from rubydraw.redis.store import Store, connect
 from rubydraw.settings import Settings
 from rubydraw.stopping import Stop
-from rubydraw.store import Store, connect
 from rubydraw.wish import Wish
 from rubydraw.work import Outcome, Work
 

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 import redis.asyncio
 from rubydraw import keys
+from rubydraw.drawings.results import Results
 from rubydraw.errors import RateLimited, StoreUnavailable
+from rubydraw.limits.quotas import Charge, Quota, Quotas
 from rubydraw.principal import Limits, Principal
-from rubydraw.quotas import Charge, Quota, Quotas
-from rubydraw.results import Results
-from rubydraw.store import Store, connect
+from rubydraw.redis.store import Store, connect
 
 from tests.sketches import drawing
 

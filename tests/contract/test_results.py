@@ -12,11 +12,11 @@ import pytest
 import redis.asyncio
 from rubydraw import keys
 from rubydraw.drawing import Drawing
+from rubydraw.drawings.results import MAX_UNSAVED, Results
 from rubydraw.errors import RateLimited, StoreUnavailable
+from rubydraw.limits.quotas import Quotas
 from rubydraw.principal import Principal
-from rubydraw.quotas import Quotas
-from rubydraw.results import MAX_UNSAVED, Results
-from rubydraw.store import Store, connect
+from rubydraw.redis.store import Store, connect
 
 from tests.servers import free_port
 from tests.sketches import HOUR_MS, drawing, now_ms, png

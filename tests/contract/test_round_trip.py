@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import redis.asyncio
-from rubydraw.connection import BUFFER_BYTES, Connection
 from rubydraw.errors import StoreUnavailable
-from rubydraw.store import Store, connect
+from rubydraw.redis.connection import BUFFER_BYTES, Connection
+from rubydraw.redis.store import Store, connect
 
 from tests.contract.wire_proxy import NO_MAP, WireProxy
 from tests.redis_proxy import READONLY, RedisProxy

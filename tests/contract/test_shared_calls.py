@@ -8,22 +8,22 @@ from collections.abc import Callable
 import pytest
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.admission import Allowance, Gate
-from rubydraw.archive import Archive
-from rubydraw.budget import Budget, spent_today
 from rubydraw.drawing import Drawing, Improved
+from rubydraw.drawings.archive import Archive
+from rubydraw.drawings.flights import Flights
+from rubydraw.drawings.kept import Kept
+from rubydraw.drawings.results import Results
 from rubydraw.errors import BudgetExceeded, OutOfTime, Stopping
-from rubydraw.flights import Flights
-from rubydraw.gemini import Gemini
+from rubydraw.gemini.client import Gemini
 from rubydraw.improve import AFTER_THE_CALL_S, LONG_CALL_S, POLL_S, Improve
-from rubydraw.kept import Kept
+from rubydraw.limits.admission import Allowance, Gate
+from rubydraw.limits.budget import Budget, spent_today
+from rubydraw.limits.quotas import Charge
 from rubydraw.paid_call import PaidCall
 from rubydraw.principal import NOBODY, Principal
-from rubydraw.quotas import Charge
-from rubydraw.results import Results
+from rubydraw.redis.store import Store
 from rubydraw.settings import Settings
 from rubydraw.stopping import Stop
-from rubydraw.store import Store
 
 from tests.sketches import sketch
 from tests.stand_ins import GeminiStandIn

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import redis.asyncio
 from rubydraw import keys
+from rubydraw.drawings.flights import Flights
+from rubydraw.drawings.results import MAX_UNSAVED, Results
 from rubydraw.errors import (
     BadAnswer,
     ContentRefused,
@@ -17,9 +19,7 @@ from rubydraw.errors import (
     OutOfTime,
     SketchError,
 )
-from rubydraw.flights import Flights
-from rubydraw.results import MAX_UNSAVED, Results
-from rubydraw.store import Store, connect
+from rubydraw.redis.store import Store, connect
 
 from tests.contract.job_record import LEASE_MS
 from tests.servers import free_port

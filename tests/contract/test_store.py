@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import redis.asyncio
-from rubydraw import round_trip
 from rubydraw.errors import Code, GeminiBusy, StoreUnavailable
-from rubydraw.jobs import Jobs
-from rubydraw.round_trip import COMMAND_TIMEOUT_S
-from rubydraw.store import COMMANDS_AT_ONCE, Call, Script, Store, connect, raise_first
+from rubydraw.jobs.transitions import Jobs
+from rubydraw.redis import round_trip
+from rubydraw.redis.round_trip import COMMAND_TIMEOUT_S
+from rubydraw.redis.store import COMMANDS_AT_ONCE, Call, Script, Store, connect, raise_first
 
 from tests.contract.job_record import JobRecord
 from tests.contract.wire_proxy import NO_MAP, WireProxy

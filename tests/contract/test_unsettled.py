@@ -9,9 +9,9 @@ import pytest
 import redis.asyncio
 from rubydraw import keys
 from rubydraw.errors import RateLimited
+from rubydraw.jobs.unsettled import UnsettledJobs
 from rubydraw.principal import Limits, Principal
-from rubydraw.store import Store
-from rubydraw.unsettled import UnsettledJobs
+from rubydraw.redis.store import Store
 
 from tests.sketches import HOUR_MS
 

@@ -10,10 +10,11 @@ from typing import Any
 import orjson
 import pytest
 import redis.asyncio
-from rubydraw import keys, logs, updates
+from rubydraw import keys, logs
 from rubydraw.errors import RateLimited, Stopping, Unavailable
-from rubydraw.store import Store, connect
-from rubydraw.updates import Updates, Viewer
+from rubydraw.jobs import updates
+from rubydraw.jobs.updates import Updates, Viewer
+from rubydraw.redis.store import Store, connect
 
 from tests.contract.wire_proxy import NO_MAP, WireProxy
 

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 import redis.asyncio
 from rubydraw import keys, watch
+from rubydraw.drawings.results import Results
 from rubydraw.errors import Code
-from rubydraw.jobs import Jobs
-from rubydraw.message import JobMessage
-from rubydraw.results import Results
-from rubydraw.store import Store
-from rubydraw.updates import Updates
+from rubydraw.jobs.message import JobMessage
+from rubydraw.jobs.transitions import Jobs
+from rubydraw.jobs.updates import Updates
+from rubydraw.redis.store import Store
 from rubydraw.watch import Watch
 
 from tests.sketches import drawing, job, png

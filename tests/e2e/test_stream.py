@@ -14,9 +14,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from rubydraw.jobs import Jobs
-from rubydraw.results import Results
-from rubydraw.store import connect
+from rubydraw.drawings.results import Results
+from rubydraw.jobs.transitions import Jobs
+from rubydraw.redis.store import connect
 
 from tests.e2e.conftest import Laptop
 from tests.e2e.redis_server import RedisServer

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx2
 import pytest
 import redis.asyncio
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
 
 from tests import servers
 from tests.functions.deliveries import Deliveries

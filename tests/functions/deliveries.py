@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
 
 from tests.servers import POLL_S, WAIT_S
 from tests.sketches import now_ms

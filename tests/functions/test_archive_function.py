@@ -13,8 +13,8 @@ import httpx2
 import pytest
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.archive import FAILURES
-from rubydraw.message import JobMessage
+from rubydraw.drawings.archive import FAILURES
+from rubydraw.jobs.message import JobMessage
 
 from tests import servers
 from tests.functions.deliveries import ACKNOWLEDGED, Deliveries

@@ -14,8 +14,8 @@ import pytest
 import redis.asyncio
 from rubydraw import api_keys
 from rubydraw.graphql_settings import GraphqlSettings
-from rubydraw.quotas import Quotas
-from rubydraw.store import connect
+from rubydraw.limits.quotas import Quotas
+from rubydraw.redis.store import connect
 
 from tests import servers
 from tests.functions.issuer import AUDIENCE, Issuer, issuing

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from rubydraw.errors import GeminiFailed
+from rubydraw.limits.quotas import Quotas
 from rubydraw.principal import NOBODY
-from rubydraw.quotas import Quotas
 
 from tests.functions.tiny_graphql import (
     GRAPHQL_RESPONSE,

@@ -11,7 +11,7 @@ import orjson
 import pytest
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
 
 from tests.functions.sketch_service import SketchService, shown
 from tests.servers import Server, running_function

@@ -11,7 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 import redis.asyncio
-from rubydraw import keys, updates
+from rubydraw import keys
+from rubydraw.jobs import updates
 
 from tests import servers
 from tests.e2e.sse_client import stream_of

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
 
 from tests.functions.conftest import until_ready
 from tests.functions.deliveries import ACKNOWLEDGED, Deliveries, copies

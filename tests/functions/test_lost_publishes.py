@@ -8,7 +8,7 @@ import httpx2
 import pytest
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
 
 from tests import servers
 from tests.functions.deliveries import ACKNOWLEDGED, Deliveries

@@ -10,7 +10,7 @@ import orjson
 import pytest
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
 from rubydraw.work import SAVE_PAUSES_S
 
 from tests import servers

@@ -12,7 +12,7 @@ import orjson
 import pytest
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
 from rubydraw.sketch import Sketch
 
 from tests import servers

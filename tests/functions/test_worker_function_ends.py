@@ -12,7 +12,7 @@ import orjson
 import pytest
 import redis.asyncio
 from rubydraw import keys
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
 
 from tests import servers
 from tests.functions.deliveries import ACKNOWLEDGED, AGAIN, Deliveries, copies, envelope

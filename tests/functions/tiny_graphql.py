@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import uvicorn
 from graphql import GraphQLError, build_schema
-from rubydraw.admission import Intake
+from rubydraw.limits.admission import Intake
 from rubydraw.principal import NOBODY, Principal
 from starlette.types import Receive, Scope, Send
 

@@ -37,7 +37,7 @@ def test_the_same_sources_make_the_same_bytes(function: str, tmp_path: Path, mon
 def test_hidden_files_are_left_out(function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock of an editor leads nowhere, and what macOS keeps beside a file does not compile."""
     here = bundle.write(function, tmp_path / "here").read_bytes()
-    for folder in (f"functions/{function}", "shared/rubydraw", "shared/rubydraw/lua"):
+    for folder in (f"functions/{function}", "shared/rubydraw", "shared/rubydraw/jobs", "shared/rubydraw/lua"):
         shutil.copytree(bundle.ROOT / folder, tmp_path / folder, dirs_exist_ok=True)
         for name in ("main.py", "claim.lua"):
             (tmp_path / folder / f".#{name}").symlink_to("me@laptop.1234:1")
@@ -60,7 +60,8 @@ def test_a_bundle_holds_the_function_and_the_package_only(function: str) -> None
     """Everything is either the function's own file at the root or a file of rubydraw."""
     names = bundle.contents(function)
     folders = {name.rpartition("/")[0] for name in names}
-    assert {"", "rubydraw", "rubydraw/lua"} == folders
+    packages = ("drawings", "gemini", "http", "jobs", "limits", "redis")
+    assert {"", "rubydraw", "rubydraw/lua", *(f"rubydraw/{name}" for name in packages)} == folders
     assert [] == [name for name in names if Path(name).suffix not in KINDS and name not in ODD_ONES]
     files = [path.name for path in (bundle.ROOT / "functions" / function).iterdir() if path.is_file()]
     assert {name for name in files if not name.startswith(".")} == {name for name in names if "/" not in name}

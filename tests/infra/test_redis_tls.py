@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from rubydraw.errors import StoreUnavailable
-from rubydraw.store import connect
+from rubydraw.redis.store import connect
 from unpacked import running
 
 from emulator import valkey

@@ -12,8 +12,8 @@ from weakref import WeakSet
 
 from rubydraw import wiring
 from rubydraw.principal import Principal
+from rubydraw.redis.store import COMMANDS_AT_ONCE
 from rubydraw.settings import Settings
-from rubydraw.store import COMMANDS_AT_ONCE
 
 from tests.contract.wire_proxy import WireProxy
 

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import redis.asyncio
-from rubydraw import keys, prompt
+from rubydraw import keys
 from rubydraw.errors import SketchError
-from rubydraw.message import JobMessage
+from rubydraw.gemini import prompt
+from rubydraw.jobs.message import JobMessage
 from rubydraw.work import Outcome
 
 from tests.schedules.clockwork import Loop, grow_old

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httpx2
 import redis.asyncio
-from rubydraw import prompt
+from rubydraw.gemini import prompt
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 

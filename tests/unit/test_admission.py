@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rubydraw import logs
-from rubydraw.admission import LONGEST_BODY_BYTES, MEAN_SKETCH_BYTES, RETRY_AFTER_S, Allowance, Gate, Intake
 from rubydraw.errors import Code, StoreUnavailable, Unavailable
+from rubydraw.limits.admission import LONGEST_BODY_BYTES, MEAN_SKETCH_BYTES, RETRY_AFTER_S, Allowance, Gate, Intake
 
 
 class Clock:

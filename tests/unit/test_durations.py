@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rubydraw.durations import KEPT, LATEST_MS, SOONEST_MS, Forecast, forecast
+from rubydraw.jobs.durations import KEPT, LATEST_MS, SOONEST_MS, Forecast, forecast
 
 TWENTY = [b"%d" % (second * 1000) for second in range(20, 0, -1)]  # median 11 s, 95th percentile 19 s
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import pytest
 from google.genai.types import BlockedReason, FinishReason
-from rubydraw.budget import Usage
 from rubydraw.errors import BadAnswer, Code, NoImage, SketchError
-from rubydraw.gemini_answer import REFUSING, read_answer
+from rubydraw.gemini.answer import REFUSING, read_answer
+from rubydraw.limits.budget import Usage
 
 RETRYABLE_ENDS = {
     *("FINISH_REASON_UNSPECIFIED", "STOP", "MAX_TOKENS", "LANGUAGE", "OTHER", "IMAGE_OTHER", "NO_IMAGE"),

@@ -18,13 +18,13 @@ import google.auth.exceptions
 import google.genai.errors
 import httpx2
 import pytest
-from rubydraw import gemini_failures
 from rubydraw.errors import Code, SketchError
-from rubydraw.gemini import Gemini
-from rubydraw.gemini_failures import QUICK_S
+from rubydraw.gemini import failures
+from rubydraw.gemini.client import Gemini
+from rubydraw.gemini.failures import QUICK_S
+from rubydraw.gemini.transport import MAX_ERROR_BYTES
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
-from rubydraw.transport import MAX_ERROR_BYTES
 
 from tests.unit.pngs import png
 
@@ -57,7 +57,7 @@ def made(kind: type[Exception]) -> Exception:
 @pytest.mark.parametrize("kind", FOREIGN, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
 def test_every_foreign_class_is_mapped(kind: type[Exception]) -> None:
     """A new class in a new version fails here, and is decided upon."""
-    assert isinstance(gemini_failures.as_our_error(made(kind), 1.0), SketchError)
+    assert isinstance(failures.as_our_error(made(kind), 1.0), SketchError)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_every_foreign_class_is_mapped(kind: type[Exception]) -> None:
 )
 def test_statuses_are_mapped_as_designed(status: int, took_s: float, code: Code, billed: bool) -> None:
     """Each documented status has its code, and says whether the call may have been paid for."""
-    error = gemini_failures.as_our_error(google.genai.errors.APIError(status, {}), took_s)
+    error = failures.as_our_error(google.genai.errors.APIError(status, {}), took_s)
     assert (code, billed) == (error.code, error.may_be_billed)
 
 
@@ -100,7 +100,7 @@ def test_statuses_are_mapped_as_designed(status: int, took_s: float, code: Code,
 )
 def test_what_was_never_sent_is_not_billed(kind: type[Exception], code: Code, billed: bool) -> None:
     """A connection that was not made costs nothing; one that broke may have."""
-    error = gemini_failures.as_our_error(made(kind), 1.0)
+    error = failures.as_our_error(made(kind), 1.0)
     assert (code, billed) == (error.code, error.may_be_billed)
 
 
@@ -125,7 +125,7 @@ def test_what_was_never_sent_is_not_billed(kind: type[Exception], code: Code, bi
 def test_the_delay_that_gemini_names_is_kept(body: Any, headers: dict[str, str], expected: float | None) -> None:
     """From its body, else from the header, at most an hour; anything unreadable names no delay."""
     error = google.genai.errors.APIError(429, body, httpx2.Response(429, headers=headers))
-    assert expected == gemini_failures.as_our_error(error, 1.0).retry_after_s
+    assert expected == failures.as_our_error(error, 1.0).retry_after_s
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_the_delay_that_gemini_names_is_kept(body: Any, headers: dict[str, str],
 )
 def test_a_400_about_our_setup_is_not_the_sketch_s_fault(body: Any, code: Code) -> None:
     """A bad key or an account that is not set up must not be remembered as a refusal of the sketch."""
-    assert code == gemini_failures.as_our_error(google.genai.errors.APIError(400, body), 1.0).code
+    assert code == failures.as_our_error(google.genai.errors.APIError(400, body), 1.0).code
 
 
 class Upstream:

@@ -8,7 +8,7 @@ import pybase64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rubydraw.gemini_exchange import PIECE_BYTES, Exchange, current, exchanging
+from rubydraw.gemini.exchange import PIECE_BYTES, Exchange, current, exchanging
 
 
 def part(png: bytes) -> dict[str, object]:

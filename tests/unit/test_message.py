@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rubydraw.errors import BadSketch
-from rubydraw.message import JobMessage, Malformed, NewerSchema, is_request_id
+from rubydraw.jobs.message import JobMessage, Malformed, NewerSchema, is_request_id
 from rubydraw.principal import Limits, Principal
 from rubydraw.settings import MOST_PNG_BYTES
 from rubydraw.sketch import MAX_HINTS_CHARS, MAX_SVG_BYTES, MAX_VARIANT, Sketch

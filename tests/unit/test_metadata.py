@@ -8,7 +8,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rubydraw.metadata import Metadata, read_metadata
+from rubydraw.gemini.metadata import Metadata, read_metadata
 
 DEFAULTS = ("Improved Sketch", "clean flat vector", (), "transparent", "Sketch improved")
 SAID = {"title": "A cat", "style": "flat", "palette": ["#112233", "#fff"], "background": "white", "notes": "Smoothed."}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 from rubydraw.errors import BadAnswer
-from rubydraw.picture import MAX_PICTURE_BYTES, MAX_SCANS, to_png
+from rubydraw.gemini.picture import MAX_PICTURE_BYTES, MAX_SCANS, to_png
 
 from tests.unit.pngs import SIGNATURE, chunk, file, ihdr, pixels, png
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rubydraw import prompt
+from rubydraw.gemini import prompt
 from rubydraw.sketch import Sketch
 
 from tests.unit.pngs import png

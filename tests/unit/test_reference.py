@@ -67,7 +67,7 @@ def test_every_event_is_listed() -> None:
 
 def test_events_are_constant_names() -> None:
     """Every call of our loggers has a dotted name that the generator finds, and each name is used once."""
-    sources = [path.read_text("utf-8") for folder in generate.SOURCES for path in folder.glob("*.py")]
+    sources = [path.read_text("utf-8") for folder in generate.SOURCES for path in folder.rglob("*.py")]
     calls = sum(len(re.findall(r"\blogs\.(?:info|warning|error)\(", source)) for source in sources)
     events = [event for event, _, _ in generate.logged()]
     assert calls == len(events) == len(set(events))
@@ -111,7 +111,7 @@ def test_each_field_of_the_input_is_read() -> None:
 
 def test_each_setting_is_read() -> None:
     """One that no code reads would be set by an operator, and change nothing."""
-    code = "".join(path.read_text("utf-8") for folder in generate.SOURCES for path in folder.glob("*.py"))
+    code = "".join(path.read_text("utf-8") for folder in generate.SOURCES for path in folder.rglob("*.py"))
     read = set(re.findall(r"(?i:settings)\.(\w+)", code))
     assert "results_url" in read  # which reads the first of these
     assert {"cache_redis_url"} == {field.name for field in fields(GraphqlSettings)} - read

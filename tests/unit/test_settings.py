@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rubydraw.graphql_settings import GraphqlSettings
-from rubydraw.redis_address import RedisAddress
+from rubydraw.redis.address import RedisAddress
 from rubydraw.settings import BadSettings, Settings
 
 NEEDED = {"REDIS_URL": "redis://127.0.0.1:6379", "GEMINI_API_KEY": "k"}

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from rubydraw.message import JobMessage
+from rubydraw.jobs.message import JobMessage
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 from rubydraw.work import Outcome

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 
 from rubydraw import keys, logs
-from rubydraw.connection import Command
 from rubydraw.drawing import Drawing
 from rubydraw.errors import StoreUnavailable
+from rubydraw.limits.quotas import CACHED, Charge
 from rubydraw.png import SIGNATURE
-from rubydraw.quotas import CACHED, Charge
-from rubydraw.store import Call, Script, Store, raise_first
+from rubydraw.redis.connection import Command
+from rubydraw.redis.store import Call, Script, Store, raise_first
 
 FIELDS = (
     "title", "style", "palette", "background", "notes", "model", "prompt_version", "provider_ms", "created_at_ms",

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hiredis import ReplyError
 
-from rubydraw.connection import Command
 from rubydraw.errors import StoreUnavailable
 from rubydraw.logs import OnceAMinute
-from rubydraw.redis_address import CannotConnect, RedisAddress
-from rubydraw.round_trip import RoundTrips, refusal
+from rubydraw.redis.address import CannotConnect, RedisAddress
+from rubydraw.redis.connection import Command
+from rubydraw.redis.round_trip import RoundTrips, refusal
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -31,7 +31,7 @@ COMMANDS_AT_ONCE = 32
 """Commands in progress per address: enough to keep Redis busy, few enough that a burst waits here, where
 no time-out runs, and not on its sockets."""
 
-_LUA = Path(__file__).parent / "lua"
+_LUA = Path(__file__).parent.parent / "lua"
 
 
 class Script:

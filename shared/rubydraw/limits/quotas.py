@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from rubydraw import keys
 from rubydraw.errors import RateLimited, StoreUnavailable
 from rubydraw.principal import Principal
-from rubydraw.store import Call, Script, Store
+from rubydraw.redis.store import Call, Script, Store
 
 WINDOW_S = 60
 CACHED, WHOLE = 1, 10

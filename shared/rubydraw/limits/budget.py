@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from rubydraw import keys, logs
 from rubydraw.errors import BudgetExceeded, GeminiFailed, SketchError, StoreUnavailable
 from rubydraw.principal import NOBODY, Principal
+from rubydraw.redis.store import Call, Script, Store
 from rubydraw.settings import Settings
-from rubydraw.store import Call, Script, Store
 
 MICRO = 1_000_000
 DAY_MS = 24 * 60 * 60 * 1000

@@ -6,13 +6,14 @@ import re
 from contextlib import AbstractContextManager, suppress
 from typing import Any, NamedTuple
 
-from rubydraw import keys, logs, results
-from rubydraw.connection import Command
+from rubydraw import keys, logs
 from rubydraw.drawing import Drawing
+from rubydraw.drawings import results
+from rubydraw.drawings.results import Results
 from rubydraw.errors import REMEMBERED, SketchError, StoreUnavailable, shared_failure
 from rubydraw.heartbeat import beating
-from rubydraw.results import Results
-from rubydraw.store import Call, Script, Store, raise_first
+from rubydraw.redis.connection import Command
+from rubydraw.redis.store import Call, Script, Store, raise_first
 
 # The formats that land_flight.lua and cool_down.lua write; anything else is foreign and ignored.
 _FAILED = re.compile(rb"failed:([A-Z_]+):(\d+):([012])")

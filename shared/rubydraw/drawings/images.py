@@ -6,10 +6,10 @@ import hashlib
 import re
 
 from rubydraw import keys
-from rubydraw.archive import Archive
 from rubydraw.drawing import Drawing
+from rubydraw.drawings.archive import Archive
+from rubydraw.drawings.results import Results
 from rubydraw.errors import StoreUnavailable
-from rubydraw.results import Results
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

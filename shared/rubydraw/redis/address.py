@@ -7,7 +7,7 @@ import ssl
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rubydraw.connection import BUFFER_BYTES, Connection
+from rubydraw.redis.connection import BUFFER_BYTES, Connection
 
 if TYPE_CHECKING:  # its import takes 40 ms, and waits until a process first asks Redis something
     from redis.asyncio.connection import AbstractConnection, ConnectionPool

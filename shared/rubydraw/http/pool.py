@@ -14,7 +14,7 @@ from typing import Any
 
 import httpcore2
 
-from rubydraw.network import Network
+from rubydraw.http.network import Network
 
 KEPT_S = 5.0
 """How long an idle connection is kept, as in httpx2."""

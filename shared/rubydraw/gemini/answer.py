@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 import pybase64
 
-from rubydraw.budget import Usage
 from rubydraw.errors import BadAnswer, ContentRefused, NoImage
+from rubydraw.limits.budget import Usage
 
 REFUSING = frozenset(
     [

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from rubydraw import prompt
 from rubydraw.authorization import AccessToken, ambient, is_temporary
-from rubydraw.budget import Usage
 from rubydraw.drawing import Drawing
 from rubydraw.errors import GeminiFailed, Misconfigured, Unavailable
-from rubydraw.gemini_failures import as_our_error
-from rubydraw.picture import to_png
+from rubydraw.gemini import prompt
+from rubydraw.gemini.failures import as_our_error
+from rubydraw.gemini.picture import to_png
+from rubydraw.limits.budget import Usage
 from rubydraw.settings import Settings
 from rubydraw.sketch import Sketch
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from google.genai import Client
     from google.genai.types import Content
 
-    from rubydraw.transport import HttpClient
+    from rubydraw.gemini.transport import HttpClient
 
 EVERY_REQUEST = {
     "systemInstruction": {"role": "user", "parts": [{"text": prompt.SYSTEM}]},
@@ -70,8 +70,8 @@ class Gemini:
 
         `used` is called with the usage that an answer reports, even if the rest of the answer is of no use.
         """
-        from rubydraw.gemini_answer import read_answer  # late, like the SDK: a hit does not need it
-        from rubydraw.metadata import Metadata, read_metadata
+        from rubydraw.gemini.answer import read_answer  # late, like the SDK: a hit does not need it
+        from rubydraw.gemini.metadata import Metadata, read_metadata
 
         client = await self.load()
         began = self._clock()
@@ -125,7 +125,7 @@ class _Client(NamedTuple):
         """
         import httpx2
 
-        from rubydraw.gemini_exchange import exchanging
+        from rubydraw.gemini.exchange import exchanging
 
         with exchanging(sketch.png, prompt.user_text(sketch)) as exchange:
             try:
@@ -148,7 +148,7 @@ def _client(settings: Settings) -> _Client:
     from google.genai import Client
     from google.genai.types import Content, HttpOptions
 
-    from rubydraw.transport import HttpClient
+    from rubydraw.gemini.transport import HttpClient
 
     # One connection for each call that may be in flight: no call waits for a connection.
     http = HttpClient(settings.max_in_flight)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from rubydraw import durations, keys
-from rubydraw.connection import Command
-from rubydraw.durations import Forecast
+from rubydraw import keys
+from rubydraw.jobs import durations
+from rubydraw.jobs.durations import Forecast
+from rubydraw.redis.connection import Command
 
 SETTLED = frozenset({"done", "error"})
 _FIELDS = (

@@ -6,9 +6,9 @@ import time
 
 from rubydraw import keys
 from rubydraw.errors import RateLimited
-from rubydraw.job_state import SETTLED
+from rubydraw.jobs.state import SETTLED
 from rubydraw.principal import Principal
-from rubydraw.store import Call, Script, Store
+from rubydraw.redis.store import Call, Script, Store
 
 RETRY_AFTER_S = 5.0
 RECORDED_WITHIN_MS = keys.MINUTE_MS

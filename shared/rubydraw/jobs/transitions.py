@@ -6,14 +6,16 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from rubydraw import durations, job_state, keys, logs
-from rubydraw.connection import Command
+from rubydraw import keys, logs
+from rubydraw.drawings.glance import Glance
 from rubydraw.errors import Code, SketchError, StoreUnavailable
-from rubydraw.glance import Glance
 from rubydraw.heartbeat import beating
-from rubydraw.job_state import JobState
-from rubydraw.message import JobMessage, is_request_id
-from rubydraw.store import Call, Script, Store, raise_first
+from rubydraw.jobs import durations
+from rubydraw.jobs import state as job_state
+from rubydraw.jobs.message import JobMessage, is_request_id
+from rubydraw.jobs.state import JobState
+from rubydraw.redis.connection import Command
+from rubydraw.redis.store import Call, Script, Store, raise_first
 
 
 class Claim(NamedTuple):

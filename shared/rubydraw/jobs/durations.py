@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rubydraw import keys
-from rubydraw.connection import Command
+from rubydraw.redis.connection import Command
 
 KEPT = 100
 """How many durations complete.lua keeps: those of the last jobs that needed a call, from acceptance to drawing."""

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from rubydraw import keys
 from rubydraw.errors import BadSketch, IdempotencyConflict, StoreUnavailable
-from rubydraw.quotas import CACHED, Charge
-from rubydraw.store import Call, Script, Store
+from rubydraw.limits.quotas import CACHED, Charge
+from rubydraw.redis.store import Call, Script, Store
 
 MAX_CHARS = 255
 

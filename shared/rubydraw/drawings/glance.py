@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rubydraw import results
-from rubydraw.connection import Command
 from rubydraw.drawing import Drawing
+from rubydraw.drawings import results
+from rubydraw.redis.connection import Command
 
 
 class Glance:

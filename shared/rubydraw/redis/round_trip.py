@@ -8,9 +8,9 @@ from typing import Any
 
 from hiredis import ReplyError
 
-from rubydraw.connection import Command, Connection
-from rubydraw.patience import Patience
-from rubydraw.redis_address import RedisAddress
+from rubydraw.redis.address import RedisAddress
+from rubydraw.redis.connection import Command, Connection
+from rubydraw.redis.patience import Patience
 
 COMMAND_TIMEOUT_S = 0.5
 

@@ -11,8 +11,8 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from rubydraw import keys, logs
-from rubydraw.admission import RETRY_AFTER_S, Refusals
 from rubydraw.errors import RateLimited, Stopping
+from rubydraw.limits.admission import RETRY_AFTER_S, Refusals
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from rubydraw.archive import Archive
 from rubydraw.drawing import Drawing, Improved
+from rubydraw.drawings.archive import Archive
+from rubydraw.drawings.glance import Glance
+from rubydraw.drawings.results import Results
 from rubydraw.errors import ResultExpired, StoreUnavailable
-from rubydraw.glance import Glance
-from rubydraw.quotas import Charge
-from rubydraw.results import Results
-from rubydraw.store import Call, Store
+from rubydraw.limits.quotas import Charge
+from rubydraw.redis.store import Call, Store
 
 NOT_KEPT = "No drawing of this sketch is kept; send it with cache: USE to have it drawn."
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from rubydraw.budget import Budget
-from rubydraw.quotas import CACHED, WHOLE, Charge
-from rubydraw.store import Call, Script, Store
-from rubydraw.unsettled import UnsettledJobs
+from rubydraw.jobs.unsettled import UnsettledJobs
+from rubydraw.limits.budget import Budget
+from rubydraw.limits.quotas import CACHED, WHOLE, Charge
+from rubydraw.redis.store import Call, Script, Store
 
 
 def accept_script() -> Script:

@@ -9,8 +9,8 @@ import httpcore2
 import httpx2
 import orjson
 
-from rubydraw import gemini_exchange
-from rubydraw.http_pool import HttpPool, tls_context
+from rubydraw.gemini.exchange import current
+from rubydraw.http.pool import HttpPool, tls_context
 
 MAX_ERROR_BYTES = 64 * 1024
 """A larger body is no error of Gemini, and the SDK would parse it on the event loop."""
@@ -32,7 +32,7 @@ class HttpClient(httpx2.AsyncClient):
         self, method: str, url: str, *, headers: dict[str, str], content: bytes | None, timeout: float | None
     ) -> httpx2.Response:
         """Send a request and return the whole answer; in an exchange, keep the body of a 200 there and return `{}`."""
-        exchange = gemini_exchange.current()
+        exchange = current()
         fields: list[tuple[str, str]] = [*headers.items()]
         body: Any = content
         if exchange and content:

@@ -1,0 +1,1 @@
+"""Connections over HTTP, for requests to Gemini and to Pub/Sub."""
