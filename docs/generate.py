@@ -80,8 +80,8 @@ EVENTS = {
     "instance.full": "work was refused because this instance is full, logged at most once a minute; `of` says of what: "
     "`calls` in flight, request `bodies`, or `viewers` of jobs",
     "instance.stopping": "SIGTERM was received; no new work is begun",
-    "job.claimed": "a delivery tried to claim its job; `kind` is the result: `run`, `settled`, `busy`, `expired` or "
-    "`exhausted`",
+    "job.claimed": "a delivery tried to claim its job; `kind` is the result: `run`, `settled`, `busy`, "
+    "`surplus`, `expired` or `exhausted`",
     "job.completed": "a job ended with a drawing",
     "job.failed": "an attempt ended without a drawing; `status` is the state that the job is in now",
     "job.given_up": "a job, or a message that is not a valid job, was given up and needs an operator; `kept`: whether "

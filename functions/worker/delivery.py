@@ -63,7 +63,9 @@ class Deliveries:
             return await self._malformed(Envelope(body, {}, "", 0), Malformed("it is not a Pub/Sub envelope"))
         del body
         try:
-            job = JobMessage.read(envelope.data, envelope.attributes, max_png_bytes=self._max_png_bytes)
+            job = JobMessage.read(
+                envelope.data, envelope.attributes, max_png_bytes=self._max_png_bytes, message_id=envelope.message_id
+            )
         except NewerSchema:
             logs.warning("delivery.newer_schema", message_id=envelope.message_id)
             return REDELIVER

@@ -91,6 +91,8 @@ class Work:
                 return await self._run(job, claim, token, glance, deadline)
             case "busy":
                 return Ended(Outcome.AGAIN, wait_s=self._worth_waiting(claim.busy_ms / 1000, deadline))
+            case "surplus":
+                return Ended(Outcome.SETTLED)
             case "exhausted":
                 return await self._exhausted(job, token)
             case _:

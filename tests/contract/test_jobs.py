@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 import redis.asyncio
@@ -67,6 +68,37 @@ async def test_claim_finds_a_live_lease_busy(jobs: Jobs, message: JobMessage, re
     claim = await jobs.claim(message, "t2")
     assert ("busy", True) == (claim.kind, 0 < claim.busy_ms <= LEASE_MS)
     assert before == await record.fields()
+
+
+@pytest.mark.parametrize(
+    ("held", "comes", "generation", "kind"),
+    [
+        ("m1", "m2", 0, "surplus"),
+        ("m1", "m1", 0, "busy"),
+        ("", "m2", 0, "busy"),
+        ("m1", "", 0, "busy"),
+        ("m1", "m2", 1, "busy"),
+    ],
+    ids=["another", "the same", "by an older revision", "without an id", "of a replay"],
+)
+async def test_message_beside_the_one_that_is_held_is_surplus(
+    jobs: Jobs, message: JobMessage, record: JobRecord, held: str, comes: str, generation: int, kind: str
+) -> None:
+    """The one that is held comes again if its worker dies; in doubt, a message is kept."""
+    await running(jobs, replace(message, message_id=held))
+    before = await record.fields()
+    assert kind == (await jobs.claim(replace(message, message_id=comes, generation=generation), "t2")).kind
+    assert before == await record.fields()
+
+
+async def test_message_beside_one_whose_lease_is_over_is_not_surplus(
+    jobs: Jobs, message: JobMessage, record: JobRecord
+) -> None:
+    """Then the message that is held is the later one."""
+    await running(jobs, replace(message, message_id="m1"))
+    await record.rewrite(lease_until_ms=now_ms() - 1)
+    assert Claim("run", attempt=2) == await jobs.claim(replace(message, message_id="m2"), "t2")
+    assert "surplus" == (await jobs.claim(replace(message, message_id="m1"), "t3")).kind
 
 
 async def test_twenty_claims_at_once_begin_exactly_one_attempt(

@@ -112,7 +112,7 @@ async def test_a_flushed_redis_loses_no_job(client: SketchClient, redis: RedisSe
     assert await client.calls() == 1
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [429, pytest.param(503, marks=pytest.mark.chaos)])
 async def test_an_overloaded_gemini_is_left_alone_and_costs_no_job_an_attempt(
     client: SketchClient, status: int
 ) -> None:

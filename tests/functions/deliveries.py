@@ -26,9 +26,12 @@ CLOUD_EVENT = {
 }
 
 
-def envelope(data: bytes, attributes: dict[str, str] | None, *, attempt: int = 1) -> dict[str, Any]:
+def envelope(
+    data: bytes, attributes: dict[str, str] | None, *, attempt: int = 1, message_id: str = "7"
+) -> dict[str, Any]:
     """A message as Pub/Sub pushes it."""
-    message = {"data": base64.b64encode(data).decode(), "attributes": attributes, "messageId": "7", "message_id": "7"}
+    ids = {"messageId": message_id, "message_id": message_id}
+    message = {"data": base64.b64encode(data).decode(), "attributes": attributes, **ids}
     return {"subscription": "projects/test-project/subscriptions/jobs", "deliveryAttempt": attempt, "message": message}
 
 
@@ -38,9 +41,9 @@ class Deliveries:
     def __init__(self, http: httpx2.AsyncClient, url: str, raw: redis.asyncio.Redis) -> None:
         self._http, self.url, self._raw = http, url, raw
 
-    async def push(self, job: JobMessage, *, attempt: int = 1) -> int:
+    async def push(self, job: JobMessage, *, attempt: int = 1, message_id: str = "7") -> int:
         """Deliver a job; return the status of the answer."""
-        return await self.post(envelope(job.data(), job.attributes(), attempt=attempt))
+        return await self.post(envelope(job.data(), job.attributes(), attempt=attempt, message_id=message_id))
 
     async def post(self, body: object, headers: dict[str, str] | None = None) -> int:
         """Deliver any body: bytes as they are, everything else as JSON."""

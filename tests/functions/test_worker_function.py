@@ -77,6 +77,21 @@ async def test_two_deliveries_at_once_make_exactly_one_call(
     assert 1 == await gemini_stand_in.calls()
 
 
+async def test_surplus_messages_of_a_running_job_take_no_place(
+    deliveries: Deliveries, message: JobMessage, gemini_stand_in: GeminiStandIn
+) -> None:
+    """A repeated request published it again: acknowledged at once, while the first message goes on."""
+    await gemini_stand_in.fail("hold")
+    first = asyncio.create_task(deliveries.push(message, message_id="1"))
+    await gemini_stand_in.until_waiting(1)
+    assert [ACKNOWLEDGED] * 2 == [await deliveries.push(message, message_id=name) for name in ("2", "3")]
+    assert not first.done()
+    assert ("running", "1") == await deliveries.state(message, "status", "attempt")
+    await gemini_stand_in.release()
+    assert ACKNOWLEDGED == await first
+    assert ("done", "1", 1) == (*await deliveries.state(message, "status", "attempt"), await gemini_stand_in.calls())
+
+
 async def test_two_jobs_with_one_sketch_make_exactly_one_call(
     deliveries: Deliveries, gemini_stand_in: GeminiStandIn
 ) -> None:

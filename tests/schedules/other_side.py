@@ -38,6 +38,7 @@ class Message:
 
     data: bytes
     attributes: dict[str, str]
+    id: str
     acknowledged: bool = False
 
     @property
@@ -74,6 +75,10 @@ class OtherSide:
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def publish(self, data: bytes, attributes: dict[str, str]) -> None:
+        """Take a message in, under an id of its own."""
+        self.messages.append(Message(data, attributes, str(len(self.messages) + 1)))
 
     def lost(self) -> None:
         """Count that flights and results may be gone."""
@@ -116,7 +121,7 @@ class OtherSide:
         if how == "refuse":
             return 403, b"{}"
         for message in json.loads(body)["messages"]:
-            self.messages.append(Message(base64.b64decode(message["data"]), message["attributes"]))
+            self.publish(base64.b64decode(message["data"]), message["attributes"])
         return None if how == "lose" else (200, b'{"messageIds": ["1"]}')
 
     async def _call(self, reader: asyncio.StreamReader, body: bytes) -> tuple[int, bytes] | None:

@@ -54,6 +54,7 @@ class JobMessage:
     `refresh`: a drawing finished before the job was accepted does not count; needs schema 2.
     `payer`: whose account a call for the job is charged to, and what that account may spend. The worker does not know
     the callers, and can trust this since only our own function can publish.
+    `message_id`: Pub/Sub's own id of the message that was delivered; empty before.
     """
 
     request_id: str
@@ -66,6 +67,7 @@ class JobMessage:
     replayed_at_ms: int = 0
     refresh: bool = False
     payer: Principal = NOBODY
+    message_id: str = ""
 
     @property
     def since_ms(self) -> int:
@@ -95,7 +97,9 @@ class JobMessage:
         return {name: value for name, value in named.items() if value}
 
     @classmethod
-    def read(cls, data: bytes, attributes: Mapping[str, str], *, max_png_bytes: int) -> JobMessage:
+    def read(
+        cls, data: bytes, attributes: Mapping[str, str], *, max_png_bytes: int, message_id: str = ""
+    ) -> JobMessage:
         """Parse a message and check it like any other input; raise Malformed or NewerSchema."""
         request_id = attributes.get("request_id", "")
         if not is_request_id(request_id):
@@ -126,6 +130,7 @@ class JobMessage:
             replayed_at_ms=int(numbers[2]),
             refresh=head.get("refresh", False),
             payer=_payer(attributes),
+            message_id=message_id,
         )
 
 

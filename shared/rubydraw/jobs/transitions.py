@@ -24,7 +24,8 @@ class Claim(NamedTuple):
 
     `kind`: `run` (attempt number `attempt` is ours), `settled` (nothing is left to do for this message; the job has
     `status` and `code`), `busy` (another's lease lasts `busy_ms` more), `expired` (the claim has just settled the job,
-    which was too old) or `exhausted` (all attempts are used up, and the job is still to be settled).
+    which was too old), `surplus` (another's lease lasts, under another message for the job: this one is not needed) or
+    `exhausted` (all attempts are used up, and the job is still to be settled).
     """
 
     kind: str
@@ -70,6 +71,7 @@ class Jobs:
         claim = self._call(
             "claim", job.request_id, token, self._lease_ms, self._max_attempts, self._max_age_ms,
             job.created_at_ms, job.generation, job.digest, job.owner, job.traceparent, job.replayed_at_ms,
+            job.message_id,
         )  # fmt: skip
         seen, (answer,) = await self.store.together(glance.commands if glance else (), claim)
         raise_first((answer,))
@@ -84,8 +86,8 @@ class Jobs:
                 return Claim("settled", status=_text(status), code=_text(code))
             case "expired", _:
                 return Claim("expired", status="error", code=Code.EXPIRED)
-            case "exhausted", _:
-                return Claim("exhausted")
+            case ("surplus" | "exhausted") as kind, _:
+                return Claim(kind)
         raise AssertionError(answer)
 
     async def exhaust(self, request_id: str) -> tuple[str, str]:
