@@ -32,7 +32,7 @@ def measured(*, quick: bool, rounds: int) -> str:
     queues = (jobs.TASKIQ,) if quick else (jobs.TASKIQ, jobs.DRAMATIQ, jobs.CELERY)
     run_s = 0.6 if quick else 1.0
     answers = measure.measure(contenders.contenders(names), questions.cases(), rounds=rounds, run_s=run_s)
-    done = jobs.measure(queues, rounds=1 if quick else min(rounds, 3), run_s=run_s * 2)
+    done = jobs.measure(queues, rounds=1 if quick else rounds, run_s=run_s * 2)
     taken_ms = cold.measure(3 if quick else max(rounds, 9))
     blocked_ms = blocking.measure()
     judged = [
