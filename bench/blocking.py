@@ -77,15 +77,22 @@ def _legal() -> Iterator[tuple[str, list[bytes]]]:
     sketches = [base64.b64encode(png(largest, seed)).decode() for seed in seeds]
     small = [base64.b64encode(png(1024, seed)).decode() for seed in seeds]
     svg = "<svg>" + "é" * (128 * 1024 - 6)  # two bytes each, and not in ASCII
+    marks = "<svg>" + "a\u0323\u0307" * 40_000  # letters that NFC puts together
     yield "5 MiB sketch, drawn", [questions.improve("imageBase64", each) for each in sketches]
     yield (
         "5 MiB sketch, enqueued",
         [questions.improve("title", each, variant=1, later=True) for each in sketches],
     )
     yield "256 KiB of svg, drawn", [questions.improve("imageBase64", each, svg=svg) for each in small]
+    yield "svg of many accents, drawn", [questions.improve("title", each, svg=marks) for each in small]
+    yield (
+        "base64 and 11 MiB of blanks, drawn",
+        [questions.improve("title", each + " " * (11 * 1024**2)) for each in small],
+    )
     yield "document of 16 KiB", [_document(" " * (16 * 1024 - 40) + f"a{seed}: __typename") for seed in seeds]
     yield "document of 1,000 tokens", [_document(f"a{seed}: __typename " + _many_fields()) for seed in seeds]
     yield "variables that do not fit", [_misfit() for _ in seeds]
+    yield "variables of 20,000 names", [_names() for _ in seeds]
 
 
 def _document(selection: str) -> bytes:
@@ -95,6 +102,10 @@ def _document(selection: str) -> bytes:
 def _many_fields() -> str:
     status = 'improveSketchStatus(requestId: "%d") { status attempt result { title style palette } }'
     return " ".join(f"b{number}: {status % number}" for number in range(14)) + " " + "__typename " * 15
+
+
+def _names() -> bytes:
+    return json.dumps({"query": "{ __typename }", "variables": {f"n{number}": 1 for number in range(19_990)}}).encode()
 
 
 def _misfit() -> bytes:

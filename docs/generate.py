@@ -162,6 +162,7 @@ def limits() -> dict[str, str]:
         "failures": str(quotas.FAILURES),
         "body": _bytes(parameters.MAX_BODY_BYTES),
         "marks": f"{parameters.MAX_MARKS:,}",
+        "strings": f"{parameters.MAX_STRINGS:,}",
         "body_s": f"{readers.BODY_S:.0f}",
         "linger_mib": f"{lingering.LINGER_BYTES // 1024**2}",
         "linger_s": f"{lingering.LINGER_S:.0f}",

@@ -160,9 +160,27 @@ def test_a_body_of_very_many_values_is_refused(port: int, value: bytes) -> None:
     assert (400, told) == (response.status_code, response.json()["errors"])
 
 
-def test_the_longest_svg_is_no_crowd(port: int, service: TinyService) -> None:
+@pytest.mark.parametrize("name", ["n%d", "n%d\\"], ids=["plain", "that end with a backslash"])
+def test_a_body_of_very_many_names_is_refused(port: int, name: str) -> None:
+    """To parse them would keep the others waiting."""
+    body = {"query": "{ __typename }", "variables": {name % number: 1 for number in range(41_000)}}
+    response = httpx2.post(f"http://127.0.0.1:{port}/", json=body)
+    assert (400, [{"message": "The body has more than 20,000 strings."}]) == (
+        response.status_code,
+        response.json()["errors"],
+    )
+
+
+def test_a_body_of_many_names_is_read(port: int) -> None:
+    """Just below the limit."""
+    body = {"query": "{ __typename }", "variables": {f"n{number}": 1 for number in range(19_990)}}
+    assert {"data": {"__typename": "Query"}} == httpx2.post(f"http://127.0.0.1:{port}/", json=body).json()
+
+
+@pytest.mark.parametrize("mark", [",", '"', "\\", '\\"'])
+def test_the_longest_svg_is_no_crowd(port: int, service: TinyService, mark: str) -> None:
     """Whatever it holds."""
-    given = {"pngBase64": "A" * MIB, "svg": "," * MAX_SVG_BYTES}
+    given = {"pngBase64": "A" * MIB, "svg": mark * (MAX_SVG_BYTES // len(mark))}
     httpx2.post(f"http://127.0.0.1:{port}/", json={"query": IMPROVE, "variables": {"input": given}})
     assert given.items() <= service.inputs.pop().items()
 
