@@ -16,7 +16,7 @@ SketchError
 │   ├── StoreUnavailable                         Redis cannot be reached or will not write
 │   └── Stopping                                 this instance is going away: another one takes over
 ├── RateLimited            RATE_LIMITED          this caller asks too often: retry, after `retry_after_s`
-├── BudgetExceeded         BUDGET_EXCEEDED       no more calls today: retry, after `retry_after_s`
+├── BudgetExceeded         BUDGET_EXCEEDED       no call now: retry, after `retry_after_s`
 └── ResultExpired          RESULT_EXPIRED        the drawing is gone: send the sketch again
 
 EXPIRED and CANCELED are never raised. A Lua script settles a job that is too old with EXPIRED, and answers CANCELED to
@@ -176,7 +176,11 @@ class RateLimited(SketchError):
 
 
 class BudgetExceeded(SketchError):
-    """No more calls today. `account`: whose budget is used up; empty for the budget of all callers."""
+    """
+    No more calls today, or, if it is not `final`, until calls in progress have ended.
+
+    `account`: whose budget is used up; empty for the budget of all callers.
+    """
 
     code = Code.BUDGET_EXCEEDED
     final = True

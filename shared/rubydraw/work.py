@@ -15,7 +15,7 @@ from rubydraw import logs
 from rubydraw.drawing import Improved
 from rubydraw.drawings.glance import Glance
 from rubydraw.drawings.kept import Kept
-from rubydraw.errors import Code, GeminiBusy, ResultExpired, SketchError, StoreUnavailable, Unavailable
+from rubydraw.errors import BudgetExceeded, Code, GeminiBusy, ResultExpired, SketchError, StoreUnavailable, Unavailable
 from rubydraw.improve import AFTER_THE_CALL_S, Improve
 from rubydraw.jobs.message import JobMessage
 from rubydraw.jobs.state import SETTLED
@@ -92,7 +92,7 @@ class Work:
             case "busy":
                 return Ended(Outcome.AGAIN, wait_s=self._worth_waiting(claim.busy_ms / 1000, deadline))
             case "surplus":
-                return Ended(Outcome.SETTLED)
+                return Ended(Outcome.SETTLED)  # by the worker that holds the job under another message
             case "exhausted":
                 return await self._exhausted(job, token)
             case _:
@@ -175,7 +175,8 @@ class Work:
         )  # fmt: skip
         if status in SETTLED:
             return _ended(status, error.code)
-        wait_s = error.retry_after_s if status == "queued" and isinstance(error, GeminiBusy) else None
+        may_pass = isinstance(error, GeminiBusy | BudgetExceeded)
+        wait_s = error.retry_after_s if status == "queued" and may_pass else None
         return Ended(Outcome.AGAIN, error.code, self._worth_waiting(wait_s or 0, deadline))
 
     def _worth_waiting(self, wait_s: float, deadline: float) -> float:

@@ -254,6 +254,43 @@ async def test_one_callers_used_up_budget_closes_nobody_elses_allowance(store: S
     spender.check_known(NOBODY)
 
 
+async def test_what_calls_in_progress_hold_is_not_used_up(store: Store) -> None:
+    """They are reserved for at their dearest: it says to try again soon, and a job may be queued."""
+    spender = budget(store, DAILY_DOLLARS="0.20")
+    bill = await spender.reserve(ADA)
+    held = await refused(spender, BO)
+    assert (30.0, False, "The budget for new drawings is held for calls in progress; try again soon.") == (
+        held.retry_after_s,
+        held.final,
+        held.message,
+    )
+    await look(store, spender, BO)
+    bill.used(Usage(100, 100))
+    await spender.settle(bill)
+    await spender.settle(await spender.reserve(BO), GeminiFailed())
+    used_up = await refused(spender)
+    assert (True, True) == (used_up.final, "until midnight UTC" in used_up.message)
+    with pytest.raises(BudgetExceeded):
+        await look(store, spender, BO)
+
+
+async def test_a_purse_that_is_used_up_goes_before_one_that_is_held(store: Store) -> None:
+    """Else its owner would try again in vain."""
+    spender = budget(store, DAILY_DOLLARS="0.20", PRINCIPAL_DAILY_CALLS="1")
+    await spender.reserve(ADA)
+    assert ("ada", True) == ((full := await refused(spender)).account, full.final)
+    assert ("", False) == ((full := await refused(spender, BO)).account, full.final)
+
+
+async def test_what_a_dead_process_held_is_used_up(store: Store, raw: redis.asyncio.Redis) -> None:
+    """Ten minutes after the last call began, none is in progress any more."""
+    spender = budget(store, DAILY_DOLLARS="0.20")
+    await spender.reserve(NOBODY)
+    assert not (await refused(spender)).final
+    await raw.hincrby(keys.BUDGET, "held_at", -10 * 60 * 1000)
+    assert (await refused(spender)).final
+
+
 async def test_a_budget_with_room_again_is_not_known_as_used_up(store: Store) -> None:
     """Calls in progress are reserved for at their dearest: one that ends may leave room for the next."""
     spender = budget(store, DAILY_DOLLARS="0.20")

@@ -14,7 +14,7 @@ from rubydraw.drawings.archive import Archive
 from rubydraw.drawings.flights import Flights
 from rubydraw.drawings.kept import Kept
 from rubydraw.drawings.results import Results
-from rubydraw.errors import BudgetExceeded, GeminiBusy, Stopping, StoreUnavailable
+from rubydraw.errors import BudgetExceeded, GeminiBusy, GeminiFailed, Stopping, StoreUnavailable
 from rubydraw.gemini.client import Gemini
 from rubydraw.improve import Improve
 from rubydraw.jobs.transitions import Jobs
@@ -169,6 +169,27 @@ async def test_a_job_is_paid_for_by_who_sent_it(
     assert b"1" == await raw.hget(keys.budget("ada"), "calls")
     assert (Outcome.SETTLED, "BUDGET_EXCEEDED") == await work(job(payer=ada, sketch=sketch(hints="2")))
     assert 1 == await gemini_stand_in.calls()
+
+
+async def test_a_job_waits_for_what_calls_in_progress_hold(
+    store: Store, results: Results, flights: Flights, gemini: Gemini, jobs: Jobs, raw: redis.asyncio.Redis
+) -> None:
+    """It is told when it will be tried again, spends no attempt, and is done once there is room."""
+    call, kept, budget, _ = ways(store, results, gemini, DAILY_DOLLARS="0.20")
+    bill, message, waited = await budget.reserve(NOBODY), job(), []
+
+    class Watched(Stop):
+        async def sleep(self, seconds: float) -> None:
+            state = await jobs.read(message.request_id)
+            assert state is not None
+            waited.append((seconds >= 30, state.status, state.code, state.attempt))
+            await budget.settle(bill, GeminiFailed(may_be_billed=False))
+
+    improve = Improve(kept, flights, gemini, call, Stop(), call_timeout_s=120)
+    work = Work(improve, kept, jobs, Gate(10), Watched(), deadline_s=180, call_timeout_s=120)
+    assert (Outcome.SETTLED, "") == await work(message)
+    assert [(True, "queued", "BUDGET_EXCEEDED", 0)] == waited
+    assert b"1" == await raw.hget(keys.status(message.request_id), "attempt")
 
 
 async def test_a_call_takes_up_the_room_of_its_sketch(

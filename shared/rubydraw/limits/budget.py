@@ -17,6 +17,8 @@ from rubydraw.settings import Settings
 
 MICRO = 1_000_000
 DAY_MS = 24 * 60 * 60 * 1000
+SOON_MS = 30 * 1000
+"""As in budget.lua: by then calls in progress may have ended, and have cost less than was reserved for them."""
 
 
 class Usage(NamedTuple):
@@ -132,8 +134,12 @@ class Budget:
         full, opens_ms = answer
         if full:
             whose, account = ("Your budget", payer.account) if full > 1 else ("The budget", "")
-            message = f"{whose} for new drawings is used up until midnight UTC; try again then."
-            raise BudgetExceeded(message, retry_after_s=opens_ms / 1000, account=account)
+            soon = opens_ms <= SOON_MS
+            why = "held for calls in progress; try again soon" if soon else "used up until midnight UTC; try again then"
+            message = f"{whose} for new drawings is {why}."
+            error = BudgetExceeded(message, retry_after_s=opens_ms / 1000, account=account)
+            error.final = not soon
+            raise error
 
     def _purse_without_room(self, payer: Principal) -> int:
         """Return the number of the first purse whose ceiling is too low for even one call a day, or 0."""

@@ -1,3 +1,5 @@
--- Checks whether a call could be paid for now. Nothing is reserved, so this may have changed when the call begins.
+-- Checks whether a job that is queued now could be paid for today. Nothing is reserved, so this may have changed when its
+-- call begins; a job can wait for calls in progress.
 -- Answers as reserve_call.lua does.
-return { full(), DAY_MS - NOW % DAY_MS }
+local number, opens_ms = full()
+return { opens_ms > SOON_MS and number or 0, opens_ms }

@@ -8,7 +8,9 @@ if day then
     if redis.call('HGET', KEYS[n], 'day') == day then
       redis.call('HINCRBY', KEYS[n], 'calls', ARGV[2] == '1' and -1 or 0)
       redis.call('HINCRBY', KEYS[n], 'microdollars', string.format('%d', ARGV[1] - reserved))
+      redis.call('HINCRBY', KEYS[n], 'held', string.format('%d', -reserved))
     end
   end
 end
-return { spent(KEYS[2]) }
+local calls, microdollars = spent(KEYS[2])
+return { calls, microdollars }
