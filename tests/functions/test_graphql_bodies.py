@@ -177,7 +177,7 @@ def test_a_body_of_many_names_is_read(port: int) -> None:
     assert {"data": {"__typename": "Query"}} == httpx2.post(f"http://127.0.0.1:{port}/", json=body).json()
 
 
-@pytest.mark.parametrize("mark", [",", '"', "\\", '\\"'])
+@pytest.mark.parametrize("mark", [",", '",', "\\,", '\\",'])
 def test_the_longest_svg_is_no_crowd(port: int, service: TinyService, mark: str) -> None:
     """Whatever it holds."""
     given = {"pngBase64": "A" * MIB, "svg": mark * (MAX_SVG_BYTES // len(mark))}

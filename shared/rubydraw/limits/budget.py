@@ -17,8 +17,6 @@ from rubydraw.settings import Settings
 
 MICRO = 1_000_000
 DAY_MS = 24 * 60 * 60 * 1000
-SOON_MS = 30 * 1000
-"""As in budget.lua: by then calls in progress may have ended, and have cost less than was reserved for them."""
 
 
 class Usage(NamedTuple):
@@ -60,7 +58,7 @@ class Budget:
 
     def __init__(self, store: Store, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.store, self._settings = store, settings
-        self._clock, self._full_until = clock, 0.0
+        self._clock, self._full_until, self._final = clock, 0.0, 0
         # A full Redis counts calls all the same, else whoever fills it would be past every ceiling.
         self._reserve, self._check, self._settle = (
             Script("budget", name, flags="allow-oom") for name in ("reserve_call", "check_budget", "settle_call")
@@ -81,9 +79,9 @@ class Budget:
         up. Then the instance's allowance must not replace the budget.
         """
         if purse := self._purse_without_room(payer):
-            self._raise_if_full([purse, DAY_MS - round(time.time() * 1000) % DAY_MS], payer)
+            self._raise_if_full([purse, DAY_MS - round(time.time() * 1000) % DAY_MS, 1], payer)
         if (left_s := self._full_until - self._clock()) > 0:
-            self._raise_if_full([1, round(left_s * 1000)], NOBODY)
+            self._raise_if_full([1, round(left_s * 1000), self._final], NOBODY)
 
     def check_call(self, payer: Principal) -> Call | None:
         """Return the call that checks for room for one more, and reserves nothing; None if there is no ceiling."""
@@ -96,6 +94,7 @@ class Budget:
         """Take Redis' answer to `check_call` or to a reservation; raise BudgetExceeded if it says so."""
         if answer:  # a budget that was full may have room again: reservations are given back
             self._full_until = self._clock() + answer[1] / 1000 if answer[0] == 1 else 0.0
+            self._final = answer[2]
             self._raise_if_full(answer, payer)
 
     async def settle(self, bill: Bill, failure: SketchError | None = None) -> None:
@@ -131,14 +130,15 @@ class Budget:
             )
 
     def _raise_if_full(self, answer: list[int], payer: Principal) -> None:
-        full, opens_ms = answer
+        full, opens_ms, final = answer
         if full:
             whose, account = ("Your budget", payer.account) if full > 1 else ("The budget", "")
-            soon = opens_ms <= SOON_MS
-            why = "held for calls in progress; try again soon" if soon else "used up until midnight UTC; try again then"
-            message = f"{whose} for new drawings is {why}."
-            error = BudgetExceeded(message, retry_after_s=opens_ms / 1000, account=account)
-            error.final = not soon
+            until = "used up until midnight UTC; try again then"
+            why = until if final else "held for calls in progress; try again soon"
+            error = BudgetExceeded(
+                f"{whose} for new drawings is {why}.", retry_after_s=opens_ms / 1000, account=account
+            )
+            error.final = bool(final)
             raise error
 
     def _purse_without_room(self, payer: Principal) -> int:

@@ -19,9 +19,9 @@ local function spent(purse)
   return tonumber(known[2]) or 0, tonumber(known[3]) or 0, in_progress and math.max(tonumber(known[4]) or 0, 0) or 0
 end
 
--- The number of the first purse whose ceilings leave no room for one more call, or 0; and the ms until there may be
--- room: at midnight UTC, or soon if the calls in progress, which are held for at their dearest, may leave some. A purse
--- that is full until midnight goes before one that is not. A ceiling below 0 means none.
+-- The number of the first purse whose ceilings leave no room for one more call, or 0; the ms until there may be room;
+-- and 1 if that is not before midnight UTC, 0 if the calls in progress, which are held for at their dearest, may leave
+-- some. A purse that is full until midnight goes before one that is not. A ceiling below 0 means none.
 -- ARGV: price of a call in microdollars; ceilings of the first purse, in calls and microdollars; those of the second
 local function full()
   local price, held_up = tonumber(ARGV[1]), 0
@@ -30,11 +30,11 @@ local function full()
     local calls, microdollars, held = spent(KEYS[number + 1])
     local over = max_microdollars >= 0 and microdollars + price > max_microdollars
     if (max_calls >= 0 and calls + 1 > max_calls) or (over and microdollars - held + price > max_microdollars) then
-      return number, DAY_MS - NOW % DAY_MS
+      return number, DAY_MS - NOW % DAY_MS, 1
     end
     if over and held_up == 0 then
       held_up = number
     end
   end
-  return held_up, SOON_MS
+  return held_up, SOON_MS, 0
 end

@@ -1,13 +1,13 @@
 -- Pays for one call in advance, out of every purse or out of none.
 -- ARGV: those of `full`, then the life in ms of a reservation, and that of a caller's purse
--- Answers the number of the purse that is full, or 0, and the ms until it may have room. KEYS[1] has the call's token
--- in its name: run twice, it reserves once.
+-- Answers what `full` returns; if its number is 0, the call is paid for. KEYS[1] has the call's token in its name: run
+-- twice, it reserves once.
 if redis.call('EXISTS', KEYS[1]) == 1 then
-  return { 0, 0 }
+  return { 0, 0, 0 }
 end
-local number, opens_ms = full()
-if number > 0 then
-  return { number, opens_ms }
+local found = { full() }
+if found[1] > 0 then
+  return found
 end
 for n = 2, #KEYS do
   local calls, microdollars, held = spent(KEYS[n])
@@ -19,4 +19,4 @@ for n = 2, #KEYS do
   end
 end
 redis.call('SET', KEYS[1], TODAY .. ':' .. ARGV[1], 'PX', ARGV[#ARGV - 1])
-return { 0, 0 }
+return found
