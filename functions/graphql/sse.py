@@ -9,7 +9,7 @@ from contextlib import aclosing
 from leaving import until_gone
 from rubydraw import logs
 from rubydraw.errors import Stopping
-from splicing import Pieces
+from splicing import Pieces, text_of
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -74,15 +74,16 @@ class EventStream(Response):
             del body  # its exception leads back to this frame
         if told is None:
             return None
-        event = [b"event: next\ndata: " + told[0], *told[1:]]  # not joined: that would copy a picture
-        event[-1] += b"\n\n"
+        event = [*told]  # not joined: that would copy a picture
+        event[0] = b"event: next\ndata: " + text_of(event[0])
+        event[-1] = text_of(event[-1]) + b"\n\n"
         return tuple(event)
 
 
-async def _sent(send: Send, *pieces: bytes) -> None:
+async def _sent(send: Send, *pieces: bytes | memoryview) -> None:
     """Send piece by piece; raise TimeoutError when one is not taken in time."""
-    for piece in pieces:
-        for start in range(0, len(piece), PIECE_BYTES):
+    for text in map(text_of, pieces):
+        for start in range(0, len(text), PIECE_BYTES):
             async with asyncio.timeout(PIECE_S):
-                body = piece[start : start + PIECE_BYTES]
+                body = text[start : start + PIECE_BYTES]
                 await send({"type": "http.response.body", "body": body, "more_body": True})

@@ -20,7 +20,7 @@ from graphql import (
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.functions.tiny_graphql import FOLDER, coercion, documents, execution
+from tests.functions.tiny_graphql import FOLDER, coercion, documents, execution, splicing
 
 PICTURE = b"\x89PNG" + bytes(range(256))
 VARIABLES = {"id": "a", "yes": True, "no": False}
@@ -173,7 +173,7 @@ async def planned(text: str, schema: GraphQLSchema = SCHEMA) -> tuple[Any, list[
     operation = operation_of(text, documents.Documents(schema, introspection=True))
     pieces = await execution.execute(schema, operation, dict(VARIABLES), None, lambda _: "t")
     assert isinstance(pieces, tuple)
-    answer = json.loads(b"".join(pieces))
+    answer = json.loads(b"".join(map(splicing.text_of, pieces)))
     return answer["data"], places(answer.get("errors", []))
 
 

@@ -12,7 +12,7 @@ from starlette.types import Message, Scope
 
 from tests.functions.tiny_graphql import FOLDER  # puts it on the path
 
-from splicing import PIECE_BYTES, PiecesResponse, pieces  # isort: skip
+from splicing import PIECE_BYTES, Pieces, PiecesResponse, pieces, text_of  # isort: skip
 
 assert FOLDER.exists()
 
@@ -24,37 +24,41 @@ def test_pictures_stand_where_they_belong_whatever_the_words_around_them_hold(pi
     value = {"title": title, "a": {"image": picture}, "list": [b"other", "\0"], "last": picture + b"!"}
     first, last = (base64.b64encode(each).decode() for each in (picture, picture + b"!"))
     expected = {"title": title, "a": {"image": first}, "list": ["b3RoZXI=", "\0"], "last": last}
-    assert expected == json.loads(b"".join(pieces(value)))
+    assert expected == json.loads(b"".join(map(text_of, pieces(value))))
 
 
 def test_a_large_picture_is_no_large_piece() -> None:
     """Each piece is what a slow reader has some time for, and what is held for him."""
-    assert PIECE_BYTES == max(map(len, pieces({"image": bytes(3 * PIECE_BYTES)})))
+    assert PIECE_BYTES == max(len(text_of(piece)) for piece in pieces({"image": bytes(3 * PIECE_BYTES)}))
 
 
-def test_a_picture_in_several_places_is_encoded_once() -> None:
-    """As aliases have it; another picture has its own."""
-    picture, other = bytes(PIECE_BYTES), b"other"
-    _, first, last, _, again, again_last, _, another, _ = pieces([picture, picture, other])
-    assert first is again
-    assert last is again_last
-    assert base64.b64encode(picture) == first + last
-    assert base64.b64encode(other) == another
+def test_a_picture_is_encoded_only_when_it_is_sent() -> None:
+    """Until then each of its parts is a view of it, wherever it stands: no copy, and no base64."""
+    picture = bytes(PIECE_BYTES)
+    _, *parts, _, again, again_last, _ = pieces([picture, picture])
+    assert [True] * 4 == [isinstance(part, memoryview) and part.obj is picture for part in (*parts, again, again_last)]
+    assert base64.b64encode(picture) == b"".join(map(text_of, parts))
+
+
+async def sent(response: PiecesResponse) -> list[Message]:
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    scope: Scope = {"type": "http"}
+    receive: Any = None
+    await response(scope, receive, send)
+    return messages
 
 
 async def test_a_large_text_is_sent_in_pieces() -> None:
     """As a picture in an address is, or one that is asked for by its own."""
-    text, sent = bytes(at % 251 for at in range(2 * PIECE_BYTES + 1)), []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    scope: Scope = {"type": "http"}
-    receive: Any = None
-    await PiecesResponse((text,), 200, [])(scope, receive, send)
-    assert text == b"".join(message["body"] for message in sent[1:])
-    assert [PIECE_BYTES, PIECE_BYTES, 1] == [len(message["body"]) for message in sent[1:]]
-    assert [True, True, False] == [message["more_body"] for message in sent[1:]]
+    text = bytes(at % 251 for at in range(2 * PIECE_BYTES + 1))
+    _, *bodies = await sent(PiecesResponse((text,), 200, []))
+    assert text == b"".join(each["body"] for each in bodies)
+    assert [PIECE_BYTES, PIECE_BYTES, 1] == [len(each["body"]) for each in bodies]
+    assert [True, True, False] == [each["more_body"] for each in bodies]
 
 
 def test_what_holds_no_picture_is_one_piece() -> None:
@@ -68,16 +72,20 @@ def test_what_is_no_json_is_refused() -> None:
         pieces({"title": object()})
 
 
-async def test_a_response_announces_its_length_and_ends_with_its_last_piece() -> None:
+@pytest.mark.parametrize("parts", [(b"12", b"", b"345"), (b"12", memoryview(b"1234"), b"345"), (b"\0" * 5,)])
+async def test_a_response_announces_its_length_and_ends_with_its_last_piece(parts: Pieces) -> None:
     """Each piece is a message of its own, and none follows the last."""
-    sent: list[Message] = []
+    start, *bodies = await sent(PiecesResponse(parts, 200, [(b"x-a", b"b")]))
+    texts = [text_of(part) for part in parts]
+    assert texts == [each["body"] for each in bodies]
+    assert [True] * (len(texts) - 1) + [False] == [each["more_body"] for each in bodies]
+    assert [(b"x-a", b"b"), (b"content-length", b"%d" % len(b"".join(texts)))] == start["headers"]
 
-    async def send(message: Message) -> None:
-        sent.append(message)
 
-    scope: Scope = {"type": "http"}
-    receive: Any = None
-    await PiecesResponse((b"12", b"", b"345"), 200, [(b"x-a", b"b")])(scope, receive, send)
-    start, *bodies = sent
-    assert [(b"x-a", b"b"), (b"content-length", b"5")] == start["headers"]
-    assert [(b"12", True), (b"", True), (b"345", False)] == [(each["body"], each["more_body"]) for each in bodies]
+@pytest.mark.parametrize("size", [0, 1, 2, 3, PIECE_BYTES // 4 * 3, PIECE_BYTES])
+async def test_the_length_of_a_picture_is_known_before_it_is_encoded(size: int) -> None:
+    """With the padding at its end, and only there."""
+    start, *bodies = await sent(PiecesResponse(pieces({"image": bytes(size)}), 200, []))
+    told = b"".join(each["body"] for each in bodies)
+    assert [(b"content-length", b"%d" % len(told))] == start["headers"]
+    assert bytes(size) == base64.b64decode(json.loads(told)["image"], validate=True)

@@ -11,9 +11,9 @@ from hiredis import ProtocolError, PushNotification, Reader, pack_command
 Command = tuple[str | bytes | int | float, ...]
 """The name and the arguments of a Redis command, as in Redis' documentation."""
 
-BUFFER_BYTES = 128 * 1024
-"""The most that is read at once. A picture of 1 MB takes 9 reads; half this size takes a fifth longer, more is no
-faster."""
+BUFFER_BYTES = 512 * 1024
+"""The most that is read at once. With a quarter of it a hit with a picture of 1 MB takes 7 % more CPU, and eight at
+once 4 MiB more, because more of them are half read; more is no faster."""
 _NOT_YET = object()
 
 
