@@ -29,7 +29,7 @@ test: $(VENV)/ready ## run the tests; WITH="node browser terraform bundle google
 
 check: $(VENV)/ready ## check lint, formatting, types, and that the generated pages are up to date
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && $(BIN)/python docs/generate.py --check
-	@$(BIN)/mypy $(PACKAGES)
+	@$(BIN)/mypy $(PACKAGES) tests conftest.py
 	@for each in graphql worker; do $(BIN)/mypy functions/$$each || exit 1; done
 
 format: $(VENV)/ready ## format the code as `make check` asks for

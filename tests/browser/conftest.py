@@ -171,12 +171,16 @@ def open_pad(chromium: Browser, laptop: Laptop) -> Iterator[OpenPad]:
     contexts: list[BrowserContext] = []
     said: list[str] = []
 
+    def heard(message: Any) -> None:
+        if not of_the_browser(message):
+            said.append(message.text)
+
     def opened(prepare: Callable[[Any], None] = lambda page: None, **options: Any) -> Any:
         context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
-        page.on("console", lambda message: of_the_browser(message) or said.append(message.text))
+        page.on("console", heard)
         page.on("pageerror", lambda error: said.append(str(error)))
         prepare(page)
         page.goto(laptop.pad)

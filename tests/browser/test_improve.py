@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -344,7 +345,12 @@ def test_what_is_held_or_clicked_twice_sends_once(open_pad: OpenPad, laptop: Lap
     """One sketch, one record, one request."""
     page = open_pad()
     sent: list[str] = []
-    page.on("request", lambda request: "mutation" in (request.post_data or "") and sent.append(request.url))
+
+    def noted(request: Any) -> None:
+        if "mutation" in (request.post_data or ""):
+            sent.append(request.url)
+
+    page.on("request", noted)
     hand.draw_anew(page)
     if how.startswith("a double"):
         name = "In the background" if how.endswith("background") else "Improve now"

@@ -81,7 +81,7 @@ class Endpoint:
             route.fulfill(json=NO_SUBSCRIPTIONS)
 
     def _state(self, done: bool) -> dict[str, object]:
-        state = {"status": "done" if done else "running", "attempt": 1, "maxAttempts": 3}
+        state: dict[str, object] = {"status": "done" if done else "running", "attempt": 1, "maxAttempts": 3}
         return state | ({"etaMs": 900, "pollAfterMs": 20} if self.rich else {})
 
     def _result(self) -> dict[str, object]:

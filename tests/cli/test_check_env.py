@@ -14,9 +14,10 @@ import redis.asyncio
 
 from cli.probes import WRITES_NOTHING
 from tests import servers
-from tests.cli.conftest import ROOT, Cli, Ended, http, listening
+from tests.cli.conftest import Cli, Ended, http, listening
 from tests.contract.accounts import account_file
 from tests.contract.object_stores import BUCKET, S3
+from tests.e2e.conftest import ROOT
 from tests.servers import free_port
 from tests.stand_ins import DEAD_LETTER_TOPIC, TOPIC, GeminiStandIn, PubsubStandIn
 

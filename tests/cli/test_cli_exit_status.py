@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from cli.failure import MEANINGS
-from tests.cli.conftest import ROOT, Cli, Service, http, listening
+from tests.cli.conftest import Cli, Service, http, listening
+from tests.e2e.conftest import ROOT
 from tests.servers import free_port, poll
 
 UNKNOWN = "11111111-1111-4111-8111-111111111111"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import ROOT, Cli, Service
-from tests.e2e.conftest import WAIT_S
+from tests.cli.conftest import Cli, Service
+from tests.e2e.conftest import ROOT, WAIT_S
 
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 COLOUR = re.compile(r"\x1b\[[\d;]*[1-9][\d;]*m")

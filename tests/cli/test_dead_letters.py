@@ -53,7 +53,7 @@ class Letters:
     async def given_up(self, *jobs: JobMessage, attributes: Mapping[str, str] = GIVEN_UP, copies: int = 1) -> None:
         """Jobs that are an error, with their letters."""
         for each in jobs:
-            await self.put(each.data(), each.attributes() | attributes, copies=copies)
+            await self.put(each.data(), {**each.attributes(), **attributes}, copies=copies)
             await self.mark(each, status="error", attempt=3, generation=each.generation, created_at=each.created_at_ms)
 
     async def mark(self, job: JobMessage, **fields: Any) -> None:

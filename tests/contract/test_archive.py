@@ -137,10 +137,10 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "foreign": lambda _: b"GIF89a and so on",
     "of another format": lambda data: data.replace(b"drawing 1", b"drawing 2"),
     "of a newer revision": of_a_newer_revision,
-    **{
-        f"no drawing: {line!r}": lambda _, line=line: hashed(line + b"\n")
-        for line in (b"", b"[]", b"{}", b'{"digest": 1}')
-    },
+    "no drawing: nothing": lambda _: hashed(b"\n"),
+    "no drawing: a list": lambda _: hashed(b"[]\n"),
+    "no drawing: no words": lambda _: hashed(b"{}\n"),
+    "no drawing: one word": lambda _: hashed(b'{"digest": 1}\n'),
 }
 
 

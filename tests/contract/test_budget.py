@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -91,7 +92,8 @@ async def test_it_opens_again_after_midnight(store: Store, raw: redis.asyncio.Re
         await raw.hincrby(purse, "day", -1)
     assert (0, 0) == await spent_today(store)
     await spender.reserve(ADA)
-    await raw.set(keys.reservation(late.token), (await raw.get(keys.reservation(late.token))).replace(b":", b"9:"))
+    held: Any = await raw.get(keys.reservation(late.token))
+    await raw.set(keys.reservation(late.token), held.replace(b":", b"9:"))
     await spender.settle(late, GeminiFailed(may_be_billed=False))
     assert (1, 0.15) == await spent_today(store)
     await refused(spender)

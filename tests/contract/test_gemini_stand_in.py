@@ -144,7 +144,7 @@ async def until_waiting(http: httpx2.AsyncClient, count: int) -> None:
             "vertexai": True,
             "project": "a-project",
             "location": "europe-west1",
-            "credentials": Credentials(token="any"),  # type: ignore[no-untyped-call]
+            "credentials": Credentials(token="any"),
         },
     ],
     ids=["api", "express", "vertex"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 import redis.asyncio
@@ -53,9 +54,9 @@ async def test_in_no_minute_more_pass(store: Store, raw: redis.asyncio.Redis) ->
 async def shift(raw: redis.asyncio.Redis, slices: int) -> None:
     """Have everything that was used been used so many hundredths of a minute earlier."""
     key = keys.quota("ada")
-    by_slice = await raw.hgetall(key)
+    by_slice: dict[Any, Any] = await raw.hgetall(key)
     used, oldest = by_slice.pop(b"used"), int(by_slice.pop(b"oldest"))
-    earlier = {str(int(slice_) - slices): count for slice_, count in by_slice.items()}
+    earlier: dict[Any, Any] = {str(int(slice_) - slices): count for slice_, count in by_slice.items()}
     await raw.delete(key)
     await raw.hset(key, mapping={"used": used, "oldest": oldest - slices, **earlier})
 
@@ -101,7 +102,7 @@ async def test_a_charge_travels_with_the_read(store: Store, raw: redis.asyncio.R
     await raw.script_flush()
     for number in range(1, 11):
         assert await results.get("d1", charge=quotas.charge(ADA))
-        assert number == int(await raw.hget(keys.quota("ada"), "used"))
+        assert number == int(await raw.hget(keys.quota("ada"), "used") or 0)
     await raw.delete(keys.quota("ada"))
     before = (await raw.info("stats"))["total_reads_processed"]
     assert await results.get("d1", charge=quotas.charge(ADA))

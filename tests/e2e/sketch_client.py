@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -77,7 +77,7 @@ class SketchClient:
             assert time.monotonic() < end_s
             await asyncio.sleep(0.02)
 
-    async def faults(self, *faults: dict[str, Any]) -> None:
+    async def faults(self, *faults: Mapping[str, object]) -> None:
         (await self._http.post(f"{self.addresses['gemini']}/faults", json=list(faults))).raise_for_status()
 
     async def no_faults(self) -> None:

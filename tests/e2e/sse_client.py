@@ -25,7 +25,7 @@ class EventReader:
         """Wait for an event; return its name and its data, or None at the end of the stream."""
         async with asyncio.timeout(within_s):
             while (block := await self._block()) is not None:
-                fields = dict(line.split(": ", 1) if ": " in line else (line, "") for line in block.split("\n"))
+                fields = dict(line.partition(": ")[::2] for line in block.split("\n"))
                 if "event" in fields:
                     data = json.loads(fields["data"]) if fields.get("data") else None
                     self.heard.append((fields["event"], data, time.time()))

@@ -18,7 +18,7 @@ from rubydraw.jobs.message import JobMessage
 
 from tests import servers
 from tests.functions.deliveries import ACKNOWLEDGED, Deliveries
-from tests.functions.sketch_service import ONLY_URL, SketchService, shown
+from tests.functions.sketch_service import ONLY_URL, SketchService, Words, shown
 from tests.servers import Server
 from tests.sketches import now_ms, png, sketch
 from tests.stand_ins import GeminiStandIn
@@ -96,7 +96,8 @@ async def test_over_the_budget_the_archive_still_answers_a_job(
     await raw.flushall()
     today = (await raw.time())[0] // 86_400
     await raw.hset(keys.BUDGET, mapping={"day": today, "calls": DAILY_CALLS, "microdollars": 0})
-    for asked in ({"hints": "budget", "cache": "REFRESH"}, {"hints": "another"}):
+    costly: list[Words] = [{"hints": "budget", "cache": "REFRESH"}, {"hints": "another"}]
+    for asked in costly:
         refused = await archiving.improve(later=True, **asked)
         assert (None, "BUDGET_EXCEEDED") == (refused["requestId"], refused["problem"]["code"])
     done = await archiving.status(await archiving.submit(hints="budget"))

@@ -19,7 +19,7 @@ from rubydraw.redis.store import connect
 
 from tests import servers
 from tests.functions.issuer import AUDIENCE, Issuer, issuing
-from tests.functions.sketch_service import STATUS, SketchService
+from tests.functions.sketch_service import STATUS, SketchService, Words
 from tests.functions.tiny_graphql import TinyService, access
 from tests.servers import Server
 from tests.stand_ins import GeminiStandIn, PubsubStandIn
@@ -29,7 +29,7 @@ BO, _bo = api_keys.new("bo")
 OLD, _old = api_keys.new("old", expires=str(datetime.now(UTC).date() - timedelta(days=1)))
 FOLLOW = """subscription($id: String!) { improveSketchStatus(requestId: $id) { status } }"""
 ORIGIN = "https://draw.example"
-REFUSED = {"errors": [{"message": "Authentication is needed.", "extensions": {"code": "UNAUTHENTICATED"}}]}
+REFUSED: Words = {"errors": [{"message": "Authentication is needed.", "extensions": {"code": "UNAUTHENTICATED"}}]}
 
 BAD: dict[str, list[str]] = {
     "nothing": [],

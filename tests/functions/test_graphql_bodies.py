@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import httpx2
 import pytest
+from rubydraw import logs
 from rubydraw.principal import Principal
 from rubydraw.sketch import MAX_SVG_BYTES
 
@@ -187,9 +188,15 @@ def test_the_longest_svg_is_no_crowd(port: int, service: TinyService, mark: str)
 
 def test_a_client_that_does_not_read_its_answer_is_let_go(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
     """What it has not taken would be held for as long as it likes."""
-    told, let_go = [], threading.Event()
+    told: list[str] = []
+    let_go = threading.Event()
+
+    def warned(event: str) -> None:
+        told.append(event)
+        let_go.set()
+
     monkeypatch.setattr(splicing, "PIECE_S", 0.3)
-    monkeypatch.setattr(splicing.logs, "warning", lambda event: (told.append(event), let_go.set()))
+    monkeypatch.setattr(logs, "warning", warned)
     body = json.dumps({"query": IMPROVE, "variables": {"input": {"pngBase64": "A" * (11 * MIB)}}}).encode()
     with opened(port, f"content-length: {len(body)}") as connection:
         connection.sendall(body)

@@ -292,10 +292,12 @@ def test_every_literal_that_does_not_fit_is_told(documents: Documents) -> None:
     """A variable among them is judged with the variables."""
     given = '{pngBase64: $png, variant: "1", async: 0}'
     text = f"mutation ($png: String!) {{ improveSketch(input: {given}) {{ requestId }} }}"
+    errors = documents.load(text)
+    assert isinstance(errors, list)
     assert [
         "Argument 'input.async' has to be of type 'Boolean', found a number.",
         "Argument 'input.variant' has to be of type 'Int', found a string.",
-    ] == [error["message"] for error in documents.load(text)]  # type: ignore[attr-defined]
+    ] == [error["message"] for error in errors]
 
 
 def test_errors_suggest_nothing(documents: Documents) -> None:

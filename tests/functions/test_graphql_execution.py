@@ -95,8 +95,13 @@ async def test_no_misfit_is_written_down_or_compared(
 ) -> None:
     """By graphql-core, in errors that nobody reads: twelve megabytes take it a second."""
     read: list[object] = []
+
+    def noted(*given: object) -> str:
+        read.append(given)
+        return ""
+
     for module, name in (("pyutils.inspect", "inspect_recursive"), ("type.definition", "did_you_mean_enum_value")):
-        monkeypatch.setattr(sys.modules[f"graphql.{module}"], name, lambda *given: read.append(given) or "")
+        monkeypatch.setattr(sys.modules[f"graphql.{module}"], name, noted)
     response = await service.post({"query": IMPROVE, "variables": {"input": {"pngBase64": "", **misfit}}})
     assert (1, []) == (len(messages(response)), read)
 
@@ -173,7 +178,7 @@ async def test_an_error_with_a_code_passes_as_it_is(service: TinyService) -> Non
 async def test_a_fault_outside_the_resolvers_is_a_masked_500(service: TinyService) -> None:
     """Even a context that cannot be made is logged by its trace and answered in JSON."""
 
-    def broken(_request: object) -> None:
+    def broken(_incoming: object, _principal: object) -> None:
         raise RuntimeError(CANARY)
 
     service.endpoint._context = broken

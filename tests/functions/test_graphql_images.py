@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -135,7 +136,7 @@ async def test_replaced_picture_is_not_shown_under_the_old_address(
     """What is kept under a digest may change; what an address names never does."""
     url = (await service.improve())["result"]["imageUrl"]
     (key,) = await raw.keys(keys.result("*"))
-    image = await raw.hget(key, "image")
+    image: Any = await raw.hget(key, "image")
     await raw.hset(key, "image", image + b"changed")
     assert 404 == (await http.get(url)).status_code
 

@@ -134,7 +134,8 @@ def test_what_is_skipped_is_not_selected(directive: str, selected: bool) -> None
     """So it is not read from Redis either."""
     picture = f"result {{ ... on ImproveSketchResult {{ imageBase64 {directive} }} }}"
     operation = operation_of(f"{HEAD} {{ improveSketchStatus(requestId: $id) {{ {USED} {picture} }} }}")
-    [field] = operation.plan(coercion.coerce(SCHEMA, operation.node, dict(VARIABLES)))
+    variables: Any = coercion.coerce(SCHEMA, operation.node, dict(VARIABLES))
+    [field] = operation.plan(variables)
     assert (True, selected) == (field.selects("result"), field.selects("result", "imageBase64"))
 
 
@@ -145,8 +146,9 @@ def test_a_plan_is_made_once_unless_it_depends_on_variables() -> None:
         ("query ($yes: Boolean!) { a: __typename b: __typename @skip(if: $yes) }", False),
     ):
         operation = operation_of(text)
-        plans = [operation.plan(coercion.coerce(SCHEMA, operation.node, dict(VARIABLES))) for _ in range(2)]
-        assert same == (plans[0] is plans[1])
+        coerced: list[Any] = [coercion.coerce(SCHEMA, operation.node, dict(VARIABLES)) for _ in range(2)]
+        one, other = map(operation.plan, coerced)
+        assert same == (one is other)
 
 
 @pytest.mark.parametrize("values", [["a", "b"], [], (), None, ["a", None, 7], [None], [["a"], "b"], "no list", 7])

@@ -19,7 +19,8 @@ from tests.functions.issuer import AUDIENCE, Issuer, ec_key, issuing, jwk, rsa_k
 from tests.functions.tiny_graphql import key_set
 from tests.functions.tiny_graphql import tokens as checks
 
-Tokens, BadCredential = checks.Tokens, checks.BadCredential
+Tokens = checks.Tokens
+BadCredential = checks.BadCredential
 
 
 @pytest.fixture
@@ -123,7 +124,8 @@ async def test_a_token_of_the_issuer_speaks_for_its_subject(tokens: Tokens, issu
 @pytest.mark.parametrize(("claim", "from_now_s"), [("exp", -55), ("nbf", 55), ("iat", 55)])
 async def test_clocks_may_differ_by_a_minute(tokens: Tokens, issuer: Issuer, claim: str, from_now_s: int) -> None:
     """The leeway holds for the end and for the beginning."""
-    assert "ada" == await tokens.subject(issuer.token(**{claim: now() + from_now_s}))
+    changed: dict[str, Any] = {claim: now() + from_now_s}
+    assert "ada" == await tokens.subject(issuer.token(**changed))
 
 
 @pytest.mark.parametrize("name", FORGED)

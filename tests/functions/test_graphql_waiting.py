@@ -144,6 +144,7 @@ async def test_who_waits_holds_no_room_for_its_body(
                 await asyncio.sleep(POLL_S)
         payload = await small.improve(later=True, pngBase64=png_base64)
         assert ([], True) == (payload["errors"], bool(payload["requestId"]))
+        assert isinstance(channels[0], bytes)
         [job] = await raw.keys(keys.status(channels[0].decode().removeprefix("improve_sketch:")))
         await raw.hset(job, mapping={"status": "error", "code": "CANCELED"})
         await raw.publish(channels[0], "error")

@@ -23,6 +23,7 @@ async def only_job(raw: redis.asyncio.Redis) -> str:
         while not (found := await raw.keys(keys.status("*"))):
             await asyncio.sleep(POLL_S)
     [key] = found
+    assert isinstance(key, bytes)
     return key.decode().partition("{")[2].rstrip("}")
 
 

@@ -146,6 +146,7 @@ async def test_job_that_may_have_been_recorded_is_not_accepted_and_ages_out(
     assert (None, "UNAVAILABLE") == (payload["requestId"], payload["problem"]["code"])
     assert [] == await pubsub_stand_in.pulled()
     [key] = await raw.keys(keys.status("*"))
+    assert isinstance(key, bytes)
     await raw.hset(key, "created_at", now_ms() - 2 * HOUR_MS)
     ended = await service.status(key.decode().partition("{")[2].rstrip("}"))
     assert ("error", "EXPIRED") == (ended["status"], ended["problem"]["code"])

@@ -35,7 +35,7 @@ import splicing as splicing  # noqa: E402
 import sse as sse  # noqa: E402
 import tokens as tokens  # noqa: E402
 from endpoint import Endpoint  # noqa: E402
-from incoming import Incoming  # noqa: E402
+from incoming import Incoming as Incoming  # noqa: E402
 
 GRAPHQL_RESPONSE = "application/graphql-response+json"
 ORIGIN = "http://localhost:5173"

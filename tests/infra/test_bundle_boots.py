@@ -16,10 +16,10 @@ from typing import Any
 import httpx2
 import pytest
 from PIL import Image, ImageDraw
-from unpacked import booted, log_of, running, unpack
 
 from emulator import valkey
 from infra import bundle
+from tests.infra.unpacked import booted, log_of, running, unpack
 from tests.servers import free_port
 
 pytestmark = [pytest.mark.bundle, pytest.mark.timeout(600)]

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from rubydraw.errors import StoreUnavailable
 from rubydraw.redis.store import connect
-from unpacked import running
 
 from emulator import valkey
+from tests.infra.unpacked import running
 from tests.servers import free_port
 
 REDIS_TF = Path(__file__).resolve().parents[2] / "infra" / "terraform" / "redis.tf"

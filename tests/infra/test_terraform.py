@@ -132,8 +132,8 @@ def test_each_time_fits_into_the_next() -> None:
         for body in [block.get('"google_pubsub_subscription"', {}).get('"jobs"')]
         if body
     ]
-    assert SETTINGS["SYNC_DEADLINE_S"].default < timeouts_s["graphql"] <= 3600
-    assert SETTINGS["WORK_DEADLINE_S"].default + SETTLE_S < timeouts_s["worker"]
+    assert GraphqlSettings.sync_deadline_s < timeouts_s["graphql"] <= 3600
+    assert GraphqlSettings.work_deadline_s + SETTLE_S < timeouts_s["worker"]
     assert timeouts_s["worker"] < subscription["ack_deadline_seconds"] <= 600
 
 

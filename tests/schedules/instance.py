@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from contextvars import ContextVar
 from typing import Any
 from weakref import WeakSet
@@ -20,7 +20,9 @@ from tests.contract.wire_proxy import WireProxy
 _owner: ContextVar[Instance | None] = ContextVar("owner", default=None)
 
 
-def owned(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **how: Any) -> asyncio.Task[Any]:
+def owned(
+    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any], **how: Any
+) -> asyncio.Task[Any]:
     """The task factory of the loop: each task belongs to the instance in which it was begun."""
     task = asyncio.Task(coroutine, loop=loop, **how)
     if owner := _owner.get():

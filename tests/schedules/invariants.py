@@ -92,13 +92,11 @@ class Invariants:
         world = self._world
         colour = world.digests.index(digest)
         assert world.colour_of(request_id) in (colour, None), "I4: another sketch's drawing"
-        image, life_ms, job_life_ms = await (
-            world.redis.pipeline()
-            .hget(keys.result(digest), "image")
-            .pttl(keys.result(digest))
-            .pttl(keys.status(request_id))
-            .execute()
-        )
+        pipe = world.redis.pipeline()
+        pipe.hget(keys.result(digest), "image")
+        pipe.pttl(keys.result(digest))
+        pipe.pttl(keys.status(request_id))
+        image, life_ms, job_life_ms = await pipe.execute()
         assert image == world.sketches[colour].png, "I5: done without its picture"
         assert life_ms >= job_life_ms, "I5: the picture goes before the job"
 

@@ -112,16 +112,18 @@ class Schedule(RuleBasedStateMachine):
 
 
 Step = tuple[str, dict[str, Any]]
-SUBMIT, TO_0, TO_1 = (
-    ("submit", {"colour": 0, "to": 0}),
-    ("deliver", {"pick": 0, "to": 0}),
-    ("deliver", {"pick": 0, "to": 1}),
-)
-DRAWN, FAILED = ("answer", {"pick": 0, "how": "drawn"}), ("answer", {"pick": 0, "how": "500"})
-KILL, KILL_LATER = ("kill", {"number": 0}), ("kill", {"number": 0, "command": 1, "arrives": True})
-LAPSE, WAIT = ("jump", {"seconds": 31.0}), ("jump", {"seconds": 0.3})
-PAUSE = ("jump", {"seconds": 31.0, "asleep": True})
-FULL, FLUSH = ("trouble", {"number": 0, "kind": "full"}), ("trouble", {"number": 0, "kind": "flush"})
+SUBMIT: Step = ("submit", {"colour": 0, "to": 0})
+TO_0: Step = ("deliver", {"pick": 0, "to": 0})
+TO_1: Step = ("deliver", {"pick": 0, "to": 1})
+DRAWN: Step = ("answer", {"pick": 0, "how": "drawn"})
+FAILED: Step = ("answer", {"pick": 0, "how": "500"})
+KILL: Step = ("kill", {"number": 0})
+KILL_LATER: Step = ("kill", {"number": 0, "command": 1, "arrives": True})
+LAPSE: Step = ("jump", {"seconds": 31.0})
+WAIT: Step = ("jump", {"seconds": 0.3})
+PAUSE: Step = ("jump", {"seconds": 31.0, "asleep": True})
+FULL: Step = ("trouble", {"number": 0, "kind": "full"})
+FLUSH: Step = ("trouble", {"number": 0, "kind": "flush"})
 KNOWN: dict[str, list[Step]] = {
     "a follower takes over right after its leader has stored": [
         ("ask", {"colour": 0, "to": 0}), ("ask", {"colour": 0, "to": 1}), DRAWN, WAIT,

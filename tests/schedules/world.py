@@ -221,7 +221,10 @@ class World:
         self.other_side.lost()
         self.flushes += 1
         async with self.redis.pipeline(transaction=True) as pipe:
-            await pipe.flushall().script_flush().publish("improve_sketch:flushed", "now").execute()
+            pipe.flushall()
+            pipe.script_flush()
+            pipe.publish("improve_sketch:flushed", "now")
+            await pipe.execute()
 
     async def _push(self, message: Message, to: int) -> None:
         instance = self.instances[to]

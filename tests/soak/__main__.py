@@ -67,7 +67,7 @@ async def soak(options: argparse.Namespace, folder: Path) -> bool:
                     )  # fmt: skip
 
                     def over() -> bool:
-                        return time.monotonic() - began_s > options.minutes * 60
+                        return bool(time.monotonic() - began_s > options.minutes * 60)
 
                     reading = asyncio.create_task(_reading(gauges, trouble, fleet))
                     making = asyncio.create_task(trouble.run(over, options.trouble_every_s))

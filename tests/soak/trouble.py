@@ -5,7 +5,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 import httpx2
@@ -127,7 +127,7 @@ class Trouble:
                 os.kill(pid, number)
 
 
-_GEMINI_FAULTS: list[dict[str, object]] = [
+_GEMINI_FAULTS: list[Mapping[str, object]] = [
     {"kind": "status", "status": 429, "retry_after_s": 1, "times": 2},
     {"kind": "status", "status": 503, "retry_after_s": 1},
     {"kind": "status", "status": 500, "times": 2},
@@ -139,7 +139,7 @@ _GEMINI_FAULTS: list[dict[str, object]] = [
     {"kind": "webp", "times": 3},
     {"kind": "refuse"},
 ]
-_PUBSUB_FAULTS: list[dict[str, object]] = [
+_PUBSUB_FAULTS: list[Mapping[str, object]] = [
     {"kind": "duplicate", "times": 20},
     {"kind": "reorder", "times": 3, "seconds": 2},
     {"kind": "delay", "times": 5, "seconds": 2},

@@ -248,7 +248,7 @@ async def test_a_new_trace_is_that_of_the_tasks_of_its_request_too() -> None:
         return logs.trace_id()
 
     logs.trace_request("")
-    traces = await asyncio.gather(asked(), asked())
+    traces = await asyncio.gather(*(asked() for _ in range(2)))
     assert [logs.trace_id()] * 2 == traces
     assert len(logs.trace_id()) == 32
 

@@ -64,5 +64,5 @@ async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
     """It takes up the room of others."""
     monkeypatch.setattr(delivery, "BODY_S", 0.05)
     deliveries = delivery.Deliveries(None, None, None, Settings.from_env(ENVIRONMENT))
-    silent = Request({"type": "http", "method": "POST", "headers": []}, asyncio.Event().wait)
+    silent = Request({"type": "http", "method": "POST", "headers": []}, asyncio.Future)
     assert 400 == (await deliveries(silent)).status_code
