@@ -4,7 +4,6 @@ import asyncio
 import base64
 import io
 import math
-import random
 import time
 from typing import Any
 
@@ -158,11 +157,10 @@ async def test_more_than_an_instance_can_hold_is_refused_with_a_time_to_come_bac
         assert (await client.settled(job))["status"] == "done"
 
 
-def noisy(size_bytes: int) -> str:
-    """Return a PNG of about that size, in base64: noise cannot be compressed."""
+def uncompressed(size_bytes: int) -> str:
+    """Return a PNG of about that size, in base64, that is quickly redrawn: noise would take seconds."""
     side_px, file = math.isqrt(size_bytes // 3), io.BytesIO()
-    pixels = random.Random(1).randbytes(3 * side_px**2)
-    Image.frombytes("RGB", (side_px, side_px), pixels).save(file, "PNG")
+    Image.new("RGB", (side_px, side_px), "white").save(file, "PNG", compress_level=0)
     return base64.b64encode(file.getvalue()).decode()
 
 
@@ -172,7 +170,7 @@ async def test_a_body_for_which_there_is_no_room_is_refused_before_it_is_read(st
     assert laptop.endpoint
     async with client_of(laptop.addresses) as client:
         await client.faults({"kind": "hold", "times": 2})
-        large = noisy(1_000_000)
+        large = uncompressed(1_000_000)
         held = [asyncio.create_task(client.improve(variant=variant, pngBase64=large)) for variant in (1, 2)]
         await client.waiting(2)
         with pytest.raises(httpx2.HTTPStatusError) as refused:
