@@ -12,7 +12,7 @@ from graphql import build_schema, get_introspection_query
 
 from tests.functions.tiny_graphql import FOLDER, GRAPHQL_RESPONSE, IMPROVE, TinyService
 
-from documents import MAX_CACHED, Document, Documents  # isort: skip
+from documents import MAX_CACHED, Document, Documents, _literals  # isort: skip
 
 CANARY = "canary-0123456789"
 STATUS = 'improveSketchStatus(requestId: "a")'
@@ -257,6 +257,12 @@ async def test_no_document_keeps_the_process_busy(documents: Documents, text: st
     async with TinyService().client() as client:
         response = await client.post("/", json={"query": text}, headers={"accept": GRAPHQL_RESPONSE})
     assert response.status_code in (200, 400)
+
+
+@pytest.mark.parametrize("words", ['"', '"\n', '"\\', '\\"', '"""a', '"""\\', "#", '#"'])
+def test_strings_are_found_in_linear_time(words: str) -> None:
+    """The pattern runs no lines that could be counted: in quadratic time, this would not end before the time-out."""
+    _literals(words * 200_000)
 
 
 @pytest.mark.parametrize(
