@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,8 +20,8 @@ from starlette.types import Message
 from tests.functions.tiny_graphql import IMPROVE, ORIGIN, Tell, TinyService, messages, served, sse
 from tests.servers import POLL_S, WAIT_S
 
-from splicing import Pieces  # isort: skip
-from sse import EventStream  # isort: skip
+from splicing import Pieces, pieces  # isort: skip
+from sse import PIECE_BYTES, EventStream  # isort: skip
 
 WATCH = "subscription Watch($id: String!) { improveSketchStatus(requestId: $id) { requestId status } }"
 SUBSCRIBE = {"query": WATCH, "variables": {"id": "a"}}
@@ -180,6 +182,22 @@ async def test_a_picture_is_not_copied_into_its_event() -> None:
 
 async def refused(_: Message) -> None:
     pytest.fail("nothing is sent yet")
+
+
+async def test_a_picture_arrives_in_its_event_as_in_an_answer() -> None:
+    """As base64, though it is cut twice on its way."""
+    picture, sent = bytes(range(256)) * 4_000, []
+
+    async def bodies() -> AsyncGenerator[Pieces]:
+        yield pieces({"image": picture})
+
+    async def send(message: Message) -> None:
+        sent.append(message.get("body", b""))
+
+    await EventStream(bodies(), {})({"type": "http"}, asyncio.Future, send)
+    [event] = re.findall(rb"^event: next\ndata: (.*)$", b"".join(sent), re.MULTILINE)
+    assert picture == base64.b64decode(json.loads(event)["image"], validate=True)
+    assert PIECE_BYTES == max(map(len, sent))
 
 
 async def test_a_stream_opens_no_back_door(url: str, client: httpx2.AsyncClient, service: TinyService) -> None:
