@@ -5,16 +5,19 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import sysconfig
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def measured() -> str:
-    """Return the date and the machine of a measurement."""
+    """Return the date, the machine and the interpreter of a measurement; one built unoptimized takes a fifth longer."""
     today = datetime.datetime.now(datetime.UTC).date()
     kind = f"{platform.system()} {platform.machine()}"
-    return f"Measured on {today}, {kind}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    optimized = "with" if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "") else "without"
+    python = f"Python {platform.python_version()} configured {optimized} --enable-optimizations"
+    return f"Measured on {today}, {kind}, {os.cpu_count()} cores, {python}"
 
 
 def put(page: str, block: str, text: str) -> None:

@@ -38,12 +38,14 @@ def coerce(
     schema: GraphQLSchema, operation: OperationDefinitionNode, variables: dict[str, Any]
 ) -> VariableValues | list[GraphQLFormattedError]:
     """Return the coerced variables, and drop those that were sent; or return at least one error."""
-    coerced: VariableValues | list[GraphQLError] = _NONE
-    if definitions := operation.variable_definitions:
-        # First, as graphql-core reads all of a value to write it into messages that we do not use.
-        if errors := _errors(schema, operation, variables):
-            return errors
-        coerced = get_variable_values(schema, definitions, variables, max_errors=1, hide_suggestions=True)
+    definitions = operation.variable_definitions
+    if not definitions:
+        variables.clear()
+        return _NONE
+    # First, as graphql-core reads all of a value to write it into messages that we do not use.
+    if errors := _errors(schema, operation, variables):
+        return errors
+    coerced = get_variable_values(schema, definitions, variables, max_errors=1, hide_suggestions=True)
     if isinstance(coerced, list):
         return [{"message": "The variables do not fit the types that the operation declares."}]
     # Only the coerced copy stays: a resolver that drops the sketch from its input thereby frees its memory.

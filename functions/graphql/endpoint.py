@@ -62,7 +62,7 @@ class Endpoint:
 
     async def __call__(self, incoming: Incoming) -> Response:
         """Answer any request: a client's mistake is a 4xx or a GraphQL error; a fault of ours shows no details."""
-        incoming.answer_headers |= self._cors.headers(incoming.header(b"origin"))
+        incoming.answer_headers = self._cors.headers(incoming.header(b"origin"))
         try:
             return await self._answer(incoming)
         except Refused as refusal:
@@ -136,7 +136,10 @@ async def _bodies(outcome: Pieces | list[GraphQLFormattedError]) -> AsyncGenerat
 
 
 def _response(incoming: Incoming, status: int, body: Pieces, media_type: str) -> Response:
-    return PiecesResponse(body, status, [*_always(media_type), *encoded(incoming.answer_headers)])
+    headers = _always(media_type)
+    if incoming.answer_headers:
+        headers = headers + encoded(incoming.answer_headers)
+    return PiecesResponse(body, status, headers)
 
 
 @functools.cache  # encoding them each time would be 3 % of a small answer
