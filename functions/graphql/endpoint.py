@@ -136,10 +136,7 @@ async def _bodies(outcome: Pieces | list[GraphQLFormattedError]) -> AsyncGenerat
 
 
 def _response(incoming: Incoming, status: int, body: Pieces, media_type: str) -> Response:
-    headers = _always(media_type)
-    if incoming.answer_headers:
-        headers = headers + encoded(incoming.answer_headers)
-    return PiecesResponse(body, status, headers)
+    return PiecesResponse(body, status, [*_always(media_type), *encoded(incoming.answer_headers)])
 
 
 @functools.cache  # encoding them each time would be 3 % of a small answer

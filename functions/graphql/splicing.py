@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 Pieces = tuple[bytes | memoryview, ...]
-"""The text of a body, and in their places the parts of pictures, which are sent as base64."""
+"""The text of a body, and in their places the parts of pictures, which are sent as base64; a lone piece is text."""
 
 PIECE_BYTES = 512 * 1024
 PIECE_S = 60.0
@@ -77,15 +77,14 @@ class PiecesResponse(Response):
     def __init__(self, pieces: Pieces, status_code: int, raw_headers: list[tuple[bytes, bytes]]) -> None:
         # starlette's own constructor would add 5 µs to a {__typename}.
         self.status_code, self.background = status_code, None
-        first = pieces[0]
-        self._is_short = len(pieces) == 1 and isinstance(first, bytes) and len(first) <= PIECE_BYTES
-        length_bytes = len(first) if self._is_short else sum(map(_sent_bytes, pieces))
+        self._is_short = len(pieces) == 1 and len(pieces[0]) <= PIECE_BYTES
+        length_bytes = len(pieces[0]) if self._is_short else sum(map(_sent_bytes, pieces))
         self.raw_headers = [*raw_headers, (b"content-length", b"%d" % length_bytes)]
         self._unsent = list(reversed(pieces))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if self._is_short:  # this does not wait for the client; a timer, and the rest below, would add 8 µs
+        if self._is_short:  # this does not wait for the client; a timer would add 6 µs to a {__typename}
             await send({"type": "http.response.body", "body": self._unsent.pop(), "more_body": False})
             return
         try:

@@ -149,7 +149,7 @@ KNOWN: dict[str, list[Step]] = {
 
 pytestmark = [
     pytest.mark.usefixtures("logging_as_it_was"),
-    # An instance that is killed while it connects leaves the socket to the collector, as asyncio drops it unclosed.
+    # An instance that is killed while it connects leaves a socket to the collector; the death of a process closes it.
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 
