@@ -13,9 +13,9 @@ from bench.prices import DRAWING_GB, SKETCH_GB
 from bench.simulation import Deployment, Simulation, Times
 
 TIMES = Times(
-    hit_s=0.0041, enqueue_s=0.0033, status_s=0.0005, miss_s=0.29, job_s=0.29, call_s=20.0, hand_over_s=0.05
+    hit_s=0.0042, enqueue_s=0.0027, status_s=0.0005, miss_s=0.3, job_s=0.3, call_s=20.0, hand_over_s=0.05
 )  # fmt: skip
-"""CPU as bench/service_times.py measured it on 2026-11-24; the time of a call and the other waits are assumed."""
+"""CPU as bench/service_times.py measured it on 2026-11-30; the time of a call and the other waits are assumed."""
 DRAWINGS_PER_GB = round(1 / DRAWING_GB)
 COMMANDS = {"hit": 1, "archived": 5, "coalesced": 3, "called": 5}
 """Round trips to Redis of one sketch, counted in the code; a background job has one more at most, a poll one."""
