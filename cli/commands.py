@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from cli import files
 from cli.contract import Drawing, Job
-from cli.endpoint import Endpoint, failed
+from cli.endpoint import LOCAL, Endpoint, failed
 from cli.failure import Exit, Failure
 from cli.follow import Follower
 from cli.progress import Progress
@@ -81,22 +82,18 @@ def submit(report: Report, endpoint: Endpoint, order: Order) -> Exit:
         payload = endpoint.improve(sketch)
         if payload.request_id is None:
             raise Failure(Exit.NO_ENDPOINT, f"{endpoint.name} answered without a request id.")
-        _names(report, payload.request_id)
+        follow_up = _names(report, endpoint, payload.request_id, order.output)
         if order.follow and order.output:
             drawing = _drawing(report, endpoint, _settled(endpoint, payload.request_id, progress, known=True))
     if order.follow and order.output:
         return _save(report, drawing, order.output, progress.took_ms)
-    report.knows(status="queued")
-    output = f" --output {order.output}" if order.output else ""
-    report.console.print(
-        Text(f"Follow it with: python -m cli status {payload.request_id} --watch{output}"), soft_wrap=True
-    )
+    report.console.print(Text(f"Follow it with: {follow_up}"), soft_wrap=True)
     return report.end(Text(payload.request_id))
 
 
 def status(report: Report, endpoint: Endpoint, request_id: str, output: Path | None, *, follow: bool) -> Exit:
     """Say how a job stands, at once or when it is settled; save its drawing where that is wanted."""
-    _names(report, _utf8(request_id, "A request id"))
+    _names(report, endpoint, _utf8(request_id, "A request id"), output)
     if output:
         files.check_target(output)
     with Progress(report.console) as progress:
@@ -123,12 +120,19 @@ def _utf8(text: str, what: str) -> str:
     return text
 
 
-def _names(report: Report, request_id: str) -> None:
-    """Make the request id part of every report from now on, so that the job can be found again."""
+def _names(report: Report, endpoint: Endpoint, request_id: str, output: Path | None) -> str:
+    """
+    Make the request id part of every report from now on, so that the job can be found again.
+
+    Return the command that follows the job, as a shell takes it. A key does not stand in it.
+    """
+    words = ["python", "-m", "cli", "status", request_id, "--watch"]
+    words += [] if endpoint.name == LOCAL else ["--endpoint", endpoint.name]
+    words += ["--output", str(output)] if output else []
+    follow_up = shlex.join(words)
     report.knows(requestId=request_id)
-    report.if_interrupted = (
-        f"Interrupted; job {request_id} goes on: follow it with `python -m cli status {request_id} --watch`."
-    )
+    report.if_interrupted = f"Interrupted; job {request_id} goes on: follow it with `{follow_up}`."
+    return follow_up
 
 
 def _settled(endpoint: Endpoint, request_id: str, progress: Progress, *, known: bool = False) -> Job:

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 from cli.contract import DRAWING, IMPROVE, Job, Payload, plain
 from cli.failure import Exit, Failure
 
+LOCAL = "http://127.0.0.1:8080/graphql"
+"""That of `make run`, which is asked if no other is named."""
 CONNECT_S = 10.0
 QUICK_S = 15.0
 """The longest wait for a state; a healthy endpoint takes milliseconds."""

@@ -16,6 +16,7 @@ import typer
 from typer import Argument, Option
 
 from cli import commands
+from cli.endpoint import LOCAL
 from cli.failure import Exit
 from cli.operators import operators
 from cli.options import STATUSES, Json
@@ -49,7 +50,6 @@ Key = Annotated[
 Output = Annotated[Path | None, Option("--output", "-o", metavar="OUT.png", help="Where to save the drawing.")]
 UNWRITABLE = (errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC)
 """Errors of writing to standard output; those of files and connections have sentences of their own."""
-LOCAL = "http://127.0.0.1:8080/graphql"
 
 
 @app.command(epilog=STATUSES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -286,9 +287,10 @@ def test_interrupted_while_following(
     assert [status, status] == [process.returncode, told["exitStatus"]]
     assert "Traceback" not in err
     request_id = told["requestId"]
-    assert f"`python -m cli status {request_id} --watch`." in err.splitlines()[-1]
+    _, _, follow_up = err.splitlines()[-1].partition("`python -m cli ")
+    assert follow_up.startswith(f"status {request_id} --watch ")
     service.clear()
-    assert 0 == cli.run("status", request_id, "--watch", "-o", drawing).status
+    assert 0 == cli.run(*shlex.split(follow_up.removesuffix("`.")), RUBYDRAW_ENDPOINT="").status
     assert drawing.exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from tests.cli.conftest import PNG, Cli, Service
@@ -78,15 +79,26 @@ def test_watched_job_tells_its_states(cli: Cli, sketch: Path, drawing: Path) -> 
 
 
 def test_background_says_the_request_id_alone(cli: Cli, sketch: Path, drawing: Path) -> None:
-    """The id is all that standard output has; `status` then follows the job and saves its drawing."""
+    """
+    The id is all that standard output has; the command that it names, pasted into any shell, follows the job and saves
+    its drawing.
+    """
+    drawing = drawing.with_name("my drawing.png")
     submitted = cli.run("improve", sketch, "--background", "-o", drawing)
     assert 0 == submitted.status
     request_id = submitted.out.strip()
     assert ID.fullmatch(request_id)
-    assert f"status {request_id} --watch --output {drawing}" in submitted.sentence
-    followed = cli.run("status", request_id, "--watch", "-o", drawing)
-    assert 0 == followed.status
+    python, m, module, *arguments = shlex.split(submitted.sentence.removeprefix("Follow it with: "))
+    assert ["python", "-m", "cli", "status", request_id] == [python, m, module, *arguments[:2]]
+    followed = cli.run(*arguments, RUBYDRAW_ENDPOINT="")
+    assert 0 == followed.status, followed.err
     assert drawing.read_bytes().startswith(PNG)
+
+
+def test_background_claims_no_state(cli: Cli, sketch: Path) -> None:
+    """The endpoint tells none, and a job whose drawing is kept is done at once."""
+    told = [cli.run("improve", sketch, "--background", "--json").json for _ in range(2)]
+    assert [{"exitStatus", "requestId"}] * 2 == [set(each) for each in told]
 
 
 def test_status_of_a_running_job(cli: Cli, service: Service, sketch: Path, drawing: Path) -> None:
