@@ -159,7 +159,7 @@ variable "cors_origins" {
 }
 
 variable "deletion_protection" {
-  description = "Whether Terraform refuses to destroy Redis, the secrets, and an archive that holds drawings. Apply it as false before `make destroy`."
+  description = "Whether Terraform refuses to destroy Redis, the secrets, and an archive that holds drawings. Apply it as false before `make destroy`, and before a change that removes one of these."
   type        = bool
   default     = true
 }
