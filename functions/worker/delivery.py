@@ -112,8 +112,7 @@ class Deliveries:
             "traceparent": logs.traceparent(),
         }
         try:
-            data = envelope.data[:MAX_DEAD_LETTER_BYTES]
-            await self._publisher.publish(self._dead_letter_topic, data, attributes)
+            await self._publisher.publish(self._dead_letter_topic, envelope.data[:MAX_DEAD_LETTER_BYTES], attributes)
         except SketchError:
             return False
         return True

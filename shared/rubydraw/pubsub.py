@@ -53,6 +53,7 @@ class Publisher:
         """Publish one message; raise Unavailable, or Misconfigured if no retry can help."""
         encoded = {"data": pybase64.b64encode_as_string(data), "attributes": dict(attributes)}
         body = orjson.dumps({"messages": [encoded]})
+        del data, encoded  # else a message of 1 MB would hold 3.5 MiB for as long as Pub/Sub is silent, instead of 1.3
         met = _Met()
         try:
             async with asyncio.timeout(self._timeout_s):

@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from itertools import repeat
@@ -128,6 +129,22 @@ async def test_silent_service_is_given_up_in_time(wire: WireProxy, told: Told) -
         await publisher.publish(TOPIC, DATA, ATTRIBUTES)
     assert [("WARNING", "publish.failed", "TimeoutError")] == told()
     await publisher.close()
+
+
+async def test_a_message_that_waits_is_held_once(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the body that is sent: not as base64 and as bytes besides, for as long as Pub/Sub is silent."""
+    large, held = 1_000_000, list[int]()
+
+    async def waits(*_: object) -> None:
+        held.extend(trace.size for trace in tracemalloc.take_snapshot().traces if trace.size > large // 2)
+
+    monkeypatch.setattr(publisher, "_until_taken", waits)
+    tracemalloc.start()
+    try:
+        await publisher.publish(TOPIC, bytes(large), ATTRIBUTES)
+    finally:
+        tracemalloc.stop()
+    assert 1 == len(held), held
 
 
 async def test_service_that_does_not_run_is_unavailable(told: Told) -> None:
