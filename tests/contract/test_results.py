@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
-from functools import partial
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -125,6 +124,9 @@ BROKEN: dict[str, dict[Any, Any]] = {
     "time is no number": {"created_at_ms": b"yesterday"},
     "image and time are wrong": {"image": b"", "created_at_ms": b"9999999999999"},
     "duration is no number": {"provider_ms": b""},
+    "duration is a number to Python alone": {"provider_ms": b"1_0"},
+    "palette begins with a blank": {"palette": b' ["#000000"]'},
+    "image is its signature": {"image": b"\x89PNG\r\n\x1a\n"},
     "title is no UTF-8": {"title": b"\xff\xfe"},
 }
 
@@ -228,17 +230,34 @@ async def test_a_held_drawing_gives_way_to_a_newer_one_of_another_instance(
 
 async def test_each_held_drawing_has_its_own_ten_minutes(cut_off: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of one that another has replaced does not end that one's."""
-    ends: list[Callable[[], None]] = []
+    ends: list[asyncio.TimerHandle] = []
     loop = asyncio.get_running_loop()
+    call_later = loop.call_later
+
+    def noted(*args: Any) -> asyncio.TimerHandle:
+        ends.append(call_later(*args))
+        return ends[-1]
+
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "call_later", lambda _, end, *args: ends.append(partial(end, *args)))
+        patched.setattr(loop, "call_later", noted)
         cut_off._hold(DIGEST, drawing(title="old"))
         cut_off._hold(DIGEST, fresh := drawing(title="new"))
-    ends[0]()
+    assert [True, False] == [end.cancelled() for end in ends]
     assert fresh == await cut_off.get(DIGEST)
-    ends[1]()
+    ends[1]._run()
     with pytest.raises(StoreUnavailable):
         await cut_off.get(DIGEST)
+
+
+async def test_a_drawing_is_held_no_longer_than_it_has_to_be(results: Results, raw: redis.asyncio.Redis) -> None:
+    """Once Redis has taken it, not even its timer holds it: with a Redis that is full, hundreds would pile up."""
+    await raw.config_set("maxmemory-policy", "noeviction")
+    await raw.config_set("maxmemory", "1")
+    await results.save(DIGEST, drawing(title="held for a while"))
+    await raw.config_set("maxmemory", "256mb")
+    await results.put_held(DIGEST)
+    gc.collect()
+    assert [] == [each for each in gc.get_objects() if isinstance(each, Drawing) and each.title == "held for a while"]
 
 
 async def test_a_drawing_that_is_held_meanwhile_is_found(cut_off: Results) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from rubydraw.drawing import Drawing
 from rubydraw.drawings import results
+from rubydraw.errors import StoreUnavailable
 from rubydraw.redis.connection import Command
 
 
@@ -21,8 +23,10 @@ class Glance:
         self._found: Drawing | None = None
 
     def read(self, answers: list[Any]) -> None:
-        for answer in answers:
-            self._found, self.taken = results.read(answer), True
+        """Take the answers; where Redis refuses to read, the glance is not taken."""
+        with suppress(StoreUnavailable):
+            for answer in answers:
+                self._found, self.taken = results.read(answer), True
 
     def since(self, since_ms: int | None) -> Drawing | None:
         """Return the drawing that was read, unless it was finished before `since_ms`; None stands for now."""

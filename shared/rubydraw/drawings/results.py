@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import orjson
+from hiredis import ReplyError
 
 from rubydraw import keys, logs
 from rubydraw.drawing import Drawing
@@ -14,6 +15,7 @@ from rubydraw.errors import StoreUnavailable
 from rubydraw.limits.quotas import CACHED, Charge
 from rubydraw.png import SIGNATURE
 from rubydraw.redis.connection import Command
+from rubydraw.redis.round_trip import refusal
 from rubydraw.redis.store import Call, Script, Store, raise_first
 
 FIELDS = (
@@ -38,6 +40,7 @@ class Results:
         self.store = store
         self._keep, self._store_drawing = Script("kept", "keep"), Script("kept", "store_drawing")
         self._unsaved: dict[str, Drawing] = {}
+        self._ends: dict[str, asyncio.TimerHandle] = {}
 
     async def save(self, digest: str, drawing: Drawing, *then: Call | None, state: Store | None = None) -> list[Any]:
         """
@@ -86,13 +89,13 @@ class Results:
         count = charge.call(CACHED) if charge else None
         try:
             (answer,), (counted,) = await self.store.together((read_command(digest, with_image),), count)
+            found, held = read(answer), self._unsaved.get(digest)
         except StoreUnavailable:
             if held := self._unsaved.get(digest):
                 return held
             raise
         if charge:
             charge.answered(CACHED, counted)
-        found, held = read(answer), self._unsaved.get(digest)
         return held if held and not (found and found.created_at_ms > held.created_at_ms) else found
 
     def along(self, store: Store, digest: str, *, with_image: bool) -> tuple[Command, ...]:
@@ -127,18 +130,20 @@ class Results:
     def _hold(self, digest: str, drawing: Drawing) -> None:
         held = self._unsaved.get(digest)
         if held is not drawing and (held or len(self._unsaved) < MAX_UNSAVED):
+            self._release(digest)
             self._unsaved[digest] = drawing
-            asyncio.get_running_loop().call_later(UNSAVED_S, self._forget, digest, drawing)
+            self._ends[digest] = asyncio.get_running_loop().call_later(UNSAVED_S, self._release, digest)
 
-    def _forget(self, digest: str, drawing: Drawing) -> None:
-        if self._unsaved.get(digest) is drawing:
-            del self._unsaved[digest]
+    def _release(self, digest: str) -> None:
+        """Hold a drawing no longer, if one is held."""
+        if self._unsaved.pop(digest, None):
+            self._ends.pop(digest).cancel()
 
     def _stored(self, digest: str, drawing: Drawing, answers: list[Any]) -> None:
         raise_first(answers)
         held = self._unsaved.get(digest)
         if held and held.created_at_ms <= drawing.created_at_ms:
-            del self._unsaved[digest]
+            self._release(digest)
 
 
 def read_command(digest: str, with_image: bool = True) -> Command:
@@ -147,14 +152,23 @@ def read_command(digest: str, with_image: bool = True) -> Command:
 
 
 def read(answer: Any) -> Drawing | None:
-    """Return the drawing in the answer to `read_command`, or None where it is absent, foreign or damaged."""
+    """
+    Return the drawing in the answer to `read_command`, or None where it is absent, foreign or damaged.
+
+    Raises StoreUnavailable if Redis refuses to read: then nobody knows what is kept. Whatever kept.lua takes for
+    damaged counts as damaged here too: else a job could never be `done` with it, nor would it be drawn anew.
+    """
+    if isinstance(answer, ReplyError) and refusal(answer) != "WRONGTYPE":
+        raise StoreUnavailable
     if not isinstance(answer, list):
         return None
     *needed, image_sha256 = answer[: len(FIELDS)]  # an older revision stored no image_sha256
     images = answer[len(FIELDS) :]  # one, if it was asked for
-    if None in needed or not all(image and image.startswith(SIGNATURE) for image in images):
+    if None in needed or not all(image and image.startswith(SIGNATURE) and image != SIGNATURE for image in images):
         return None
     title, style, palette, background, notes, model, prompt_version, provider_ms, created_at_ms = needed
+    if not (provider_ms.isdigit() and created_at_ms.isdigit()):  # `int` takes 1_0, Lua does not
+        return None
     try:
         return Drawing(
             images[0] if images else b"", title.decode(), style.decode(), _colours(palette), background.decode(),
@@ -168,6 +182,6 @@ def read(answer: Any) -> Drawing | None:
 def _colours(palette: bytes) -> tuple[str, ...]:
     """Read what `_storing` wrote; raise ValueError."""
     colours = orjson.loads(palette)
-    if not isinstance(colours, list) or not all(isinstance(colour, str) for colour in colours):
+    if not palette.startswith(b"[") or not all(isinstance(colour, str) for colour in colours):
         raise ValueError
     return tuple(colours)
