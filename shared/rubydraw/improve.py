@@ -166,7 +166,7 @@ class Improve:
                     return Improved(wish.digest, look.drawing, "COALESCED" if waited else "HIT")
                 archived = await self._kept.archived(wish.digest, since_ms=wish.since_ms)
                 improved = archived or await self._lead(wish, look, token)
-                landed = not archived  # the round trip that stored the drawing released the flight
+                landed = not archived  # storing the drawing released the flight, or else it lapses
                 return improved
         except SketchError as error:
             failure = None if _is_ours_alone(error) else error
@@ -177,18 +177,27 @@ class Improve:
 
     async def _await_turn(self, wish: Wish, token: str) -> tuple[Look, bool]:
         """Poll until the flight is ours or has an answer; a flight is taken over only with time left for a call."""
-        waited, since_ms = False, wish.since_ms
+        waited, with_image, since_ms = False, True, wish.since_ms
         while True:
             in_time = self._has_time_for_a_call(wish)
-            look = await self._flights.look(wish.digest, token=token if in_time or not waited else "")
+            try:
+                taking = token if in_time or not waited else ""
+                look = await self._flights.look(wish.digest, token=taking, with_image=with_image)
+            except StoreUnavailable:
+                if waited and not in_time:
+                    raise OutOfTime from None
+                raise
             since_ms = look.now_ms if since_ms is None else since_ms
             look = look.since(since_ms)
+            if look.drawing and not with_image:
+                with_image = True
+                continue
             if look.ours or look.drawing or look.failure:
                 return look, waited
             # Early enough to say so: once its own time is over, a caller cannot tell that no call was made.
             if wish.deadline - 2 * POLL_S <= self._clock() or (not look.taken and not in_time):
                 raise OutOfTime
-            waited = True
+            waited, with_image = True, False  # four times a second, an older drawing's image would be read in vain
             await asyncio.sleep(POLL_S)
 
     async def _lead(self, wish: Wish, look: Look, token: str) -> Improved:

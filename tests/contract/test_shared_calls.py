@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import redis.asyncio
 from rubydraw import keys
 from rubydraw.drawing import Drawing, Improved
 from rubydraw.drawings.archive import Archive
-from rubydraw.drawings.flights import Flights
+from rubydraw.drawings.flights import Flights, Look
 from rubydraw.drawings.kept import Kept
 from rubydraw.drawings.results import Results
-from rubydraw.errors import BudgetExceeded, OutOfTime, Stopping
+from rubydraw.errors import BudgetExceeded, OutOfTime, Stopping, StoreUnavailable
 from rubydraw.gemini.client import Gemini
 from rubydraw.improve import AFTER_THE_CALL_S, LONG_CALL_S, POLL_S, Improve
 from rubydraw.limits.admission import Allowance, Gate
@@ -25,7 +26,7 @@ from rubydraw.redis.store import Store
 from rubydraw.settings import Settings
 from rubydraw.stopping import Stop
 
-from tests.sketches import sketch
+from tests.sketches import drawing, now_ms, png, sketch
 from tests.stand_ins import GeminiStandIn
 
 POOR, RICH = Principal(account="poor"), Principal(account="rich")
@@ -63,8 +64,10 @@ class Process:
             self.kept, flights, gemini, call, self.stop, call_timeout_s=120, clock=lambda: self.now_s
         )
 
-    def asks(self, payer: Principal = NOBODY, *, deadline: float = ENOUGH_S) -> asyncio.Task[Improved]:
-        return asyncio.create_task(self.improve(sketch(), deadline=deadline, payer=payer))
+    def asks(
+        self, payer: Principal = NOBODY, *, deadline: float = ENOUGH_S, since_ms: int = 0
+    ) -> asyncio.Task[Improved]:
+        return asyncio.create_task(self.improve(sketch(), deadline=deadline, payer=payer, since_ms=since_ms))
 
     async def until_shared_by(self, count: int) -> asyncio.Task[Improved]:
         """Wait until so many have looked for the drawing, and wait for one and the same task; return that."""
@@ -121,6 +124,51 @@ async def test_who_waits_for_another_instance_until_it_is_too_late_has_made_no_c
     with pytest.raises(OutOfTime) as late:
         await process.asks()
     assert not late.value.may_be_billed
+
+
+async def test_who_loses_redis_while_waiting_makes_no_call_without_time_for_it(
+    process: Process, flights: Flights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be paid for, and cut off."""
+    look = flights.look
+    await look(process.improve.digest(sketch()), token="another instance")
+
+    async def looked(digest: str, *, token: str, with_image: bool) -> Look:
+        if process.now_s:
+            raise StoreUnavailable
+        process.now_s = 100.0
+        return await look(digest, token=token, with_image=with_image)
+
+    monkeypatch.setattr(flights, "look", looked)
+    with pytest.raises(OutOfTime) as late:
+        await process.asks()
+    assert not late.value.may_be_billed
+
+
+async def test_who_waits_for_a_newer_drawing_does_not_read_the_older_ones_image_again(
+    process: Process, flights: Flights, results: Results, raw: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four times a second; the image of the newer one is read once it is there."""
+    large = png() + bytes(1_000_000)
+    digest = process.improve.digest(sketch())
+    await results.put(digest, drawing(image=large, created_at_ms=now_ms() - 60_000))
+    await flights.look(digest, token="another instance")
+    monkeypatch.setattr("rubydraw.improve.POLL_S", 0.01)
+    looks, look = [], flights.look
+
+    async def looked(digest: str, **how: Any) -> Look:
+        seen = await look(digest, **how)
+        looks.append(seen.drawing and len(seen.drawing.image))
+        return seen
+
+    monkeypatch.setattr(flights, "look", looked)
+    asking = process.asks(since_ms=now_ms() - 1000)
+    async with asyncio.timeout(10):
+        while len(looks) < 5:
+            await asyncio.sleep(0.01)
+    await results.put(digest, newer := drawing(title="new", image=large))
+    assert newer == (await asking).drawing
+    assert [len(large), *[0] * (len(looks) - 2), len(large)] == looks
 
 
 async def test_no_call_begins_after_a_stop(

@@ -51,11 +51,12 @@ class Flights:
         self._lease_ms, self._heartbeat_s, self._max_failures = lease_ms, heartbeat_ms / 1000, max_failures
         self._renew, self._land, self._cool = Script("renew_flight"), Script("land_flight"), Script("cool_down")
 
-    async def look(self, digest: str, *, token: str = "") -> Look:
+    async def look(self, digest: str, *, token: str = "", with_image: bool = True) -> Look:
         """
         Read what is known of a sketch. If `token` is given, take the flight with it first, unless somebody holds it.
 
-        The read comes after the take, so that the winner sees what the previous holder stored.
+        The read comes after the take, so that the winner sees what the previous holder stored. Unless `with_image`,
+        the drawing's image stays in Redis and is `b""`.
         """
 
         flight: Command = ("GET", keys.flight(digest))
@@ -63,13 +64,14 @@ class Flights:
             flight = ("SET", keys.flight(digest), token, "NX", "GET", "PX", self._lease_ms)
         commands: list[Command] = [flight, ("GET", keys.refused(digest)), ("GET", keys.COOLDOWN), ("TIME",)]
         if self._results.store is self._state:
-            commands.append(results.read_command(digest))
+            commands.append(results.read_command(digest, with_image))
         answers = await self._state.pipeline(*commands)
         raise_first(answers[:4])
         if len(answers) == 5:
             return _look(answers, token, results.read(answers[4]))
         try:
-            return _look(answers, token, await self._results.get(digest))._replace(blind=self._results.full)
+            found = await self._results.get(digest, with_image=with_image)
+            return _look(answers, token, found)._replace(blind=self._results.full)
         except StoreUnavailable:
             return _look(answers, token, None)._replace(blind=True)
 
@@ -117,7 +119,9 @@ class Flights:
     async def failed_for_s(self, digest: str) -> float:
         """Return for how many seconds the last flight's failure still answers callers; 0 if there is none or final."""
         key = keys.flight(digest)
-        holder, life_ms = await self._state.pipeline(("GET", key), ("PTTL", key))
+        answers = await self._state.pipeline(("GET", key), ("PTTL", key))
+        raise_first(answers)
+        holder, life_ms = answers
         landed = _FAILED.fullmatch(holder or b"")
         if not landed or int(landed[3]) == _FINAL:
             return 0.0
