@@ -104,25 +104,28 @@ class Work:
             self._improve, job.sketch, deadline=deadline, since_ms=job.since_ms, payer=job.payer,
             then=self._completion(job, token),
         )  # fmt: skip
-        settled, drawn = None, partial(improve, with_image=False, glance=glance)
-        while settled is None:
+        billed = False
+        for draw in (partial(improve, with_image=False, glance=glance), improve):
             try:
-                improved = await self._improved(job, claim, token, drawn)
+                improved = await self._improved(job, claim, token, draw)
             except SketchError as error:
                 return await self._failed(job, token, error, deadline)
-            settled = self._jobs.completed(improved.answered) or await self._completed(job, token, improved)
-            if settled is None and improved.outcome == "MISS":  # Redis loses drawings at once: no second call
-                return await self._failed(job, token, ResultExpired(may_be_billed=True), deadline)
-            drawn = improve
-        await self._kept.in_archive(improved)
-        return _logged_end(job, improved.outcome, *settled)
+            if settled := self._jobs.completed(improved.answered) or await self._completed(job, token, improved):
+                await self._kept.in_archive(improved)
+                return _logged_end(job, improved.outcome, *settled)
+            if billed := improved.outcome == "MISS":  # Redis loses drawings at once: no second call
+                break
+        return await self._failed(job, token, ResultExpired(may_be_billed=billed), deadline)
 
     async def _exhausted(self, job: JobMessage, token: str) -> Ended:
         """Settle a job without attempts left: as `done` if a drawing is kept, which the last one may have paid for."""
         digest = self._improve.digest(job.sketch)
         if await self._kept.find_for_job(digest, since_ms=job.since_ms):
             return _logged_end(job, "HIT", *await self._jobs.complete(job, token, digest=digest, outcome="HIT"))
-        return _ended(*await self._jobs.exhaust(job.request_id))
+        status, code = await self._jobs.exhaust(job.request_id)
+        if status not in SETTLED:  # Redis has lost it since the claim, or an operator has replayed it
+            return Ended(Outcome.AGAIN, Code.UNAVAILABLE)
+        return _ended(status, code)
 
     async def _improved(
         self, job: JobMessage, claim: Claim, token: str, improve: Callable[[], Awaitable[Improved]]

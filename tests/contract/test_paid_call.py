@@ -29,7 +29,7 @@ from rubydraw.wish import Wish
 from rubydraw.work import Outcome, Work
 
 from tests.servers import free_port
-from tests.sketches import job, sketch
+from tests.sketches import drawing, job, sketch
 from tests.stand_ins import GeminiStandIn
 
 SETTINGS = {"REDIS_URL": "redis://nowhere", "GEMINI_API_KEY": "k"}
@@ -169,6 +169,53 @@ async def test_a_job_is_paid_for_by_who_sent_it(
     assert b"1" == await raw.hget(keys.budget("ada"), "calls")
     assert (Outcome.SETTLED, "BUDGET_EXCEEDED") == await work(job(payer=ada, sketch=sketch(hints="2")))
     assert 1 == await gemini_stand_in.calls()
+
+
+async def test_a_job_whose_drawing_is_never_there_is_handed_back(
+    store: Store, results: Results, flights: Flights, gemini: Gemini, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a second try, which has the image: each further one would only move it once more, beyond any deadline."""
+    call, kept, _, stop = ways(store, results, gemini)
+    improve = Improve(kept, flights, gemini, call, stop, call_timeout_s=120)
+    message, ends = job(), []
+    await results.put(improve.digest(message.sketch), drawing())
+
+    async def gone(*_: object, **named: object) -> tuple[str, str]:
+        ends.append(named["outcome"])
+        return "gone", ""
+
+    monkeypatch.setattr(jobs, "complete", gone)
+    work = Work(improve, kept, jobs, Gate(10), stop, deadline_s=180, call_timeout_s=120)
+    assert (Outcome.AGAIN, "RESULT_EXPIRED") == await work(message)
+    state = await jobs.read(message.request_id)
+    assert state is not None
+    assert (["HIT"] * 2, "queued", 0) == (ends, state.status, state.attempt)
+
+
+async def test_an_exhausted_job_that_redis_loses_is_delivered_again(
+    store: Store,
+    results: Results,
+    flights: Flights,
+    gemini: Gemini,
+    jobs: Jobs,
+    raw: redis.asyncio.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Acknowledged, it would be nowhere: neither settled nor among the dead letters."""
+    call, kept, _, stop = ways(store, results, gemini)
+    improve = Improve(kept, flights, gemini, call, stop, call_timeout_s=120)
+    work = Work(improve, kept, jobs, Gate(10), stop, deadline_s=180, call_timeout_s=120)
+    message, exhaust = job(), jobs.exhaust
+    await jobs.claim(message, "dead")
+    await raw.hset(keys.status(message.request_id), mapping={"attempt": 3, "lease_until_ms": 1})
+
+    async def exhausted(request_id: str) -> tuple[str, str]:
+        await raw.flushall()
+        return await exhaust(request_id)
+
+    monkeypatch.setattr(jobs, "exhaust", exhausted)
+    assert (Outcome.AGAIN, "UNAVAILABLE") == await work(message)
+    assert (Outcome.SETTLED, "") == await work(message)
 
 
 async def test_a_job_waits_for_what_calls_in_progress_hold(
