@@ -13,12 +13,16 @@ from rubydraw.watch import Seen
 
 Words = dict[str, Any]
 
+DATA_URLS = 2
+"""Of one picture, as there may be two `imageBase64`. Sixteen `imageUrl` are allowed, but a data URL is a copy of it."""
+
 
 def result(digest: str, drawing: Drawing, outcome: str, *, with_image: bool = True) -> Words:
     """Return the fields of a drawing, its image as bytes; an image that was not selected is kept as `unasked`."""
     return {
         "named": (digest, drawing.image_sha256),
         "unasked": b"" if with_image else drawing.image,
+        "data_urls": DATA_URLS,
         "imageBase64": drawing.image if with_image else b"",
         "mimeType": "image/png",
         "title": drawing.title,
@@ -37,9 +41,12 @@ def result(digest: str, drawing: Drawing, outcome: str, *, with_image: bool = Tr
 
 
 def data_url(result: Words) -> str:
-    """Return the picture as a data URL; an empty string if the image has not been read."""
+    """Return the picture as a data URL; an empty string if the image has not been read, or from the third time on."""
     image = result["imageBase64"] or result["unasked"]
-    return f"data:image/png;base64,{pybase64.b64encode_as_string(image)}" if image else ""
+    result["data_urls"] -= 1
+    if not image or result["data_urls"] < 0:
+        return ""
+    return f"data:image/png;base64,{pybase64.b64encode_as_string(image)}"
 
 
 def problem(code: Code, message: str, retry_after_s: float | None = None) -> Words:

@@ -86,7 +86,9 @@ class Settings:
     work_deadline_s: float = setting(seconds, 180, "longest delivery of one job")
     lease_ms: int = setting(whole(100, 600_000), 30_000, "how long a job or a flight is held unless it is renewed")
     heartbeat_ms: int = setting(whole(20, 300_000), 10_000, "how often a held job or flight is renewed")
-    max_attempts: int = setting(whole(1, 10), 3, "calls to Gemini that one job may cost")
+    max_attempts: int = setting(
+        whole(1, 10), 3, "calls to Gemini that one job may cost, besides those that a stopping instance cuts off"
+    )
     job_max_age_s: int = setting(whole(1, 86_400), 3600, "age at which an unsettled job becomes `EXPIRED`")
     publish_timeout_s: float = setting(seconds, 8, "longest publish, retries included")
     max_png_bytes: int = setting(
