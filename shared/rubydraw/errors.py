@@ -92,7 +92,8 @@ class SketchError(Exception):
     A failure with a code of the contract and a sentence that may be shown to anyone.
 
     `retry_after_s`: seconds after which a retry makes sense, if known.
-    `may_be_billed`: a call to Gemini may have been paid for; if not, a job gets its attempt back.
+    `may_be_billed`: a call to Gemini may have been paid for; if not, a job gets its attempt back. Stopping gives it
+    back although it may cut off a call: a deploy must not use up the attempts of a job.
     `final`: no job may try this sketch again: too many calls for it failed in a row, or a budget is used up.
     """
 

@@ -63,7 +63,7 @@ def flight(digest: str) -> str:
 
 
 def failures(digest: str) -> str:
-    """How many calls for this sketch have failed, one after the other, less than a minute apart."""
+    """How many calls for this sketch have failed, each less than a minute after the one before."""
     return f"improve_sketch:failures:{digest}"
 
 

@@ -42,7 +42,7 @@ class PaidCall:
         Make the call on the payer's account, or raise one of our errors; `now_ms` is Redis' time.
 
         `blind`: the results' Redis cannot be reached or takes no more drawings, so the call also counts against this
-        instance's allowance. `landing` releases the caller's flight, in the round trip that stores the drawing.
+        instance's allowance. `landing` releases the caller's flight, right after the drawing has been stored.
         """
         return await self._made(wish, now_ms, self._reserve_blindly if blind else self._reserve, landing)
 

@@ -12,9 +12,9 @@ from rubydraw.jobs.durations import KEPT, LATEST_MS, SOONEST_MS, Forecast, forec
 TWENTY = [b"%d" % (second * 1000) for second in range(20, 0, -1)]  # median 11 s, 95th percentile 19 s
 
 
-@pytest.mark.parametrize("answer", [[], None, OSError("refused")])
+@pytest.mark.parametrize("answer", [[], None, OSError("refused"), [b"12", b"a while"]])
 def test_without_durations_nothing_is_known(answer: Any) -> None:
-    """Nor where Redis could not say them."""
+    """Nor where Redis could not say them, or somebody else has written there."""
     assert Forecast(None, None) == forecast(answer, age_ms=0)
 
 

@@ -32,7 +32,10 @@ def forecast(answer: Any, *, age_ms: int, delay_ms: int = 0) -> Forecast:
     A job is expected to take the median duration; one that has taken longer, the 95th percentile. When a job that has
     taken even longer will end is not known.
     """
-    durations = sorted(int(each) for each in answer) if isinstance(answer, list) else []
+    try:
+        durations = sorted(map(int, answer)) if isinstance(answer, list) else []
+    except ValueError:  # a foreign list
+        durations = []
     if not durations:
         return Forecast()
     median_ms, p95_ms = (durations[int((len(durations) - 1) * part + 0.5)] for part in (0.5, 0.95))

@@ -130,7 +130,11 @@ class Jobs:
         return _text(answer[0]), _text(answer[1])
 
     async def fail(self, request_id: str, token: str, error: SketchError) -> tuple[str, bool]:
-        """End a failed attempt; return the status (`lost`: another holds the job) and whether attempts are used up."""
+        """
+        End a failed attempt; return the status, and whether attempts are used up.
+
+        The status `lost`: another worker holds the job, or Redis has lost it.
+        """
         once_more = error.retryable and not error.final
         retry_ms = int((error.retry_after_s or 0) * 1000) if error.retryable else 0
         answer = await self._move(

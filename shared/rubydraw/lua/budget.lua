@@ -9,7 +9,8 @@ local NOW = time[1] * 1000 + math.floor(time[2] / 1000)
 local TODAY = string.format('%d', math.floor(NOW / DAY_MS))
 
 -- The calls, the microdollars and the held ones of today; a purse that still has another day's figures is empty. What
--- is held for a call that nobody settles, as its process died, is spent.
+-- is held for a call that nobody settles, as its process died, is spent: it counts as held until no reservation has been
+-- made for ten minutes.
 local function spent(purse)
   local known = redis.call('HMGET', purse, 'day', 'calls', 'microdollars', 'held', 'held_at')
   if known[1] ~= TODAY then
