@@ -31,9 +31,10 @@ class Incoming:
         self.room: Room | None = None
         self._fields: dict[bytes, bytes] = dict(scope["headers"])
         if len(self._fields) < len(scope["headers"]):
-            self._fields = {
-                name: b", ".join(value for named, value in scope["headers"] if named == name) for name in self._fields
-            }
+            values: dict[bytes, list[bytes]] = {}
+            for name, value in scope["headers"]:
+                values.setdefault(name, []).append(value)
+            self._fields = {name: b", ".join(each) for name, each in values.items()}
 
     def header(self, name: bytes) -> str | None:
         """

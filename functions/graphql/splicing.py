@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pybase64
 from rubydraw import logs
+from rubydraw.http.server import abort
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -93,6 +94,7 @@ class PiecesResponse(Response):
                     await send(self._next())
         except TimeoutError:
             logs.warning("answer.not_read")
+            await abort(scope)
 
     def _next(self) -> Message:
         piece = text_of(self._unsent.pop())

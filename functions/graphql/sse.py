@@ -9,6 +9,7 @@ from contextlib import aclosing
 from leaving import until_gone
 from rubydraw import logs
 from rubydraw.errors import Stopping
+from rubydraw.http.server import abort
 from splicing import Pieces, text_of
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -42,10 +43,12 @@ class EventStream(Response):
         self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the stream to its end, or until the client leaves."""
-        await until_gone(self._tell(send), receive)
+        """Send the stream to its end, or until the client leaves, or does not read."""
+        if await until_gone(self._tell(send), receive) is False:
+            await abort(scope)
 
-    async def _tell(self, send: Send) -> None:
+    async def _tell(self, send: Send) -> bool:
+        """Return whether all of it has been read."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
             async with aclosing(self._bodies):
@@ -57,8 +60,9 @@ class EventStream(Response):
             pass
         except TimeoutError:
             logs.warning("stream.not_read")
-            return
+            return False
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return True
 
     async def _next_event(self, send: Send) -> Pieces | None:
         """Return the next event, or None after the last one; ping while there is none."""

@@ -10,11 +10,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn_worker import UvicornWorker
 
 from rubydraw import logs
+from rubydraw.http.server import ServerProtocol
 
 Answer = Callable[[Scope, Receive], Awaitable[Response]]
 
 # The package `websockets`, which Gemini's SDK brings, is not for the server: it would keep some upgrades unanswered.
-UvicornWorker.CONFIG_KWARGS["ws"] = "none"
+UvicornWorker.CONFIG_KWARGS |= {"http": ServerProtocol, "ws": "none"}
 _NO_UPGRADE = {"errors": [{"message": "The server speaks only HTTP/1.1: send no Upgrade header."}]}
 
 

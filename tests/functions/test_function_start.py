@@ -24,7 +24,7 @@ from tests.stand_ins import GeminiStandIn, PubsubStandIn
 _TELL_MODULES = """
 import asyncio, json, sys
 import httpx2
-import uvicorn_worker  # the server, which loads the function
+import uvicorn.protocols.http.httptools_impl, uvicorn_worker  # the server, which loads the function
 from functions_framework.aio import create_asgi_app
 
 async def main(name, bodies):

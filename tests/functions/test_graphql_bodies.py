@@ -186,8 +186,10 @@ def test_the_longest_svg_is_no_crowd(port: int, service: TinyService, mark: str)
     assert given.items() <= service.inputs.pop().items()
 
 
-def test_a_client_that_does_not_read_its_answer_is_let_go(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
-    """What it has not taken would be held for as long as it likes."""
+def test_a_client_that_does_not_read_its_answer_is_let_go(
+    monkeypatch: pytest.MonkeyPatch, port: int, service: TinyService, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it has not taken would be held for as long as it likes: so is not even its connection."""
     told: list[str] = []
     let_go = threading.Event()
 
@@ -201,8 +203,18 @@ def test_a_client_that_does_not_read_its_answer_is_let_go(monkeypatch: pytest.Mo
     with opened(port, f"content-length: {len(body)}") as connection:
         connection.sendall(body)
         assert let_go.wait(10)
+        poll(lambda: not service.connections, "the connection is still open")
         assert 11 * MIB > len(all_of(connection))
-    assert ["answer.not_read"] == told
+    assert (["answer.not_read"], []) == (told, [each for each in caplog.records if each.name.startswith("uvicorn")])
+
+
+def test_a_trailer_is_no_header_field(port: int) -> None:
+    """It could name another sender, or ask for another form of the answer."""
+    body = json.dumps({"query": "{ __typename }"}).encode()
+    trailers = b"accept: text/event-stream\r\nx-forwarded-for: 192.0.2.1\r\n\r\n"
+    with opened(port, "transfer-encoding: chunked", "connection: close") as connection:
+        connection.sendall(b"%x\r\n%s\r\n0\r\n%s" % (len(body), body, trailers))
+        assert b"content-type: application/json" in all_of(connection)
 
 
 def test_a_body_just_below_the_limit_is_read(port: int) -> None:

@@ -48,12 +48,14 @@ async def client() -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @asynccontextmanager
-async def reading(url: str, body: dict[str, Any], *, limit: int = 2**16) -> AsyncIterator[asyncio.StreamReader]:
+async def reading(
+    url: str, body: dict[str, Any], *, limit: int = 2**16, behind: bytes = b""
+) -> AsyncIterator[asyncio.StreamReader]:
     """Ask over a plain socket, whose reader takes no more than it is asked for; go without a word afterwards."""
     port, text = int(url.split(":")[2].split("/")[0]), json.dumps(body).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
     head = f"POST / HTTP/1.1\r\nhost: a\r\naccept: {STREAM}\r\ncontent-type: application/json\r\ncontent-length: "
-    writer.write(head.encode() + b"%d\r\n\r\n" % len(text) + text)
+    writer.write(head.encode() + b"%d\r\n\r\n" % len(text) + text + behind)
     await writer.drain()
     try:
         yield reader
@@ -291,6 +293,14 @@ async def test_a_client_who_vanishes_frees_its_stream(url: str, service: TinySer
     await until_streams(service, 0)
 
 
+async def test_a_client_who_asks_for_more_and_vanishes_frees_its_stream(url: str, service: TinyService) -> None:
+    """The request behind the stream has not begun, and has nobody to tell."""
+    service.tell = never_done
+    async with reading(url, SUBSCRIBE, behind=b"GET / HTTP/1.1\r\nhost: a\r\n\r\n") as reader:
+        await reader.readuntil(b"running")
+    await until_streams(service, 0)
+
+
 async def test_a_client_who_vanishes_before_the_first_byte_frees_its_stream(url: str, service: TinyService) -> None:
     """Nothing is held for those who have gone before they were answered."""
 
@@ -322,10 +332,13 @@ async def test_a_reader_who_does_not_read_is_let_go(
     query = "subscription { improveSketchStatus(requestId: 1) { status error } }".replace("1", '"a"')
     async with reading(url, {"query": query}, limit=1024):
         await until_streams(service, 1)
+        begun = set(service.connections)
         service.tell = never_done
         async with reading(url, SUBSCRIBE) as other, asyncio.timeout(WAIT_S):
             await other.readuntil(b"running")
             await until_streams(service, 1)
+            while begun & service.connections:
+                await asyncio.sleep(POLL_S)
     await until_streams(service, 0)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 import uvicorn
 from graphql import GraphQLError, build_schema
+from rubydraw.http.server import ServerProtocol
 from rubydraw.limits.admission import Intake
 from rubydraw.principal import NOBODY, Principal
 from starlette.types import Receive, Scope, Send
@@ -76,6 +77,7 @@ class TinyService:
         self.contexts: list[weakref.ref[Context]] = []
         self.tell: Tell = done_at_once
         self.streams = 0
+        self.connections: set[Any] = set()
         schema = build_schema((FOLDER / "schema.graphql").read_text())
         assert schema.mutation_type
         assert schema.query_type
@@ -152,9 +154,11 @@ def messages(response: httpx2.Response) -> list[str]:
 
 @contextlib.contextmanager
 def served(service: TinyService) -> Iterator[int]:
-    """Serve on a free port of this machine, and yield the port."""
+    """Serve on a free port of this machine, as the functions do, and yield the port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(service, lifespan="off", log_level="warning", ws="none"))
+    config = uvicorn.Config(service, lifespan="off", log_level="warning", http=ServerProtocol, ws="none")
+    server = uvicorn.Server(config)
+    service.connections = server.server_state.connections
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
