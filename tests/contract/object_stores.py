@@ -128,4 +128,6 @@ class Gcs:
         if method == "PUT":
             self.objects[path] = body
             return 200, b""
+        if method == "DELETE" and self.objects.pop(path, None) is not None:
+            return 204, b""
         return (200, self.objects[path]) if path in self.objects else (404, _NO_SUCH_KEY)

@@ -119,6 +119,14 @@ async def test_drawing_with_fallback_metadata_is_not_kept(place: Place) -> None:
     assert None is await place.archive.get(DIGEST)
 
 
+async def test_drawing_with_fallback_metadata_ends_the_one_that_it_replaces(place: Place) -> None:
+    """Refreshed for a price, the older one came back for good as soon as Redis had let go of the new one."""
+    await keep(place.archive, DIGEST, drawing(title="old"))
+    await keep(place.archive, OTHER, kept := drawing(title="another's"))
+    await keep(place.archive, DIGEST, drawing(title="new", fallback_metadata=True))
+    assert (None, kept) == (await place.archive.get(DIGEST), await place.archive.get(OTHER))
+
+
 def hashed(rest: bytes) -> bytes:
     """Return an object of which nothing is right but its hash."""
     return FORMAT + hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest

@@ -65,8 +65,12 @@ class Archive:
         return named.decode() if named and _SHA256.fullmatch(named) else ""
 
     def begin_keeping(self, digest: str, drawing: Drawing) -> None:
-        """Write a drawing in the background, over any earlier one; a drawing with fallback metadata is not written."""
-        if self._url and not drawing.fallback_metadata:
+        """
+        Write a drawing in the background, over any earlier one.
+
+        One with fallback metadata is not written, but deletes the earlier one: else that came back after an hour.
+        """
+        if self._url:
             task = asyncio.create_task(self._keep(digest, drawing, after=self._writes.get(digest)))
             self._writes[digest] = task
             task.add_done_callback(lambda done: self._writes.pop(digest) if self._writes.get(digest) is done else None)
@@ -78,6 +82,10 @@ class Archive:
 
     async def _keep(self, digest: str, drawing: Drawing, *, after: asyncio.Task[None] | None) -> None:
         async def write(store: ObjectStore) -> None:
+            if drawing.fallback_metadata:
+                with suppress(FileNotFoundError):
+                    await store.delete_async(f"drawings/{digest}")
+                return
             await asyncio.gather(
                 store.put_async(f"drawings/{digest}", packed(digest, drawing), use_multipart=False),
                 store.put_async(f"pictures/{drawing.image_sha256}", digest.encode(), use_multipart=False),
