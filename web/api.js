@@ -24,6 +24,10 @@ const SENTENCES = {
   404: "There is no endpoint at this address. Settings has it.",
   413: "The sketch is larger than the endpoint accepts.",
 };
+/** How long an answer may take: one that is read from a store, a new background job, a drawing (given up after 150 s). */
+const QUICK_MS = 15_000;
+const SUBMIT_MS = 30_000;
+const DRAWING_MS = 180_000;
 const BROKEN = "The connection broke before the whole answer was here.";
 const NOT_IT = "What answers at this address is not the endpoint.";
 
@@ -51,33 +55,42 @@ export class Api {
     this.key = key;
   }
 
-  /** Sends one operation and returns the response as it comes. Throws `Problem`, or the signal's own abort. */
-  async send(query, variables, { accept = "application/json", signal } = {}) {
+  /**
+   * Sends one operation and returns the response as it comes. Throws `Problem`, also when `late` fires, or the signal's
+   * own abort.
+   */
+  async send(query, variables, { accept = "application/json", signal, late } = {}) {
     if (/[^!-~]/.test(this.key)) throw problemOfStatus({ status: 401 }); // no header can hold it
     const headers = { "content-type": "application/json", accept };
     if (this.key) headers.authorization = `Bearer ${this.key}`;
+    const body = JSON.stringify({ query, variables });
+    const either = AbortSignal.any([signal, late].filter(Boolean));
     try {
-      return await fetch(this.endpoint, { method: "POST", headers, body: JSON.stringify({ query, variables }), signal });
+      return await fetch(this.endpoint, { method: "POST", headers, body, signal: either });
     } catch (error) {
       if (signal?.aborted) throw error;
       throw new Problem({ message: `The endpoint at ${this.endpoint} does not answer, or not to this page.`, retryable: true });
     }
   }
 
-  async ask(query, variables, signal) {
-    return answerOf(await this.send(query, variables, { signal }), signal);
+  /** The data of the whole answer, which may take so long. */
+  async ask(query, variables, signal, within_ms = QUICK_MS) {
+    const late = AbortSignal.timeout(within_ms);
+    return answerOf(await this.send(query, variables, { signal, late }), signal);
   }
 
   /** A payload with either a result or a request id. */
   async improve(input, signal) {
-    const { improveSketch: payload } = await this.ask(IMPROVE, { input }, signal);
+    const within_ms = input.async ? SUBMIT_MS : DRAWING_MS;
+    const { improveSketch: payload } = await this.ask(IMPROVE, { input }, signal, within_ms);
     if (payload?.result || payload?.requestId) return payload;
     throw failureOf(payload, payload?.errors?.[0]);
   }
 
   /** The picture at an `imageUrl`, which the browser caches. */
   async picture(url, signal) {
-    const response = await fetch(url, { signal }).catch(() => null);
+    const either = AbortSignal.any([signal, AbortSignal.timeout(SUBMIT_MS)]);
+    const response = await fetch(url, { signal: either }).catch(() => null);
     const picture = response?.ok && (await response.blob().catch(() => null));
     if (picture) return picture;
     throw new Problem({ message: "The drawing is done but cannot be fetched.", retryable: true });

@@ -8,6 +8,7 @@ import { Panel } from "./panel.js";
 import { imageIn } from "./pictures.js";
 import { Settings } from "./settings.js";
 import { Strip } from "./strip.js";
+import { PAPER } from "./strokes.js";
 import { wireTools } from "./tools.js";
 
 const $ = (id) => document.getElementById(id);
@@ -29,6 +30,7 @@ function show(record) {
 
 async function start(record) {
   records.set(record.id, record);
+  history.keep(record);
   strip.show(record);
   show(record);
   if (matchMedia("(max-width: 859px)").matches) $("panel").scrollIntoView();
@@ -72,7 +74,7 @@ function changed(record) {
   if (!records.has(record.id)) return;
   strip.show(record);
   if (panel.shown === record) panel.show(record);
-  history.keep(record);
+  history.renew(record);
 }
 
 jobs.addEventListener("change", ({ detail }) => changed(detail));
@@ -92,7 +94,7 @@ pad.addEventListener("change", () => {
 async function load(file) {
   if (!file) return;
   try {
-    pad.add({ image: await imageIn(file) });
+    pad.add({ image: await imageIn(file, PAPER) });
     $("ask-note").textContent = "";
   } catch (error) {
     $("ask-note").textContent = error.message;

@@ -27,6 +27,13 @@ export class Pad extends EventTarget {
     canvas.addEventListener("focus", () => this.#show());
     canvas.addEventListener("blur", () => this.lift());
     new ResizeObserver(() => this.#resize()).observe(canvas);
+    this.#followScreen();
+  }
+
+  /** Another screen may have more pixels for the same size, of which no observer tells. */
+  #followScreen() {
+    const screen = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+    screen.addEventListener("change", () => (this.#resize(), this.#followScreen()), { once: true });
   }
 
   /** What can be seen: the last image or clearing hides whatever came before it. */

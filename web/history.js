@@ -43,6 +43,15 @@ export class History {
     return this.#run("readwrite", (store) => store.put(record));
   }
 
+  /** Keeps what a record has become, unless another tab has dropped it. */
+  renew(record) {
+    return this.#run("readwrite", (store) => {
+      const found = store.openCursor(record.id);
+      found.addEventListener("success", () => found.result?.update(record));
+      return found;
+    });
+  }
+
   drop(id) {
     return this.#run("readwrite", (store) => store.delete(id));
   }

@@ -17,13 +17,19 @@ export function pngOf({ width, height }, paint) {
   return canvas.convertToBlob();
 }
 
-/** The image in this file. Throws an error whose message can be shown. */
-export async function imageIn(file) {
-  try {
-    return await createImageBitmap(file);
-  } catch {
+/** The image in this file, no larger than it lies on the sheet: undo keeps it. Its error's message can be shown. */
+export async function imageIn(file, sheet) {
+  const image = await createImageBitmap(file).catch(() => {
     throw new Error(`“${file.name || "That file"}” is not an image this browser can read. PNG, JPEG and WebP work.`);
-  }
+  });
+  const [width, height] = contain(image, sheet).slice(2).map((side) => Math.max(Math.round(side), 1));
+  if (width >= image.width) return image;
+  const smaller = new OffscreenCanvas(width, height);
+  const context = smaller.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, 0, 0, width, height);
+  image.close();
+  return smaller;
 }
 
 export async function base64Of(blob) {

@@ -80,7 +80,18 @@ async function* streamed(api, id, signal) {
 
 /** The states of a stream once its first one is there; null if there is no stream, or nothing gets through. */
 async function open(api, query, id, signal) {
-  const response = await api.send(query, { id }, { accept: "text/event-stream, application/json;q=0.1", signal });
+  const late = new AbortController();
+  const opening = setTimeout(() => late.abort(), FIRST_STATE_MS);
+  const accept = "text/event-stream, application/json;q=0.1";
+  let response;
+  try {
+    response = await api.send(query, { id }, { accept, signal, late: late.signal });
+  } catch (problem) {
+    if (late.signal.aborted && !signal.aborted) return null;
+    throw problem;
+  } finally {
+    clearTimeout(opening);
+  }
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
     if (!response.ok && !NO_STREAM.has(response.status)) await answerOf(response, signal);
     return null;
@@ -94,7 +105,7 @@ async function open(api, query, id, signal) {
     })();
   } catch (error) {
     if (signal.aborted || error instanceof Problem) throw error;
-    response.body.cancel().catch(() => {});
+    late.abort(); // its comments would keep it open
     return null;
   }
 }

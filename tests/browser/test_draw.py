@@ -226,3 +226,32 @@ def test_a_loaded_image_ends_the_example(open_pad: OpenPad) -> None:
     hand.until_more_is_inked(page, half)
     hand.press(page, "Undo (Ctrl+Z)")
     assert hand.inked(page) < half
+
+
+def test_a_large_image_is_kept_no_larger_than_it_lies_on_the_pad(open_pad: OpenPad) -> None:
+    """Undo keeps each one: a photograph takes 46 MiB for twelve megapixels."""
+    page = open_pad()
+    sides = page.evaluate(
+        """async () => {
+          const { imageIn } = await import('./pictures.js');
+          const sides = [];
+          for (const [width, height] of [[4000, 3000], [100, 4000], [40, 30]]) {
+            const canvas = new OffscreenCanvas(width, height);
+            canvas.getContext('2d').fillRect(0, 0, 1, 1);
+            const image = await imageIn(await canvas.convertToBlob(), { width: 1024, height: 768 });
+            sides.push([image.width, image.height]);
+          }
+          return sides;
+        }"""
+    )
+    assert [[1024, 768], [19, 768], [40, 30]] == sides
+
+
+def test_a_screen_with_more_pixels_is_used(open_pad: OpenPad) -> None:
+    """Nothing else changes when a window is moved there."""
+    page = open_pad()
+    size = "((pad) => [pad.width / pad.clientWidth, devicePixelRatio])(document.querySelector('#paper'))"
+    assert [1, 1] == page.evaluate(size)
+    metrics = {"width": 0, "height": 0, "deviceScaleFactor": 2, "mobile": False}
+    page.context.new_cdp_session(page).send("Emulation.setDeviceMetricsOverride", metrics)
+    hand.once(page, f"{size}.every((each) => each === 2)")

@@ -12,7 +12,7 @@ from tests.browser import hand
 from tests.browser.conftest import Laptop, OpenPad
 
 AXE = Path(__file__).parent / "node_modules/axe-core/axe.min.js"
-MAX_PAGE_BYTES = 66_000
+MAX_PAGE_BYTES = 67_000
 
 
 def serious(page: Any) -> list[str]:
@@ -157,5 +157,5 @@ def test_the_first_paint_waits_for_no_script(open_pad: OpenPad) -> None:
 
 
 def test_the_page_is_small() -> None:
-    """All files of the page together stay under 66 KB, before any compression."""
+    """All files of the page together stay under 67 KB, before any compression."""
     assert sum(file.stat().st_size for file in WEB.iterdir()) < MAX_PAGE_BYTES

@@ -32,6 +32,11 @@ NOTED_WAITS = """window.waited = []; const later = window.setTimeout;
   window.setTimeout = (then, wait_ms) => (waited.push(wait_ms), later(then, wait_ms === 7000 ? 0 : wait_ms));"""
 
 
+HURRIED = """const later = window.setTimeout, timeout = AbortSignal.timeout.bind(AbortSignal);
+  window.setTimeout = (then, wait_ms) => later(then, wait_ms === 5000 ? 2000 : wait_ms);
+  AbortSignal.timeout = (wait_ms) => timeout(wait_ms === 15000 ? 2000 : wait_ms);"""
+
+
 def events(answers: Sequence[object]) -> str:
     """As distinct connections have it: a comment, the answers with either kind of line ending, and the end."""
     told = [f"event: next{end}data: {json.dumps(answer)}{end}{end}" for answer, end in zip(answers, ENDS, strict=False)]
@@ -163,6 +168,39 @@ def test_a_job_is_followed_beyond_an_answer_that_breaks_off(open_pad: OpenPad, l
     assert ["improve", "subscription rich", "query rich", "query rich"] == endpoint.asked[:4]
 
 
+class Silent(Endpoint):
+    """The first request of a kind is never answered."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(streams=kind == "subscription", rich=True)
+        self._kind = kind
+        self.unanswered: list[Any] = []
+
+    def _tell(self, route: Any, kind: str, fields: str) -> None:
+        if kind == self._kind and not self.unanswered:
+            self.asked.append(f"{kind} unanswered")
+            self.unanswered.append(route)
+        else:
+            super()._tell(route, kind, fields)
+
+
+@pytest.mark.parametrize("kind", ["subscription", "query"])
+def test_a_request_that_is_never_answered_is_given_up(open_pad: OpenPad, laptop: Laptop, kind: str) -> None:
+    """A connection that is only half open tells nobody; here its seconds pass sooner."""
+    endpoint = Silent(kind)
+
+    def prepare(page: Any) -> None:
+        page.add_init_script(HURRIED)
+        page.route(laptop.endpoint, endpoint.handle)
+
+    page = open_pad(prepare)
+    hand.draw(page)
+    hand.press(page, "In the background")
+    assert hand.finished(page) == "House"
+    unanswered = endpoint.asked.index(f"{kind} unanswered")
+    assert "query rich" == endpoint.asked[unanswered + 1], endpoint.asked
+
+
 def test_a_job_is_polled_while_its_caller_has_too_many_streams(open_pad: OpenPad, laptop: Laptop) -> None:
     """Queries are not limited; once there is a place again, the job is streamed."""
     endpoint = Endpoint(streams=True, rich=True, limited=True)
@@ -283,6 +321,22 @@ def test_what_one_tab_forgets_leaves_the_focus_of_another(open_pad: OpenPad, lap
     other.locator("#strip li").wait_for(state="detached")
     assert other.evaluate("document.activeElement.id") == "hints"
     laptop.release()
+
+
+def test_what_one_tab_forgets_does_not_come_back(open_pad: OpenPad, laptop: Laptop) -> None:
+    """Another one follows the job to its end, and keeps nothing of it."""
+    page = open_pad()
+    hand.under_way(page, laptop, "In the background")
+    other = hand.another_tab(page, laptop)
+    other.locator("#strip button.pick").click()
+    other.locator("#doing", has_text="Drawing").wait_for()
+    page.locator("#strip button.forget").click()
+    laptop.release()
+    hand.finished(other)
+    for tab in (other, page):
+        tab.reload()
+        tab.locator("#improve, #paper").first.wait_for()
+        assert 0 == tab.locator("#strip li").count()
 
 
 def test_a_direct_request_ends_with_its_tab(open_pad: OpenPad, laptop: Laptop) -> None:
