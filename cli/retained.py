@@ -53,9 +53,13 @@ class Retained:
         self._seen: set[str] = set()
 
     async def letters(self) -> AsyncIterator[Letter]:
-        """Yield each letter once, until nothing new comes."""
-        quiet = 0
-        while quiet < QUIET_PULLS and len(self._seen) < MOST_LETTERS:
+        """
+        Yield each letter once, until nothing comes, or all have come again and nothing new among them.
+
+        While they are dealt with, those that are kept come again once their ack deadline has passed.
+        """
+        quiet = again = 0
+        while quiet < QUIET_PULLS and again <= len(self._seen) < MOST_LETTERS:
             pulled = await self._pull()
             for letter in pulled:
                 self._held[letter.message_id] = letter.ack_id
@@ -63,7 +67,8 @@ class Retained:
             self._seen.update(letter.message_id for letter in new)
             for letter in new:
                 yield letter
-            quiet = 0 if new else quiet + 1
+            again = 0 if new else again + len(pulled)
+            quiet = 0 if pulled else quiet + 1
             if 0 < quiet < QUIET_PULLS:
                 await asyncio.sleep(PAUSE_S)
 

@@ -28,7 +28,8 @@ async def set_up(broker: str, push_endpoint: str) -> None:
     jobs = f"{PROJECT}/subscriptions/improve-sketch"
     await request("DELETE", broker, f"/v1/{jobs}")
     await _put(broker, jobs, push)
-    await _put(broker, f"{PROJECT}/subscriptions/improve-sketch-dead", {"topic": DEAD_LETTER_TOPIC})
+    dead = {"topic": DEAD_LETTER_TOPIC, "ackDeadlineSeconds": 600}
+    await _put(broker, f"{PROJECT}/subscriptions/improve-sketch-dead", dead)
 
 
 async def _put(broker: str, name: str, body: object) -> None:
