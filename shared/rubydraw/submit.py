@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 from rubydraw import logs
@@ -38,14 +37,13 @@ NO_JOBS = "Background jobs are switched off here; send the sketch with async: fa
 
 class Request(NamedTuple):
     """
-    A background request. `repeated`: its idempotency key was used before; `settled`: nothing is left to do for it.
+    A background request. `settled`: nothing is left to do for it.
 
     A running job counts as settled here: its worker has all it needs. `queued_at_ms`: if it is queued already and only
     has to be published again, when it was accepted, in ms since 1970; else 0.
     """
 
     id: str
-    repeated: bool = False
     settled: bool = False
     queued_at_ms: int = 0
 
@@ -121,24 +119,28 @@ class Submit:
     async def _record(self, request: Request, sketch: Sketch, charge: Charge, cache: CacheUse) -> str:
         """Record a job unless it is recorded already, and publish it if it is queued; return its status."""
         digest, owner = self._improve.digest(sketch), charge.principal.owner
-        status, created_at_ms = "queued", request.queued_at_ms
+        status, created_at_ms, ours = "queued", request.queued_at_ms, False
         if not created_at_ms:
-            status, created_at_ms = await self._recorded(request.id, digest, charge, cache)
+            status, created_at_ms, ours = await self._recorded(request.id, digest, charge, cache)
         logs.info("job.submitted", request_id=request.id, status=status, digest=digest[:12])
         if status == "queued":
             job = JobMessage(request.id, owner, created_at_ms, 0, digest, logs.traceparent(), sketch)
             job = replace(job, refresh=cache is CacheUse.REFRESH, payer=charge.principal)
-            await self._publish(job, repeated=request.repeated)
+            await self._publish(job, ours=ours)
         return status
 
-    async def _recorded(self, request_id: str, digest: str, charge: Charge, cache: CacheUse) -> tuple[str, int]:
+    async def _recorded(self, request_id: str, digest: str, charge: Charge, cache: CacheUse) -> tuple[str, int, bool]:
         """
         Record a job as done if its drawing is kept, which then outlives it, else as queued if one more is allowed.
 
-        Over the budget, an archived drawing still makes it done. Return its status and created_at in ms.
+        Over the budget, an archived drawing still makes it done. Return its status and created_at in ms, and whether
+        it was recorded as queued here, not by another request with the same idempotency key.
         """
         about = {"digest": digest, "owner": charge.principal.owner, "trace": logs.traceparent()}
-        done = partial(self._jobs.submit, request_id, "done", **about)
+
+        async def done() -> tuple[str, int, bool]:
+            return *await self._jobs.submit(request_id, "done", **about), False
+
         if cache is CacheUse.ONLY:
             improved = await self._kept.only(digest, with_image=False, charge=charge)
             if not await self._kept.ensure_for_job(improved):
@@ -151,9 +153,11 @@ class Submit:
                 await charge.pay_cached()
                 if await self._kept.extend_life(digest):
                     return await done()
-        queued = self._jobs.record(request_id, "queued", **about)
+        recorder = uuid.uuid4().hex
+        queued = self._jobs.record(request_id, "queued", **about, recorder=recorder)
         try:
-            return await self._accept(queued, request_id, charge, drawing=drawing)
+            accepted = await self._accept(queued, request_id, charge, drawing=drawing)
+            return accepted.status, accepted.created_at_ms, accepted.recorder == recorder
         except BudgetExceeded as full:
             archived = cache is CacheUse.USE and await self._kept.archived(digest, since_ms=0)
             if not (archived and await self._kept.extend_life(digest)):
@@ -169,13 +173,12 @@ class Submit:
             return Request(new_id)
         earlier = await self._jobs.read(bound)
         if earlier is None:  # the request that bound the key is about to record it, or has died
-            return Request(bound, repeated=True)
+            return Request(bound)
         if earlier.status == "queued":  # it passed all limits when it was accepted
-            return Request(bound, repeated=True, queued_at_ms=earlier.created_at_ms)
+            return Request(bound, queued_at_ms=earlier.created_at_ms)
         if (earlier.status == "error" and Code(earlier.code).retryable) or await self._has_lost_its_drawing(earlier):
-            again = await bind(owner, key, new_id, input_hash, replaces=bound)
-            return Request(again, repeated=again != new_id)
-        return Request(bound, repeated=True, settled=True)
+            return Request(await bind(owner, key, new_id, input_hash, replaces=bound))
+        return Request(bound, settled=True)
 
     async def _has_lost_its_drawing(self, job: JobState) -> bool:
         """Whether a job is done and its drawing is gone; False if Redis cannot tell."""
@@ -184,20 +187,20 @@ class Submit:
         except StoreUnavailable:
             return False
 
-    async def _publish(self, job: JobMessage, *, repeated: bool) -> None:
+    async def _publish(self, job: JobMessage, *, ours: bool) -> None:
         """
         Publish the job; if that fails, settle it unless a worker has it anyway.
 
-        A repeated job stays as it is if its publish fails: the request that accepted it may have published it. That
-        request may still be trying to, and is kept from settling a job that is published here.
+        A job that another request recorded stays as it is if its publish fails here: that request may have published
+        it. It may also still be trying to, and is kept from settling a job that is published here.
         """
         try:
             await self._publisher.publish(self._topic, job.data(), job.attributes())
         except SketchError as error:
-            if repeated or await self._jobs.abandon(job.request_id, error.code, error.message):
+            if not ours or await self._jobs.abandon(job.request_id, error.code, error.message):
                 raise
         else:
-            if repeated and not await self._jobs.handed_over(job.request_id):
+            if not ours and not await self._jobs.handed_over(job.request_id):
                 raise Unavailable
 
 

@@ -210,6 +210,22 @@ async def test_no_more_jobs_than_the_limit_are_unsettled(
     assert await services[0].submit(9, headers=of("192.0.2.5"))
 
 
+async def test_a_job_that_a_repeat_cannot_publish_keeps_no_place(
+    services: list[SketchService], raw: redis.asyncio.Redis, pubsub_stand_in: PubsubStandIn
+) -> None:
+    """The first request with the key was refused and recorded nothing: whoever records the job ends it, too."""
+    client = of("192.0.2.8")
+    ids = [await services[0].submit(n, headers=client) for n in range(JOBS)]
+    full = await services[0].improve(9, later=True, idempotencyKey="a", headers=client)
+    assert "RATE_LIMITED" == full["problem"]["code"]
+    await raw.hset(keys.status(ids[0]), "status", "error")
+    await pubsub_stand_in.fail("refuse_publish", times=1000)
+    refused = await services[0].improve(9, later=True, idempotencyKey="a", headers=client)
+    assert ("MISCONFIGURED", None) == (refused["problem"]["code"], refused["requestId"])
+    await pubsub_stand_in.no_faults()
+    assert await services[0].submit(9, headers=client)
+
+
 async def test_a_job_over_the_budget_ends_at_once(
     services: list[SketchService],
     limited_worker: Server,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from rubydraw.jobs.unsettled import UnsettledJobs
 from rubydraw.limits.budget import Budget
@@ -17,6 +17,14 @@ def accept_script() -> Script:
     return Script("accept", steps=steps | {"submit": Script("job", "submit")})
 
 
+class Accepted(NamedTuple):
+    """The job as it now is, with its created_at in ms, and the mark of the request that recorded it."""
+
+    status: str
+    created_at_ms: int
+    recorder: str
+
+
 class Acceptance:
     """Raises RateLimited, BudgetExceeded, and StoreUnavailable when Redis cannot be reached."""
 
@@ -24,9 +32,9 @@ class Acceptance:
         self._store, self._budget, self._unsettled = store, budget, unsettled
         self._script = accept_script()
 
-    async def __call__(self, record: Call, request_id: str, charge: Charge, *, drawing: Call | None) -> tuple[str, int]:
+    async def __call__(self, record: Call, request_id: str, charge: Charge, *, drawing: Call | None) -> Accepted:
         """
-        Check that this caller may have one more job, and record it as `queued`; return its status and created_at in ms.
+        Check that this caller may have one more job, and record it as `queued`.
 
         `record`: the call that records the job. `drawing`: the call that checks whether the drawing is kept. If it is,
         the job is recorded as `done` and costs a tenth of a request, whatever the budget says.
@@ -42,7 +50,7 @@ class Acceptance:
             charge.answered(WHOLE, answer[2])
             self._budget.take_answer(answer[3], payer)
             if recorded := answer[5]:
-                return recorded[0].decode(), int(recorded[1])
+                return Accepted(recorded[0].decode(), int(recorded[1]), recorded[2].decode())
             await self._unsettled.refused(place, is_final=is_last)
         raise AssertionError(answer)
 

@@ -50,9 +50,13 @@ class Jobs:
         answer = await self.store.script(*record)
         return _text(answer[0]), int(answer[1])
 
-    def record(self, request_id: str, status: str, *, digest: str, owner: str, trace: str) -> Call:
-        """Return the script call of `submit`, to be run as a step of another script."""
-        return self._call("submit", request_id, status, digest, owner, trace)
+    def record(self, request_id: str, status: str, *, digest: str, owner: str, trace: str, recorder: str = "") -> Call:
+        """
+        Return the script call of `submit`, to be run as a step of another script.
+
+        `recorder`: a mark of the caller; the script also answers the mark of the caller that has recorded the job.
+        """
+        return self._call("submit", request_id, status, digest, owner, trace, recorder)
 
     async def abandon(self, request_id: str, code: Code, message: str) -> bool:
         """Settle a job whose publish failed; return False if a worker has it or a repeated request published it."""
