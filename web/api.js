@@ -24,9 +24,9 @@ const SENTENCES = {
   404: "There is no endpoint at this address. Settings has it.",
   413: "The sketch is larger than the endpoint accepts.",
 };
-/** How long an answer may take: one that is read from a store, a new background job, a drawing (given up after 150 s). */
+/** How long may take: what is only read, an upload or a picture, and a drawing, which is given up after 150 s. */
 const QUICK_MS = 15_000;
-const SUBMIT_MS = 30_000;
+const TRANSFER_MS = 30_000;
 const DRAWING_MS = 180_000;
 const BROKEN = "The connection broke before the whole answer was here.";
 const NOT_IT = "What answers at this address is not the endpoint.";
@@ -81,7 +81,7 @@ export class Api {
 
   /** A payload with either a result or a request id. */
   async improve(input, signal) {
-    const within_ms = input.async ? SUBMIT_MS : DRAWING_MS;
+    const within_ms = input.async ? TRANSFER_MS : DRAWING_MS;
     const { improveSketch: payload } = await this.ask(IMPROVE, { input }, signal, within_ms);
     if (payload?.result || payload?.requestId) return payload;
     throw failureOf(payload, payload?.errors?.[0]);
@@ -89,7 +89,7 @@ export class Api {
 
   /** The picture at an `imageUrl`, which the browser caches. */
   async picture(url, signal) {
-    const either = AbortSignal.any([signal, AbortSignal.timeout(SUBMIT_MS)]);
+    const either = AbortSignal.any([signal, AbortSignal.timeout(TRANSFER_MS)]);
     const response = await fetch(url, { signal: either }).catch(() => null);
     const picture = response?.ok && (await response.blob().catch(() => null));
     if (picture) return picture;

@@ -95,8 +95,14 @@ class Endpoint:
         return {"imageUrl": f"data:image/png;base64,{PIXEL}", **facts}
 
 
-def improved_by(endpoint: Endpoint, open_pad: OpenPad, laptop: Laptop) -> Any:
-    page = open_pad(lambda page: page.route(laptop.endpoint, endpoint.handle))
+def improved_by(endpoint: Endpoint, open_pad: OpenPad, laptop: Laptop, *, script: str = "") -> Any:
+    """The page, with `script` run before its own, once the endpoint has improved a sketch in the background."""
+
+    def prepare(page: Any) -> None:
+        page.add_init_script(script)
+        page.route(laptop.endpoint, endpoint.handle)
+
+    page = open_pad(prepare)
     hand.draw(page)
     hand.press(page, "In the background")
     assert hand.finished(page) == "House"
@@ -133,15 +139,7 @@ def test_a_stream_of_an_older_schema_is_opened_plainly(open_pad: OpenPad, laptop
 def test_a_busy_endpoint_lacks_nothing(open_pad: OpenPad, laptop: Laptop) -> None:
     """It is asked again for all that this page knows, when it says so and not before."""
     endpoint = Endpoint(streams=True, rich=True, busy=1)
-
-    def prepare(page: Any) -> None:
-        page.add_init_script(NOTED_WAITS)
-        page.route(laptop.endpoint, endpoint.handle)
-
-    page = open_pad(prepare)
-    hand.draw(page)
-    hand.press(page, "In the background")
-    assert hand.finished(page) == "House"
+    page = improved_by(endpoint, open_pad, laptop, script=NOTED_WAITS)
     assert endpoint.asked == ["improve", "subscription rich", "subscription rich", "drawing"]
     assert 7000 in page.evaluate("waited")
 
@@ -188,15 +186,7 @@ class Silent(Endpoint):
 def test_a_request_that_is_never_answered_is_given_up(open_pad: OpenPad, laptop: Laptop, kind: str) -> None:
     """A connection that is only half open tells nobody; here its seconds pass sooner."""
     endpoint = Silent(kind)
-
-    def prepare(page: Any) -> None:
-        page.add_init_script(HURRIED)
-        page.route(laptop.endpoint, endpoint.handle)
-
-    page = open_pad(prepare)
-    hand.draw(page)
-    hand.press(page, "In the background")
-    assert hand.finished(page) == "House"
+    improved_by(endpoint, open_pad, laptop, script=HURRIED)
     unanswered = endpoint.asked.index(f"{kind} unanswered")
     assert "query rich" == endpoint.asked[unanswered + 1], endpoint.asked
 

@@ -136,3 +136,15 @@ def test_a_function_refuses_an_upgrade_with_its_connection(
     head, _, body = answer.partition(b"\r\n\r\n")
     assert (b"HTTP/1.1 400 Bad Request", REFUSED) == (head.splitlines()[0], body)
     assert b"connection: close" in head.splitlines()
+
+
+def test_a_function_takes_no_trailer_for_a_header_field(graphql_server: Server) -> None:
+    """So it is served by our protocol, not by uvicorn's own: this one asks for a stream too late."""
+    body = b'{"query":"{ __typename }"}'
+    head = b"POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    chunks = b"%x\r\n%s\r\n0\r\naccept: text/event-stream\r\n\r\n" % (len(body), body)
+    with socket.create_connection(("127.0.0.1", graphql_server.port), timeout=WAIT_S) as connection:
+        connection.sendall(head + b"transfer-encoding: chunked\r\n\r\n" + chunks)
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"content-type: application/json" in answer

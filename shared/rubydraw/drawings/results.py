@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Any
 
 import orjson
-from hiredis import ReplyError
 
 from rubydraw import keys, logs
 from rubydraw.drawing import Drawing
@@ -158,7 +157,7 @@ def read(answer: Any) -> Drawing | None:
     Raises StoreUnavailable if Redis refuses to read: then nobody knows what is kept. Whatever kept.lua takes for
     damaged counts as damaged here too: else a job could never be `done` with it, nor would it be drawn anew.
     """
-    if isinstance(answer, ReplyError) and refusal(answer) != "WRONGTYPE":
+    if refusal(answer) not in ("", "WRONGTYPE"):
         raise StoreUnavailable
     if not isinstance(answer, list):
         return None
